@@ -1,0 +1,16 @@
+"""What can go wrong through no fault of this program, each told in one sentence.
+
+The command line prints the sentence and exits with the code; a traceback is always our bug.
+"""
+
+
+class GoogLeNetError(Exception):
+    """The work failed: a file that cannot be read, data that cannot be used."""
+
+    exit_code = 1
+
+
+class UsageError(GoogLeNetError, ValueError):
+    """What was asked for makes no sense: an option or argument outside its rule."""
+
+    exit_code = 2
