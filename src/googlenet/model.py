@@ -5,7 +5,6 @@ Shapes are written (N, C, H, W): photos, channels, height, width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
@@ -227,16 +226,10 @@ class GoogLeNet(nn.Module):
         for row in self.heads:
             delattr(self, f"aux_{row}")
 
-    def stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each stage's name and output, in order, up to the final average pool."""
-        for name in self.trunk:
-            x = getattr(self, name)(x)
-            yield name, x
-
     def features(self, x: Tensor) -> Tensor:
         """The map under the final average pool: (N, in_channels, H, W) -> (N, 1024, h, w)."""
-        for _, x in self.stages(x):
-            pass
+        for name in self.trunk:
+            x = getattr(self, name)(x)
         return x
 
     def classify(self, features: Tensor) -> Tensor:
@@ -250,7 +243,8 @@ class GoogLeNet(nn.Module):
     def forward_heads(self, x: Tensor) -> dict[str, Tensor]:
         """The logits of every classifier: "main", and "4a" and "4d" where the network has them."""
         logits = {}
-        for name, x in self.stages(x):
+        for name in self.trunk:
+            x = getattr(self, name)(x)
             row = name.removeprefix("inception_")
             if row in self.heads:
                 logits[row] = getattr(self, f"aux_{row}")(x)

@@ -1,0 +1,7 @@
+"""`python -m googlenet` is `googlenet`."""
+
+import sys
+
+from googlenet.cli import main
+
+sys.exit(main())

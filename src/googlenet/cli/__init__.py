@@ -1,0 +1,46 @@
+"""The command line: `googlenet VERB …`.  A verb's module imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from googlenet import __version__
+from googlenet.errors import GoogLeNetError
+
+VERBS = ("train", "evaluate", "predict", "info", "table")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each verb's module adds its own options."""
+    top = argparse.ArgumentParser(
+        prog="googlenet",
+        description="GoogLeNet (Inception v1): train, evaluate, predict and look inside.",
+    )
+    top.add_argument("--version", action="version", version=f"googlenet {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        module = import_module(f"googlenet.cli.{verb}")
+        summary = (module.__doc__ or "").strip()
+        command = verbs.add_parser(verb, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.  Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted."""
+    args = parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except GoogLeNetError as error:
+        print(f"googlenet {args.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"googlenet {args.verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: `googlenet table | head`
+        sys.stderr.close()
+        return 1
