@@ -1,0 +1,177 @@
+"""A classifier: a network, its classes and its preprocessing, in one file and one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from googlenet.data.dataset import Class
+from googlenet.errors import GoogLeNetError
+from googlenet.images.decode import ImageError, Source, decode, name_of
+from googlenet.images.preprocess import Preprocessing
+from googlenet.images.views import VIEWS
+from googlenet.modelfile import ModelFileError, read_header, read_tensors, write_model_file
+from googlenet.networks import Network, build_network
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file."""
+
+    path: str
+    top: tuple[tuple[str, float], ...] = ()  # (class name, probability), the likeliest first
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        return self.top[0][0] if self.top else None
+
+    @property
+    def probability(self) -> float | None:
+        return self.top[0][1] if self.top else None
+
+
+@dataclass
+class Classifier:
+    """A trained network with all that it needs to say what is in a photo.
+
+    `metrics`, `provenance` and `licence` say how good it is, where it comes from and how it
+    may be used; `calibration` is None until a temperature has been fitted.
+    """
+
+    network: Network
+    classes: tuple[Class, ...]
+    preprocessing: Preprocessing
+    variant: str
+    calibration: dict[str, Any] | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    licence: str | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> Classifier:
+        """The classifier in a model file or a run folder (its `last.safetensors`).
+
+        Raises GoogLeNetError in one sentence for a file that is damaged, no model of ours or
+        of a future format; UsageError for one that does not exist.
+        """
+        path = model_path(path)
+        header = read_header(path)
+        try:
+            classifier = cls.from_header(header)
+        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
+        load_tensors(classifier.network, read_tensors(path), path)
+        classifier.network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return classifier
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any]) -> Classifier:
+        """A classifier as the header describes it, with weights yet to be loaded."""
+        preprocessing = Preprocessing.from_json(header["preprocessing"])
+        classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        network = build_network(
+            header["variant"],
+            len(classes),
+            size=preprocessing.size,
+            in_channels=preprocessing.channels,
+            width=float(header.get("width", 1)),
+            heads=bool(header.get("heads")),
+        )
+        return cls(
+            network,
+            classes,
+            preprocessing,
+            header["variant"],
+            calibration=header.get("calibration"),
+            metrics=dict(header.get("metrics") or {}),
+            provenance=dict(header.get("provenance") or {}),
+            licence=header.get("licence"),
+        )
+
+    def header(self) -> dict[str, Any]:
+        """The JSON value of the model file: everything but the weights."""
+        return {
+            "variant": self.variant,
+            "width": self.network.width,
+            "heads": list(self.network.heads),
+            "classes": [c._asdict() for c in self.classes],
+            "preprocessing": self.preprocessing.to_json(),
+            "calibration": self.calibration,
+            "metrics": self.metrics,
+            "provenance": self.provenance,
+            "licence": self.licence,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file atomically.  Raises GoogLeNetError where that fails."""
+        write_model_file(Path(path), self.network.state_dict(), self.header())
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Softmax over the classes: (N, size, size, channels) uint8 -> (N, classes) float32."""
+        device = next(self.network.parameters()).device
+        crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(device))
+        return self.network(crops).float().softmax(1).cpu()  # type: ignore[no-any-return]
+
+    def predict(
+        self, sources: Iterable[Source], top: int = 5, batch: int = 32
+    ) -> Iterator[Prediction]:
+        """A prediction a photo, in order; one that cannot be read has `error` set.
+
+        Sources are paths, bytes, arrays or Pillow images, decoded and preprocessed as in
+        training; they are read `batch` at a time, so an endless iterable is fine.
+        """
+        remaining = iter(sources)
+        while chunk := list(islice(remaining, batch)):
+            yield from self.predict_batch(chunk, top)
+
+    def predict_batch(self, sources: list[Source], top: int) -> list[Prediction]:
+        crops: dict[int, NDArray[np.uint8]] = {}
+        results = [Prediction(name_of(source)) for source in sources]
+        for at, source in enumerate(sources):
+            try:
+                view = next(VIEWS[1](decode(source), self.preprocessing))
+                crops[at] = self.preprocessing.pixels(view)
+            except ImageError as error:
+                results[at] = Prediction(name_of(source), error=str(error))
+        if crops:
+            probabilities = self.probabilities(np.stack(list(crops.values())))
+            best = probabilities.topk(min(top, len(self.classes)))
+            for at, values, indices in zip(crops, best.values, best.indices, strict=True):
+                names = (self.classes[int(i)].name for i in indices)
+                results[at] = Prediction(
+                    results[at].path, tuple(zip(names, values.tolist(), strict=True))
+                )
+        return results
+
+
+def model_path(path: str | Path) -> Path:
+    """The model file that a user means: the file itself, or the last one of a run folder."""
+    path = Path(path)
+    return path / "last.safetensors" if path.is_dir() else path
+
+
+def load_tensors(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
+    """Fill a network from a file's tensors, all of them, each of its own shape."""
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in tensors:
+            raise ModelFileError(f"{path}: must hold the tensor {name}, has it not")
+        if tensors[name].shape != tensor.shape:
+            raise ModelFileError(
+                f"{path}: tensor {name} must have shape {tuple(tensor.shape)}, "
+                f"has {tuple(tensors[name].shape)}"
+            )
+    extra = sorted(set(tensors) - set(expected))
+    if extra:
+        raise ModelFileError(f"{path}: holds the tensor {extra[0]}, which the network has not")
+    network.load_state_dict(tensors)

@@ -1,0 +1,1 @@
+"""From a name to labelled photos: folders, CSV files, built-in sets.  Knows of no network."""

@@ -1,0 +1,153 @@
+"""Labelled photos as values: classes, samples, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.errors import GoogLeNetError
+
+VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
+
+
+class DataError(GoogLeNetError):
+    """A data set that cannot be used; the message names the file and the rule."""
+
+
+class Class(NamedTuple):
+    """A label: `id` is a wnid or a folder's name, `name` is what to call it."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Photos and their labels: `sources[i]` is a path or an array, `labels[i]` a class index."""
+
+    sources: tuple[Path | NDArray[np.uint8], ...] = ()
+    labels: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def take(self, indices: Sequence[int]) -> Samples:
+        return Samples(
+            tuple(self.sources[i] for i in indices), tuple(self.labels[i] for i in indices)
+        )
+
+    def name(self, index: int) -> str:
+        """What to call a sample in a message or a table."""
+        source = self.sources[index]
+        return str(source) if isinstance(source, Path) else f"#{index}"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set with its class list, split into what trains and what validates.
+
+    `divided` tells whether the data brought its own split (False: `split` made one);
+    `mirror` whether a mirrored photo is still of its class.
+    """
+
+    name: str
+    classes: tuple[Class, ...]
+    train: Samples
+    val: Samples
+    divided: bool = True
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            found = ", ".join(c.id for c in self.classes) or "none"
+            raise DataError(f"{self.name}: a data set must have two classes or more, has {found}")
+
+    @property
+    def all(self) -> Samples:
+        return Samples(self.train.sources + self.val.sources, self.train.labels + self.val.labels)
+
+    def fingerprint(self) -> str:
+        """A short hash of the samples' names and classes, the same wherever the folder lies."""
+        lines = sorted(
+            f"{Path(self.all.name(i)).name} {self.classes[label].id}"
+            for i, label in enumerate(self.all.labels)
+        )
+        return sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def describe(self) -> str:
+        return (
+            f"{self.name}: {len(self.classes)} classes, {len(self.train)} photos to train on, "
+            f"{len(self.val)} to validate on" + ("" if self.divided else " (held out by the seed)")
+        )
+
+
+def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
+    """Hold `share` of every class out for validation, chosen by the seed.
+
+    A class of a single photo keeps it for training.
+    """
+    everything = data.all
+    rng = np.random.default_rng((seed, 0))
+    held: set[int] = set()
+    for label in range(len(data.classes)):
+        members = [i for i, other in enumerate(everything.labels) if other == label]
+        count = min(len(members) - 1, max(1, round(share * len(members))))
+        held.update(int(i) for i in rng.permutation(members)[: max(0, count)])
+    kept = [i for i in range(len(everything)) if i not in held]
+    return replace(
+        data, train=everything.take(kept), val=everything.take(sorted(held)), divided=False
+    )
+
+
+class ClassIndex:
+    """Finds the class that a label names: by id, by name, or by index."""
+
+    def __init__(self, classes: Sequence[Class]) -> None:
+        self.classes = tuple(classes)
+        self.by_name = {c.name: i for i, c in enumerate(classes)}
+        self.by_name |= {c.id: i for i, c in enumerate(classes)}
+
+    def find(self, label: str, where: str) -> int:
+        """The index of the class with that id or name.  Raises DataError, which says `where`."""
+        try:
+            return self.by_name[label]
+        except KeyError:
+            known = ", ".join(c.id for c in self.classes[:5])
+            more = ", …" if len(self.classes) > 5 else ""
+            raise DataError(
+                f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
+                f"got {label!r}"
+            ) from None
+
+    def are_indices(self, labels: Sequence[str]) -> bool:
+        """Whether the labels are class indices: all integers, and no class is so called."""
+        return all(is_index(label) for label in labels) and not any(
+            label in self.by_name for label in labels
+        )
+
+    def at(self, label: str, where: str) -> int:
+        """The class index that a label is.  Raises DataError where there is no such class."""
+        index = int(label)
+        if index >= len(self.classes):
+            raise DataError(
+                f"{where}: label must be below the number of classes, "
+                f"{len(self.classes)}, got {index}"
+            )
+        return index
+
+
+def is_index(label: str) -> bool:
+    return label.isascii() and label.isdigit()
+
+
+def in_order(labels: set[str]) -> list[str]:
+    """Labels as a class list: by number if all are numbers, by name otherwise."""
+    if all(is_index(label) for label in labels):
+        return sorted(labels, key=int)
+    return sorted(labels)

@@ -1,0 +1,44 @@
+"""Any data set by what a user calls it: a folder, a CSV file or a built-in name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from googlenet.data.dataset import Class, DataError, DataSet, Samples
+from googlenet.data.digits import read_digits
+from googlenet.data.folder import read_folder
+from googlenet.data.table_file import read_csv
+from googlenet.errors import UsageError
+
+BUILT_IN = ("digits",)
+
+
+def load_data(name: str, seed: int = 0, classes: Sequence[Class] | None = None) -> DataSet:
+    """The data set of that name, split by `seed` where it brings no split of its own.
+
+    `classes` is a trained model's list: labels are then its indices, and a label that it lacks
+    is an error.  Raises UsageError for a name that is nothing, DataError for unusable data.
+    """
+    path = Path(name)
+    if name in BUILT_IN and not path.exists():
+        data = read_digits(seed)
+        if classes and tuple(c.id for c in classes) != tuple(c.id for c in data.classes):
+            raise DataError("digits: the model must have the classes 0 to 9, it has others")
+        return data
+    if path.is_dir():
+        return read_folder(path, seed, classes)
+    if path.is_file():
+        return read_csv(path, seed, classes)
+    raise UsageError(
+        f"DATA must be a folder, a CSV file or one of {', '.join(BUILT_IN)}, "
+        f"got {name!r}, which does not exist"
+    )
+
+
+def choose_split(data: DataSet, part: str) -> Samples:
+    """The samples of a part: "train", "val" or "all".  Raises DataError if it is empty."""
+    samples = {"train": data.train, "val": data.val, "all": data.all}[part]
+    if not len(samples):
+        raise DataError(f"{data.name}: the part {part!r} must hold a photo or more, has none")
+    return samples

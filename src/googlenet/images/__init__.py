@@ -1,0 +1,1 @@
+"""From bytes to pixels: decoding, preprocessing, views and augmentation.  Knows of no network."""

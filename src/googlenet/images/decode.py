@@ -1,0 +1,111 @@
+"""One decoder for every photo that enters: bytes, files and arrays to 8-bit RGB.
+
+The policy, the same in training, evaluation and prediction:
+
+* EXIF orientation is applied; ICC profiles are not.
+* Greyscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions.
+* Transparency is laid over white.
+* 16-bit samples keep their upper eight bits; 32-bit and floating-point photos are refused.
+* Of an animation the first frame is taken.
+* A photo that declares more than `MAX_PIXELS` is refused before its pixels are read.
+* What is truncated or is no image is refused with its name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from googlenet.errors import GoogLeNetError
+
+Source = str | Path | bytes | NDArray[np.generic] | Image.Image
+
+MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
+EXTENSIONS = frozenset(
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"),
+        *("tif", "tiff", "ppm", "pgm", "pbm", "avif"),
+    )
+)
+BACKGROUND = (255, 255, 255)
+
+
+class ImageError(GoogLeNetError):
+    """A photo that cannot be used; the message names it."""
+
+
+def decode(source: Source) -> Image.Image:
+    """The photo as an upright 8-bit RGB image.
+
+    An array is (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+    Raises ImageError, which names the file, for whatever cannot be decoded.
+    """
+    try:
+        if isinstance(source, np.ndarray):
+            return to_rgb(from_array(source))
+        if isinstance(source, Image.Image):
+            return to_rgb(ImageOps.exif_transpose(source))
+        stream = BytesIO(source) if isinstance(source, bytes) else source
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", module="PIL", category=UserWarning)
+            with Image.open(stream) as opened:
+                refuse_bomb(opened)
+                return to_rgb(ImageOps.exif_transpose(opened))
+    except ImageError as error:
+        raise ImageError(f"{name_of(source)}: {error}") from None
+    except Exception as error:
+        # Pillow's plugins raise whatever they meet in a damaged file: struct.error, IndexError,
+        # SyntaxError and more; all of it means that this file is no photo.
+        raise ImageError(f"{name_of(source)}: cannot be read as an image ({error})") from error
+
+
+def refuse_bomb(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB, transparency over white, upper eight bits of sixteen."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image)
+        if values.size and values.max() > 0xFFFF:
+            raise ImageError("32-bit photos are not supported, 8 and 16 bits are")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ImageError("floating-point photos are not supported, 8 and 16 bits are")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        background = Image.new("RGBA", rgba.size, BACKGROUND)
+        image = Image.alpha_composite(background, rgba)
+    return image.convert("RGB")
+
+
+def from_array(array: NDArray[np.generic]) -> Image.Image:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not shaped or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
+        raise ImageError(
+            "an array must be (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16, "
+            f"got {array.shape} of {array.dtype}"
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)  # type: ignore[operator]
+    return Image.fromarray(array)
+
+
+def name_of(source: Source) -> str:
+    """What to call a photo in a message: its path, or what it came as."""
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return f"photo of {len(source)} bytes"
+    if isinstance(source, np.ndarray):
+        return "array"
+    return str(getattr(source, "filename", "") or "image")

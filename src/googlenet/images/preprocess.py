@@ -1,0 +1,148 @@
+"""The preprocessing value: what happens to a photo between decoding and the network.
+
+One value, saved in the model file, is used in training, evaluation, prediction and export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from googlenet.errors import UsageError
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+MODES = ("crop", "squash", "letterbox")
+ORDERS = {"RGB": 3, "BGR": 3, "L": 1}
+
+# Mean and standard deviation of ImageNet's training photos, as everybody uses them.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def margin(size: int) -> int:
+    """The side to which a photo is resized before crops of `size`: 256 for the paper's 224."""
+    return round(size * 256 / 224)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become numbers.
+
+    size: side of the square that the network sees, in pixels.
+    resize: side to which the photo is resized before cropping: its shorter side in mode
+        "crop", both sides in "squash", its longer side (then padded) in "letterbox".
+    interpolation: always antialiased, but for "nearest".
+    order: channels and their order, "RGB", "BGR" or "L" (luma).
+    mean, scale: per channel in that order; the network sees (pixel − mean) · scale, pixel 0–255.
+    mirror: whether a mirrored photo is still of its class (no for digits and text).
+    """
+
+    size: int = 224
+    resize: int = 256
+    mode: str = "crop"
+    interpolation: str = "bilinear"
+    order: str = "RGB"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    scale: tuple[float, ...] = tuple(1 / std for std in IMAGENET_STD)
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        check("mode", self.mode, MODES)
+        check("interpolation", self.interpolation, tuple(INTERPOLATIONS))
+        check("order", self.order, tuple(ORDERS))
+        if not 1 <= self.size <= self.resize <= 8192:
+            raise UsageError(
+                f"size and resize must be 1 ≤ size ≤ resize ≤ 8192, got {self.size}, {self.resize}"
+            )
+        if not len(self.mean) == len(self.scale) == self.channels:
+            raise UsageError(
+                f"mean and scale must have {self.channels} values for order {self.order}, "
+                f"got {self.mean} and {self.scale}"
+            )
+
+    @property
+    def channels(self) -> int:
+        return ORDERS[self.order]
+
+    def resized(self, image: Image.Image, side: int) -> Image.Image:
+        """The whole photo at the scale at which crops are cut from it, by this value's mode."""
+        width, height = image.size
+        if self.mode == "squash":
+            return image.resize((side, side), INTERPOLATIONS[self.interpolation])
+        if self.mode == "crop":
+            return resize_shorter(image, side, self.interpolation)
+        factor = side / max(width, height)
+        inner = (max(1, round(width * factor)), max(1, round(height * factor)))
+        padded = Image.new("RGB", (side, side), self.padding_colour())
+        at = ((side - inner[0]) // 2, (side - inner[1]) // 2)
+        padded.paste(image.resize(inner, INTERPOLATIONS[self.interpolation]), at)
+        return padded
+
+    def padding_colour(self) -> tuple[int, int, int]:
+        """The mean as a colour, which the network sees as zero."""
+        red, green, blue = (
+            min(255, max(0, round(value)))
+            for value in (self.mean * 3 if self.channels == 1 else self.mean)[:3]
+        )
+        return (red, green, blue) if self.order != "BGR" else (blue, green, red)
+
+    def pixels(self, crop: Image.Image) -> NDArray[np.uint8]:
+        """A crop in the network's channels and order: (size, size, channels) uint8."""
+        if self.order == "L":
+            return np.asarray(crop.convert("L"))[:, :, None]
+        rgb = np.asarray(crop)
+        return rgb[:, :, ::-1] if self.order == "BGR" else rgb
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, C) uint8 -> (N, C, H, W) float32 in channels-last memory."""
+        mean = torch.tensor(self.mean, device=pixels.device)
+        scale = torch.tensor(self.scale, device=pixels.device)
+        return ((pixels.float() - mean) * scale).permute(0, 3, 1, 2)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """The value that `to_json` wrote.  Raises UsageError for one that breaks its rules."""
+        kinds = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in kinds:
+                continue
+            kind = list if kinds[name] is tuple else kinds[name]
+            numbers = kind is not list or (
+                isinstance(value, list) and all(type(n) in (int, float) for n in value)
+            )
+            if type(value) is not kind or not numbers:
+                raise UsageError(f"preprocessing {name} must be a {kind.__name__}, got {value!r}")
+            found[name] = tuple(map(float, value)) if kind is list else value
+        return cls(**found)
+
+
+def check(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def resize_shorter(image: Image.Image, side: int, interpolation: str) -> Image.Image:
+    """The photo with its shorter side `side` pixels long and its aspect ratio kept."""
+    width, height = image.size
+    factor = side / min(width, height)
+    return image.resize(
+        (max(side, round(width * factor)), max(side, round(height * factor))),
+        INTERPOLATIONS[interpolation],
+    )

@@ -1,0 +1,82 @@
+"""The views of a photo over which probabilities are averaged: 1, 10 or 144 crops.
+
+Source: section 7 of the paper for 144, Krizhevsky et al. 2012 for 10.  The paper's numbers are
+for crops of 224; at another size S every one of them is multiplied by S/224.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from PIL import Image, ImageOps
+
+from googlenet.images.preprocess import Preprocessing, resize_shorter
+
+SCALES = (256, 288, 320, 352)  # of the shorter side, for crops of 224
+
+View = Callable[[Image.Image, Preprocessing], Iterator[Image.Image]]
+
+
+def center(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
+    """One view: the centre crop of the resized photo."""
+    yield center_crop(p.resized(photo, p.resize), p.size)
+
+
+def ten(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
+    """Ten views: four corners and the centre of the central square, each with its mirror."""
+    square = center_crop(p.resized(photo, p.resize), p.resize)
+    yield from mirrored(five(square, p.size), p)
+
+
+def paper144(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
+    """144 views: 4 scales × 3 squares × (5 crops and the square itself) × 2 mirrors.
+
+    The photo's aspect ratio is kept, as in the paper, whatever the mode of `p`.
+    """
+    for scale in SCALES:
+        side = round(scale * p.size / 224)
+        for square in squares(resize_shorter(photo, side, p.interpolation)):
+            yield from mirrored(six(square, p), p)
+
+
+def five(square: Image.Image, size: int) -> Iterator[Image.Image]:
+    """The four corners and the centre of a square: top left, top right, bottom left, …"""
+    far = square.width - size
+    for left, top in ((0, 0), (far, 0), (0, far), (far, far), (far // 2, far // 2)):
+        yield square.crop((left, top, left + size, top + size))
+
+
+def six(square: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
+    """`five`, and the whole square resized to a crop."""
+    yield from five(square, p.size)
+    yield p.resized(square, p.size)
+
+
+def squares(photo: Image.Image) -> Iterator[Image.Image]:
+    """The left, centre and right squares of a landscape photo; top, centre, bottom of others."""
+    width, height = photo.size
+    side, spare = min(width, height), abs(width - height)
+    for offset in (0, spare // 2, spare):
+        left, top = (offset, 0) if width > height else (0, offset)
+        yield photo.crop((left, top, left + side, top + side))
+
+
+def mirrored(crops: Iterator[Image.Image], p: Preprocessing) -> Iterator[Image.Image]:
+    """Each crop and its mirror image; only the crop where mirroring changes the class."""
+    for crop in crops:
+        yield crop
+        if p.mirror:
+            yield ImageOps.mirror(crop)
+
+
+def center_crop(photo: Image.Image, size: int) -> Image.Image:
+    left, top = (photo.width - size) // 2, (photo.height - size) // 2
+    return photo.crop((left, top, left + size, top + size))
+
+
+VIEWS: dict[int, View] = {1: center, 10: ten, 144: paper144}
+
+
+def view_count(views: int, p: Preprocessing) -> int:
+    """How many crops the scheme makes of a photo: half where it must not be mirrored."""
+    return views if p.mirror or views == 1 else views // 2

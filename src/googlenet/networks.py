@@ -1,0 +1,42 @@
+"""Every network of this project by name: GoogLeNet's variants and those it is compared with."""
+
+from __future__ import annotations
+
+import torch
+
+from googlenet import table
+from googlenet.errors import UsageError
+from googlenet.model import GoogLeNet
+
+Network = GoogLeNet
+NAMES = tuple(table.VARIANTS)
+
+
+def build_network(
+    variant: str,
+    classes: int,
+    *,
+    size: int,
+    in_channels: int = 3,
+    width: float = 1.0,
+    heads: bool = True,
+    initialisation: str = "he",
+    generator: torch.Generator | None = None,
+) -> Network:
+    """A network for photos of `size` pixels, its weights drawn from `generator`.
+
+    Raises UsageError for an unknown name and for a size that is too small for the network.
+    """
+    if variant not in NAMES:
+        raise UsageError(f"variant must be one of {', '.join(NAMES)}, got {variant!r}")
+    network = GoogLeNet(
+        variant,
+        classes,
+        in_channels=in_channels,
+        width=width,
+        heads=heads,
+        initialisation=initialisation,
+        generator=generator,
+    )
+    table.final_side(network.variant, size)
+    return network
