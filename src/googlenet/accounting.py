@@ -22,6 +22,11 @@ from dataclasses import dataclass, field, replace
 from googlenet.table import Widths
 
 BYTES = 4  # of a float32
+
+# The kinds of building block, as a reader counts them.
+CONVOLUTIONS, LINEAR, POOLS, LRNS = "convolutions", "linear layers", "pools", "LRN"
+CONCATENATIONS, DROPOUTS, LOSSES = "concatenations", "dropouts", "losses"
+
 Shape = tuple[int, int, int]  # height, width, channels: the order of Table 1
 
 
@@ -67,13 +72,13 @@ def convolution(
     """
     weights = kernel * kernel * (inputs // groups) * filters
     pixels = side * side
-    blocks = Counter(convolution=1)
+    blocks = Counter([CONVOLUTIONS])
     return Cost(weights, biases * filters, weights * pixels, filters * pixels, blocks)
 
 
 def linear(inputs: int, units: int) -> Cost:
     """A fully connected layer with biases."""
-    return Cost(inputs * units, units, inputs * units, units, Counter(linear=1))
+    return Cost(inputs * units, units, inputs * units, units, Counter([LINEAR]))
 
 
 def outputs_of(block: str, channels: int, side: int) -> Cost:

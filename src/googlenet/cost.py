@@ -8,6 +8,11 @@ from __future__ import annotations
 from googlenet import baseline_tables as plain
 from googlenet import table
 from googlenet.accounting import (
+    CONCATENATIONS,
+    DROPOUTS,
+    LOSSES,
+    LRNS,
+    POOLS,
     Cost,
     NetworkCost,
     Row,
@@ -104,11 +109,11 @@ def stage_row(stage: table.Stage, inputs: int, side: int, network: table.Variant
             title = f"convolution {kernel}×{kernel}/{stride}"
             return Row(title, (side, side, filters), cost, (name,), depth=1)
         case table.MaxPool(name, kernel, stride):
-            cost = outputs_of("pool", inputs, side)
+            cost = outputs_of(POOLS, inputs, side)
             title = f"max pool {kernel}×{kernel}/{stride}"
             return Row(title, (side, side, inputs), cost, (name,), pool=True)
         case table.Normalise(name):
-            return Row(name, (side, side, inputs), outputs_of("LRN", inputs, side), (name,))
+            return Row(name, (side, side, inputs), outputs_of(LRNS, inputs, side), (name,))
         case table.InceptionModule(name, widths):
             cost = module_cost(inputs, widths, side, network)
             channels = network.module_channels(widths, inputs)
@@ -150,7 +155,7 @@ def module_cost(inputs: int, widths: table.Widths, side: int, network: table.Var
         costs += [conv(inputs, widths.proj, 1)]
     else:
         costs += [conv(inputs, widths.c3, 3), conv(inputs, widths.c5, large)]
-    return total([*costs, outputs_of("pool", inputs, side), in_place("concatenation")])
+    return total([*costs, outputs_of(POOLS, inputs, side), in_place(CONCATENATIONS)])
 
 
 def classifier_rows(
@@ -158,12 +163,12 @@ def classifier_rows(
 ) -> tuple[Row, ...]:
     """The rows under the last module: average pool, dropout, linear, softmax."""
     pooled, logits = (1, 1, features), (1, 1, classes)
-    average = outputs_of("pool", features, 1)
+    average = outputs_of(POOLS, features, 1)
     return (
         Row(f"avg pool {side}×{side}/1", pooled, average, ("avgpool",), pool=True),
-        Row(f"dropout ({network.dropout:.0%})", pooled, in_place("dropout"), ("dropout",)),
+        Row(f"dropout ({network.dropout:.0%})", pooled, in_place(DROPOUTS), ("dropout",)),
         Row("linear", logits, linear(features, classes), ("classifier",), depth=1),
-        Row("softmax", logits, in_place("loss")),
+        Row("softmax", logits, in_place(LOSSES)),
     )
 
 
@@ -172,12 +177,12 @@ def head_row(key: str, inputs: int, classes: int, network: table.Variant) -> Row
     side = 4
     cost = total(
         [
-            outputs_of("pool", inputs, side),
+            outputs_of(POOLS, inputs, side),
             conv_cost(inputs, network.head_filters, 1, side, network),
             linear(network.head_filters * side * side, network.head_units),
-            in_place("dropout"),
+            in_place(DROPOUTS),
             linear(network.head_units, classes),
-            in_place("loss"),
+            in_place(LOSSES),
         ]
     )
     return Row(f"auxiliary head ({key})", (1, 1, classes), cost, (f"aux_{key}",), depth=3)
@@ -205,7 +210,7 @@ def baseline_cost(
         if not isinstance(stage, plain.Dropout) or stage.rate:
             rows.append(baseline_row(stage, inputs, before, channels, side))
         inputs, before = channels, side
-    rows.append(Row("softmax", (1, 1, classes), in_place("loss")))
+    rows.append(Row("softmax", (1, 1, classes), in_place(LOSSES)))
     return NetworkCost(network.name, size, in_channels, classes, tuple(rows))
 
 
@@ -220,14 +225,14 @@ def baseline_row(stage: plain.Stage, inputs: int, before: int, channels: int, si
             cost = linear(inputs * before * before, channels)
             return Row(name, output, cost, modules, depth=1)
         case plain.MaxPool(_, kernel, stride):
-            cost = outputs_of("pool", channels, side)
+            cost = outputs_of(POOLS, channels, side)
             return Row(f"{name} {kernel}×{kernel}/{stride}", output, cost, modules, pool=True)
         case plain.GlobalPool():
-            cost = outputs_of("pool", channels, side)
+            cost = outputs_of(POOLS, channels, side)
             return Row(f"{name} {before}×{before}/1", output, cost, modules, pool=True)
         case plain.Normalise():
-            return Row(name, output, outputs_of("LRN", channels, side), modules)
+            return Row(name, output, outputs_of(LRNS, channels, side), modules)
         case plain.Dropout(_, rate):
-            return Row(f"{name} ({rate:.0%})", output, in_place("dropout"), modules)
+            return Row(f"{name} ({rate:.0%})", output, in_place(DROPOUTS), modules)
         case plain.Rectify():
             return Row(name, output, Cost(), modules)
