@@ -100,8 +100,6 @@ def build_stage(stage: tables.Stage, channels: int, side: int, filters: int) -> 
             return LocalResponseNorm(norm)
         case tables.Dropout(_, rate):
             return nn.Dropout(rate)
-        case tables.Rectify():
-            return nn.ReLU()
 
 
 def unit(**layers: nn.Module) -> nn.Sequential:

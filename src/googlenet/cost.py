@@ -24,7 +24,7 @@ from googlenet.accounting import (
 )
 from googlenet.errors import UsageError
 
-NAMES = (*plain.BASELINES, *table.VARIANTS)
+NAMES = (*table.VARIANTS, *plain.BASELINES)  # of every network of the project
 
 
 def network_cost(
@@ -234,5 +234,3 @@ def baseline_row(stage: plain.Stage, inputs: int, before: int, channels: int, si
             return Row(name, output, outputs_of(LRNS, channels, side), modules)
         case plain.Dropout(_, rate):
             return Row(f"{name} ({rate:.0%})", output, in_place(DROPOUTS), modules)
-        case plain.Rectify():
-            return Row(name, output, Cost(), modules)
