@@ -1,4 +1,4 @@
-"""What several tests work on: photos, folders and tables of photos, a tiny run."""
+"""What several tests work on: photos, folders of photos, a classifier of little work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+
+from googlenet.classifier import Classifier
+from googlenet.data.dataset import Class
+from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.networks import build_network
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 
@@ -51,3 +57,29 @@ def photo_folder(root: Path, photos: Mapping[str, int]) -> Path:
             image = tinted(colour, seed) if colour in COLOURS else noise(40, 36, seed)
             image.save(folder / f"{number}.png")
     return root
+
+
+def tiny_classifier(
+    classes: int = 3,
+    *,
+    size: int = 32,
+    seed: int = 0,
+    variant: str = "bn",
+    heads: bool = False,
+    mirror: bool = True,
+) -> Classifier:
+    """A network of a twentieth of the width, whose answers differ from photo to photo."""
+    generator = torch.Generator().manual_seed(seed)
+    network = build_network(
+        variant, classes, size=size, width=0.05, heads=heads, generator=generator
+    )
+    last = network.get_parameter("classifier.weight")
+    with torch.no_grad():  # as drawn, the last layer says nearly the same of everything
+        last.normal_(0, 2, generator=generator)
+    network.eval()
+    return Classifier(
+        network,
+        tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
+        Preprocessing(size=size, resize=margin(size), mirror=mirror),
+        variant,
+    )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from googlenet.data.dataset import Class
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
@@ -84,6 +84,8 @@ class Classifier:
         """A classifier as the header describes it, with weights yet to be loaded."""
         preprocessing = Preprocessing.from_json(header["preprocessing"])
         classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        if not classes:
+            raise ValueError("classes is empty")
         network = build_network(
             header["variant"],
             len(classes),
@@ -136,7 +138,10 @@ class Classifier:
 
         Sources are paths, bytes, arrays or Pillow images, decoded and preprocessed as in
         training; they are read `batch` at a time, so an endless iterable is fine.
+        Raises UsageError for a single path, whose letters would be taken for paths.
         """
+        if isinstance(sources, str | bytes | Path):
+            raise UsageError(f"predict takes a list of photos, got one {type(sources).__name__}")
         remaining = iter(sources)
         while chunk := list(islice(remaining, batch)):
             yield from self.predict_batch(chunk, top)
