@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet.data.dataset import (
@@ -30,6 +30,7 @@ def dataset(*sizes: int) -> DataSet:
     )
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=6), seed=st.integers(0, 2**63 - 1))
 def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> None:
     whole = dataset(*sizes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet.data.dataset import Samples
@@ -20,6 +20,7 @@ from tests.fixtures import noise
 SIZE = 16
 
 
+@settings(deadline=None)
 @given(
     samples=st.integers(1, 500),
     batch=st.integers(1, 70),
