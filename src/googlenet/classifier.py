@@ -19,7 +19,14 @@ from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
-from googlenet.modelfile import ModelFileError, read_header, read_tensors, write_model_file
+from googlenet.modelfile import (
+    ModelFileError,
+    check_plausible,
+    is_model_file,
+    read_header,
+    read_tensors,
+    write_model_file,
+)
 from googlenet.networks import Network, build_network
 
 
@@ -60,23 +67,30 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
-        """The classifier in a model file or a run folder (its `last.safetensors`).
+        """The classifier in a model file, a run folder (its `last.safetensors`), a published
+        weight file of any known format, or the known file of that name ("bvlc").
 
-        Raises GoogLeNetError in one sentence for a file that is damaged, no model of ours or
-        of a future format; UsageError for one that does not exist.
+        Raises GoogLeNetError in one sentence for a file that is damaged, no GoogLeNet or of a
+        future format; UsageError for one that does not exist.
         """
         path = model_path(path)
-        header = read_header(path)
-        try:
-            classifier = cls.from_header(header)
-        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
-        load_tensors(classifier.network, read_tensors(path), path)
+        classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
         classifier.machine = machine or Machine()
         classifier.network.eval().to(
             device=classifier.machine.device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
+        return classifier
+
+    @classmethod
+    def load_ours(cls, path: Path) -> Classifier:
+        header, tensors = read_header(path), read_tensors(path)
+        try:
+            check_plausible(header, sum(tensor.numel() for tensor in tensors.values()))
+            classifier = cls.from_header(header)
+        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
+        load_tensors(classifier.network, tensors, path)
         return classifier
 
     @classmethod
@@ -159,6 +173,13 @@ class Classifier:
                     results[at].path, tuple(zip(names, values.tolist(), strict=True))
                 )
         return results
+
+
+def load_foreign(source: Path) -> Classifier:
+    """`weights.load.load_foreign`, imported when first needed: it imports this module."""
+    from googlenet.weights import load
+
+    return load.load_foreign(source)
 
 
 def model_path(path: str | Path) -> Path:
