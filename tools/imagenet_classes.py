@@ -1,6 +1,6 @@
 """Write src/googlenet/weights/imagenet_classes.txt from two public lists of ImageNet's classes.
 
-    python tools/imagenet_classes.py SYNSET_WORDS DEVKIT_ORDER > src/googlenet/weights/imagenet_classes.txt
+    python tools/imagenet_classes.py SYNSET_WORDS DEVKIT_ORDER OUT
 
 SYNSET_WORDS is Caffe's synset_words.txt (wnid and name, in the order of the wnids), DEVKIT_ORDER
 the wnids in the order of ILSVRC 2012's development kit.
@@ -22,5 +22,5 @@ def render(synset_words: str, devkit_order: str) -> str:
 
 
 if __name__ == "__main__":
-    words, order = (Path(argument).read_text(encoding="utf-8") for argument in sys.argv[1:])
-    sys.stdout.write(render(words, order))
+    words, order, out = map(Path, sys.argv[1:])
+    out.write_text(render(words.read_text("utf-8"), order.read_text("utf-8")), "utf-8")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from googlenet.cli.options import add_json
 from googlenet.errors import GoogLeNetError, UsageError
@@ -17,9 +15,7 @@ if TYPE_CHECKING:
     from googlenet.classifier import Classifier
     from googlenet.weights.convert import Report
 
-SHOWN = 8  # names of one kind; --json prints all
-
-Item = TypeVar("Item")
+SHOWN = 4  # names of one kind; --json prints all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,11 +80,11 @@ def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> l
         f"variant {report.variant}, {len(classifier.classes)} classes",
         f"kept           {len(report.kept)} tensors",
         f"dropped        {len(report.dropped)}",
-        *(f"  {name}: {reason}" for name, reason in first(report.dropped.items())),
+        *first([f"{name}: {reason}" for name, reason in report.dropped.items()]),
         f"missing        {len(report.missing)}",
-        *(f"  {name}: not in the file, not needed" for name in first(report.missing)),
+        *first([f"{name}: the network does without" for name in report.missing]),
         f"re-initialised {len(report.reinitialised)}",
-        *(f"  {name}: {value}" for name, value in first(report.reinitialised.items())),
+        *first([f"{name}: {value}" for name, value in report.reinitialised.items()]),
     ]
     heads = ", ".join(classifier.network.heads) or "none"
     untrained = " (untrained in this file)" if report.untrained_heads else ""
@@ -98,6 +94,8 @@ def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> l
     return found
 
 
-def first(items: Iterable[Item]) -> Iterator[Item]:
-    """The first few of them; `--json` has all."""
-    return islice(items, SHOWN)
+def first(entries: list[str]) -> list[str]:
+    """The first few of them, indented, and how many more there are."""
+    rest = len(entries) - SHOWN
+    more = [f"  … and {rest} more, see --json"] if rest > 0 else []
+    return [f"  {entry}" for entry in entries[:SHOWN]] + more

@@ -6,6 +6,7 @@ name.  The lines are in the order of the wnids.  tools/imagenet_classes.py write
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
@@ -37,19 +38,31 @@ def dummy(index: int) -> Class:
     return Class(f"dummy-{index}", f"dummy {index}")
 
 
+def with_background() -> tuple[Class, ...]:
+    """TF-Slim's 1001 classes."""
+    return (Class("background", "background"), *imagenet())
+
+
+def with_dummies() -> tuple[Class, ...]:
+    """inception5h's 1008 classes: ImageNet's are numbers 1 to 1000."""
+    after = (dummy(index) for index in range(1001, INCEPTION5H_CLASSES))
+    return (dummy(0), *devkit(), *after)
+
+
+ORDERS: dict[str, Callable[[], tuple[Class, ...]]] = {
+    "wnid": imagenet,
+    "background+wnid": with_background,
+    "dummy+devkit": with_dummies,
+}
+
+
 def class_list(order: str, count: int) -> tuple[Class, ...]:
     """The classes of a published network in its order, or numbers if it has not their number.
 
     A network with another number of classes was trained further by somebody: its file does
     not say what they are.
     """
-    published = {
-        "wnid": imagenet,
-        "background+wnid": lambda: (Class("background", "background"), *imagenet()),
-        "dummy+devkit": lambda: (
-            dummy(0), *devkit(), *(dummy(i) for i in range(1001, INCEPTION5H_CLASSES)),
-        ),
-    }[order]()  # fmt: skip
+    published = ORDERS[order]()
     if len(published) == count:
         return published
     return tuple(Class(str(index), f"class {index}") for index in range(count))

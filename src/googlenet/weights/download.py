@@ -42,8 +42,16 @@ class Interrupted(Exception):  # noqa: N818 - what happened, not an error of our
     """The transfer ended early; what has arrived is kept and the next attempt goes on."""
 
 
+class Refused(Interrupted):
+    """There is no server, or it will not give the file; asking again would change nothing."""
+
+
 class Worthless(Interrupted):
     """The transfer gave what cannot be part of the file; the next attempt starts again."""
+
+
+# What the answers 408, 416 and 429 mean; other codes below 500 are final, those above are not.
+KINDS: dict[int, type[Interrupted]] = {408: Interrupted, 416: Worthless, 429: Interrupted}
 
 
 def cache_dir() -> Path:
@@ -94,6 +102,8 @@ def download(known: KnownFile, path: Path) -> None:
             check_complete(known, part)
         except Interrupted as error:
             reason = str(error)
+            if isinstance(error, Refused):
+                break
             if isinstance(error, Worthless):
                 part.unlink(missing_ok=True)
             continue
@@ -133,10 +143,10 @@ def answer(known: KnownFile, have: int) -> HTTPResponse:
         response = urlopen(Request(known.url, headers=headers), timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
-        kind = Worthless if error.code == 416 else Interrupted
+        kind = KINDS.get(error.code, Refused if error.code < 500 else Interrupted)
         raise kind(f"the server answers {error.code} {error.reason}") from error
     except URLError as error:
-        raise Interrupted(str(error.reason)) from error
+        raise Refused(str(error.reason)) from error
     except (OSError, HTTPException, ValueError) as error:
         raise Interrupted(str(error) or type(error).__name__) from error
     assert isinstance(response, HTTPResponse)

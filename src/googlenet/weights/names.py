@@ -111,9 +111,8 @@ SAME_PARAMETERS = {
 }
 # fmt: on
 
-SLIM_MODULES = dict(
-    zip(TABLE_1, ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c"), strict=True)
-)
+SLIM_NAMES = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
+SLIM_MODULES = dict(zip(TABLE_1, SLIM_NAMES, strict=True))
 
 # Scopes and endings that frameworks put around a network's names.
 WRAPPERS = ("module.", "InceptionV1/InceptionV1/", "InceptionV1/")

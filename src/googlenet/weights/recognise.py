@@ -10,7 +10,7 @@ from googlenet.weights.caffe import LAYERS, read_caffe
 from googlenet.weights.onnx import GRAPH, read_onnx
 from googlenet.weights.protobuf import Budget, Message, TruncatedError, Value, read_field
 from googlenet.weights.safetensors_file import read_safetensors
-from googlenet.weights.tensorflow import NODE, NODE_NAME, NODE_OP, read_tensorflow
+from googlenet.weights.tensorflow import NODE_NAME, NODE_OP, read_tensorflow
 from googlenet.weights.torch_file import LEGACY_MAGIC, read_torch
 from googlenet.weights.weightfile import WeightFile, WeightFileError, map_file
 

@@ -53,9 +53,8 @@ def read_torch(path: Path, data: memoryview) -> WeightFile:
 def state_dictionary(content: object) -> WeightFile:
     """The tensors of what torch.load gave, looked for one level down where they usually are."""
     if isinstance(content, dict):
-        inner = next(
-            (content[key] for key in INSIDE if isinstance(content.get(key), dict)), content
-        )
+        inside = (content[key] for key in INSIDE if isinstance(content.get(key), dict))
+        inner = next(inside, content)
         tensors = {k: v for k, v in inner.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
             others = [str(key) for key in inner if key not in tensors]
