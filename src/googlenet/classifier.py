@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, Source, decode, name_of
@@ -21,7 +22,6 @@ from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
 from googlenet.modelfile import (
     ModelFileError,
-    check_plausible,
     is_model_file,
     read_header,
     read_tensors,
@@ -86,24 +86,35 @@ class Classifier:
     def load_ours(cls, path: Path) -> Classifier:
         header, tensors = read_header(path), read_tensors(path)
         try:
-            check_plausible(header, sum(tensor.numel() for tensor in tensors.values()))
-            classifier = cls.from_header(header)
+            classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
         except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
         load_tensors(classifier.network, tensors, path)
         return classifier
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any]) -> Classifier:
-        """A classifier as the header describes it, with weights yet to be loaded."""
+    def from_header(cls, header: Mapping[str, Any], numbers: int) -> Classifier:
+        """A classifier as the header describes it, with weights yet to be loaded.
+
+        numbers: how many the file's tensors hold.  Raises ModelFileError for a header that
+        describes a larger network, before that is built.
+        """
         preprocessing = Preprocessing.from_json(header["preprocessing"])
         classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        width = float(header.get("width", 1))
+        needed = network_cost(
+            header["variant"], preprocessing.size, len(classes), preprocessing.channels, width
+        ).total.params
+        if needed > numbers:
+            raise ModelFileError(
+                f"it describes a network of {needed:,} parameters, the tensors hold {numbers:,}"
+            )
         network = build_network(
             header["variant"],
             len(classes),
             size=preprocessing.size,
             in_channels=preprocessing.channels,
-            width=float(header.get("width", 1)),
+            width=width,
             heads=bool(header.get("heads")),
         )
         return cls(

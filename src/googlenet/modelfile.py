@@ -42,20 +42,6 @@ def is_model_file(path: Path) -> bool:
         return False
 
 
-def check_plausible(header: Mapping[str, Any], numbers: int) -> None:
-    """Refuse a header whose network is far larger than the file, before it is built.
-
-    numbers: how many the file's tensors hold.  Raises ModelFileError.
-    """
-    width, classes = float(header.get("width", 1)), len(header["classes"])
-    # Wider than one, every variant has at least five million weights times the width squared.
-    if (width > 1 and 5e6 * width**2 > numbers) or classes > numbers:
-        raise ModelFileError(
-            f"its header describes a network of width {width:g} with {classes:,} classes, "
-            f"its tensors hold {numbers:,} numbers in all"
-        )
-
-
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON value of a model file's header, without reading its tensors."""
     if not path.is_file():

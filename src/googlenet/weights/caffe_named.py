@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from googlenet.classifier import Classifier
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.files import write_atomically
-from googlenet.modelfile import check_plausible
 from googlenet.weights.schemes import CAFFE
 from googlenet.weights.weightfile import WeightFile, WeightFileError
 
@@ -40,9 +40,8 @@ def write_caffe_named(classifier: Classifier, path: Path) -> None:
 def described_classifier(file: WeightFile) -> Classifier:
     """The classifier that such a file's header describes, its weights yet to come."""
     try:
-        header = json.loads(file.metadata[HEADER])
-        check_plausible(header, sum(tensor.numel() for tensor in file.tensors.values()))
-        return Classifier.from_header(header)
+        numbers = sum(map(Tensor.numel, file.tensors.values()))
+        return Classifier.from_header(json.loads(file.metadata[HEADER]), numbers)
     except (
         *(GoogLeNetError, AttributeError, KeyError, TypeError, ValueError),
         *(RuntimeError, RecursionError),
