@@ -99,7 +99,8 @@ def resolve(args: argparse.Namespace) -> Settings:
         variant,
         args.batch,
         normalised=has_batch_norm(variant),
-        fine_tuning=source is not None,
+        # Fresh heads on a trained network would teach it their own beginnings.
+        heads=source is None or bool(source.network.heads),
     )
     chosen = {"epochs": args.epochs} if args.epochs else {}
     recipe = recipe.with_settings(chosen | dict(map(assignment, args.set)))
