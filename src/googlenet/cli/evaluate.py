@@ -12,8 +12,8 @@ from googlenet.cli.options import add_json, add_workers, view_list
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
+    from googlenet.console import Console
     from googlenet.data.dataset import DataSet, Samples
-    from googlenet.training.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from googlenet.classifier import Classifier
+    from googlenet.console import Console
     from googlenet.data.load import choose_split, load_data
     from googlenet.evaluation.accuracy import require_same_classes
     from googlenet.evaluation.grid import grid, protocol, protocol_name
     from googlenet.machine import Machine
-    from googlenet.training.console import Console
 
     machine = Machine.here(args.precision)
     classifiers = [Classifier.load(path, machine) for path in args.models]

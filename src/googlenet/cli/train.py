@@ -48,7 +48,7 @@ DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", 
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.training.console import Console
+    from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
     from googlenet.training.runfolder import RunFolder, next_folder
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted as stop:
         console.say(str(stop))
         return 130
-    from googlenet.evaluation.report import write_report
+    from googlenet.report.page import write_report
 
     write_report(prepared, trained)
     finish(prepared, trained, args.json)
