@@ -48,7 +48,7 @@ DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", 
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.training.console import Console
+    from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
     from googlenet.training.runfolder import RunFolder, next_folder
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted as stop:
         console.say(str(stop))
         return 130
-    from googlenet.evaluation.report import write_report
+    from googlenet.report.page import write_report
 
     write_report(prepared, trained)
     finish(prepared, trained, args.json)
@@ -99,7 +99,8 @@ def resolve(args: argparse.Namespace) -> Settings:
         variant,
         args.batch,
         normalised=has_batch_norm(variant),
-        fine_tuning=source is not None,
+        # Fresh heads on a trained network would teach it their own beginnings.
+        heads=source is None or bool(source.network.heads),
     )
     chosen = {"epochs": args.epochs} if args.epochs else {}
     recipe = recipe.with_settings(chosen | dict(map(assignment, args.set)))

@@ -42,9 +42,8 @@ class Recipe:
     weight_decay: float = 2e-4
     decay_biases: bool = False  # whether biases and normalisation are decayed too
     bias_rate: float = 1.0  # factor on the learning rate of biases
-    fine_tuning_rate: float = 0.1  # factor on the learning rate where one begins with weights
     plain_rate: float = 1.0  # factor on it for networks without batch normalisation
-    early_rate: float = 1.0  # factor, beyond that, on the rate of the tensors brought along
+    early_rate: float = 0.1  # fine-tuning: factor on the rate of the tensors brought along
     freeze: str = ""  # the stage up to and including which nothing is trained
     schedule: str = "cosine"
     warmup: float = 0.0  # share of the run in which the rate rises from zero
@@ -109,18 +108,22 @@ class Recipe:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def adapted(
-        self, variant: str, batch: int | None = None, *, normalised: bool, fine_tuning: bool
+        self, variant: str, batch: int | None = None, *, normalised: bool, heads: bool
     ) -> Recipe:
         """The recipe for a network and a batch, its learning rate worked out.
 
         The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
-        `plain_rate` without batch normalisation, times `fine_tuning_rate` from trained weights.
+        `plain_rate` without batch normalisation.
         """
-        rate = self.learning_rate * (batch or self.batch) / self.batch
-        rate *= (1.0 if normalised else self.plain_rate) * (
-            self.fine_tuning_rate if fine_tuning else 1.0
+        batch = batch or self.batch
+        rate = self.learning_rate * batch / self.batch * (1.0 if normalised else self.plain_rate)
+        return replace(
+            self,
+            variant=variant,
+            batch=batch,
+            learning_rate=rate,
+            heads=self.heads if heads else 0.0,
         )
-        return replace(self, variant=variant, batch=batch or self.batch, learning_rate=rate)
 
     def with_settings(self, settings: dict[str, Any]) -> Recipe:
         """The recipe with fields replaced; strings become the field's type.
@@ -143,7 +146,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 1e4),
     "bias_rate": (0, 1e4),
     "early_rate": (0, 1e4),
-    "fine_tuning_rate": (0, 1e4),
     "plain_rate": (0, 1e4),
     "warmup": (0, 1),
     "average_from": (0, 1),
