@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from googlenet.console import Console
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
 from googlenet.networks import build_network
-from googlenet.training.console import Console
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN, Recipe
 from googlenet.training.run import Run, prepare

@@ -48,13 +48,13 @@ def test_every_recipe(recipe: Recipe) -> None:
     assert without == tuple(s for s in recipe.augmentation(SMALL) if s != Mirror())
 
 
-def test_rate_adapts_to_batch_network_and_weights() -> None:
+def test_recipe_adapts_to_batch_and_network() -> None:
     """In proportion to the batch (Goyal et al. 2017, arXiv 1706.02677, section 2.1)."""
-    recipe = MODERN.with_settings({"plain_rate": 0.25, "fine_tuning_rate": 0.1})
-    plain = recipe.adapted("paper", 128, normalised=False, fine_tuning=True)
-    assert (plain.variant, plain.batch) == ("paper", 128)
-    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25 * 0.1)
-    assert MODERN.adapted("bn", normalised=True, fine_tuning=False) == MODERN
+    recipe = MODERN.with_settings({"plain_rate": 0.25})
+    plain = recipe.adapted("paper", 128, normalised=False, heads=False)
+    assert (plain.variant, plain.batch, plain.heads) == ("paper", 128, 0)
+    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25)
+    assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
 
 
 def test_recipe_that_does_not_exist() -> None:
@@ -112,7 +112,7 @@ def test_names_of_the_fields_are_frozen() -> None:
     assert [field.name for field in fields(Recipe)] == [
         "name", "about", "variant", "initialisation", "epochs", "batch",
         "learning_rate", "momentum", "nesterov", "weight_decay", "decay_biases", "bias_rate",
-        "fine_tuning_rate", "plain_rate", "early_rate", "freeze", "schedule", "warmup",
+        "plain_rate", "early_rate", "freeze", "schedule", "warmup",
         "average", "average_from", "average_decay",
         "heads", "label_smoothing", "dropout",
         "crop", "area", "aspect", "interpolations", "photometric", "lighting",

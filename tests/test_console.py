@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from googlenet.training.console import Console
+from googlenet.console import Console
 
 
 def test_lines_and_no_bar_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
