@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from googlenet.weights.archive import entry_ending, opened
+from googlenet.weights.archive import entry_ending, opened, read_entry
 from googlenet.weights.caffe import LAYERS, read_caffe
 from googlenet.weights.onnx import GRAPH, read_onnx
 from googlenet.weights.protobuf import Budget, Message, TruncatedError, Value, read_field
@@ -72,7 +72,7 @@ def read_zip(path: Path, data: memoryview) -> WeightFile:
         graph = entry_ending(archive, ".pb")
         if graph is None:
             raise WeightFileError(f"is a zip file without weights; {READS} would do")
-        return read_tensorflow(memoryview(archive.read(graph)))
+        return read_tensorflow(memoryview(read_entry(archive, graph)))
 
 
 def protobuf_reader(data: memoryview) -> Callable[[memoryview], WeightFile]:

@@ -2,7 +2,7 @@
 
 torch.load(weights_only=True) does the reading.  Before it, the pickle's own instructions are
 looked through, none of them carried out: a name outside the few that tensors need, or a number
-larger than the file, ends it there.
+that no such file needs, ends it there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from googlenet.weights.archive import entry_ending, opened
+from googlenet.weights.archive import entry_ending, opened, read_entry
 from googlenet.weights.weightfile import WeightFile, WeightFileError
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -25,6 +25,7 @@ LEGACY_PICKLES = 5  # magic, protocol, system, the dictionary, keys of the stora
 
 MAX_INSTRUCTIONS = 500_000
 MAX_PICKLE_BYTES = 8 << 20
+MAX_NUMBER = 1 << 31  # more than any size in a file of MAX_BYTES; the time of day is below it
 ALLOWED = re.compile(
     r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)"
     r"|torch\.storage UntypedStorage"
@@ -38,7 +39,7 @@ def read_torch(path: Path, data: memoryview) -> WeightFile:
     """Every tensor of a state dictionary, by its name."""
     if bytes(data[: len(LEGACY_MAGIC)]) == LEGACY_MAGIC:
         pickles = BytesIO(data[len(LEGACY_MAGIC) : MAX_PICKLE_BYTES])
-        check_pickles(pickles, len(data), LEGACY_PICKLES - 1)
+        check_pickles(pickles, LEGACY_PICKLES - 1)
     else:
         check_zip(path, data)
     try:
@@ -71,16 +72,16 @@ def check_zip(path: Path, data: memoryview) -> None:
         assert name is not None, "recognise.read_zip has seen it"
         if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
             raise WeightFileError(f"its pickle has more than {MAX_PICKLE_BYTES:,} bytes")
-        check_pickles(BytesIO(archive.read(name)), len(data), 1)
+        check_pickles(BytesIO(read_entry(archive, name)), 1)
 
 
-def check_pickles(file: BinaryIO, size: int, count: int) -> None:
-    """Look through `count` pickles for what a state dictionary of a file this size cannot need."""
+def check_pickles(file: BinaryIO, count: int) -> None:
+    """Look through `count` pickles for what a state dictionary cannot need."""
     try:
         for _ in range(count):
             opcode = None
             for opcode, argument, _ in islice(pickletools.genops(file), MAX_INSTRUCTIONS):
-                check_instruction(opcode.name, argument, size)
+                check_instruction(opcode.name, argument)
             if opcode is None or opcode.name != "STOP":
                 raise WeightFileError(f"its pickle has more than {MAX_INSTRUCTIONS:,} instructions")
     except WeightFileError:
@@ -90,14 +91,12 @@ def check_pickles(file: BinaryIO, size: int, count: int) -> None:
         raise WeightFileError(f"is a damaged PyTorch file ({error})") from error
 
 
-def check_instruction(name: str, argument: object, size: int) -> None:
+def check_instruction(name: str, argument: object) -> None:
     if name in ("GLOBAL", "INST", "STACK_GLOBAL") and not ALLOWED.fullmatch(str(argument)):
         called = str(argument or "code").replace(" ", ".")
         raise WeightFileError(
             f"its pickle calls {called[:100]}: only tensors are read; "
             "if it is a whole network, save its state_dict() instead"
         )
-    if isinstance(argument, int) and argument > size:
-        raise WeightFileError(
-            f"is a damaged PyTorch file (it declares {argument:,} of something, has {size:,} bytes)"
-        )
+    if isinstance(argument, int) and argument > MAX_NUMBER:
+        raise WeightFileError(f"its pickle declares {argument:.3g} of something")
