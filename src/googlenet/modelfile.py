@@ -29,8 +29,16 @@ class ModelFileError(GoogLeNetError):
 def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and header atomically.  Raises GoogLeNetError where that fails."""
     metadata = {KEY: json.dumps({"format": FORMAT} | header, ensure_ascii=False)}
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically.  Raises GoogLeNetError where that fails."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda target: save_file(plain, target, metadata))
+    try:
+        write_atomically(path, lambda target: save_file(plain, target, metadata))
+    except SafetensorError as error:  # a full disk, among others
+        raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
 
 
 def is_model_file(path: Path) -> bool:
