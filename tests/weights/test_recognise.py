@@ -145,7 +145,7 @@ def test_a_file_too_large_is_not_even_read(tmp_path: Path) -> None:
     path = tmp_path / "huge"
     with path.open("wb") as file:
         file.truncate(weightfile.MAX_BYTES + 1)  # takes no place on the disk
-    with pytest.raises(WeightFileError, match="may have 536,870,912 bytes, this has 536,870,913"):
+    with pytest.raises(WeightFileError, match="may have 268,435,456 bytes, this has 268,435,457"):
         read_weight_file(path)
 
 

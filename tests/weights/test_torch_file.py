@@ -155,6 +155,22 @@ def test_a_storage_shorter_than_declared(tmp_path: Path) -> None:
         read_weight_file(path)
 
 
+def test_what_torch_sees_is_what_was_checked(tmp_path: Path) -> None:
+    """Two pickles in one zip: PyTorch takes the first entry's folder, others the first pickle."""
+    target = tmp_path / "made"
+    clean, foul = tmp_path / "clean.pth", tmp_path / "foul.pth"
+    save({"w": torch.ones(2)}, clean)
+    save({"x": Harmful(target)}, foul)
+    with zipfile.ZipFile(tmp_path / "both.pth", "w") as both:
+        both.writestr("foul/first", b"")
+        for name in ("clean", "foul"):
+            with zipfile.ZipFile(tmp_path / f"{name}.pth") as archive:
+                for entry in archive.namelist():
+                    both.writestr(entry, archive.read(entry))
+    assert torch.equal(read_weight_file(tmp_path / "both.pth").tensors["w"], torch.ones(2))
+    assert not target.exists()
+
+
 def test_a_missing_storage(tmp_path: Path) -> None:
     path = save({"w": torch.arange(10.0)}, tmp_path / "gone.pth")
     edited(path, lambda name, data: None if name.endswith("data/0") else (name, data))
@@ -178,10 +194,60 @@ def test_packed_entries_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_endless_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("googlenet.weights.torch_file.MAX_INSTRUCTIONS", 50)
+    monkeypatch.setattr("googlenet.weights.pickle_check.MAX_INSTRUCTIONS", 50)
     path = save({f"w{i}": torch.ones(1) for i in range(20)}, tmp_path / "long.pth")
     with pytest.raises(WeightFileError, match="more than 50 instructions"):
         read_weight_file(path)
+
+
+def raw(path: Path, instructions: bytes, *, legacy: bool) -> Path:
+    """A file whose dictionary is made by these pickle instructions."""
+    pickled = b"\x80\x02" + instructions + b"."
+    save({"w": torch.ones(2)}, path, legacy=legacy)
+    if not legacy:
+        return edited(path, lambda name, data: (name, pickled if "data.pkl" in name else data))
+    start = path.read_bytes()
+    system = start.index(b".", start.index(b"M\xe9\x03.") + 4) + 1
+    path.write_bytes(start[:system] + pickled + b"\x80\x02]q\x00.")
+    return path
+
+
+def doubled(levels: int) -> bytes:
+    """A tuple of itself twice, so many levels deep: 2**levels steps to hash."""
+    steps = (b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(levels))
+    return b")" + b"".join(steps)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("instructions", "rule"),
+    [
+        (b"}" + doubled(60) + b"Ns", "a key that is neither text nor number"),
+        (b"}(" + doubled(60) + b"Nu", "a key that is neither text nor number"),
+        (b"}N" + b"\x85" * 200_000 + b"Ns", "a key that is neither text nor number"),
+        (b"(X\x07\x00\x00\x00storage" + doubled(60) + b"tQ", "storage without a plain descr"),
+        (b"ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R", "a call that makes no tensor"),
+        (b"ccollections\nOrderedDict\n](" + doubled(60) + b"N\x86e\x85R", "a call that makes no"),
+        (b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R", r"calls builtins\.bytearray"),
+        (b"\x8f(" + doubled(60) + b"\x90", "the instruction EMPTY_SET"),
+        (b"t", "is a damaged PyTorch file"),
+        (b"h\x07", "is a damaged PyTorch file"),
+    ],
+)
+def test_a_pickle_that_would_never_end_is_refused(
+    instructions: bytes, rule: str, legacy: bool, tmp_path: Path
+) -> None:
+    path = raw(tmp_path / "slow.pth", instructions, legacy=legacy)
+    with pytest.raises(WeightFileError, match=rule):
+        read_weight_file(path)
+
+
+def test_those_files_are_well_made(tmp_path: Path) -> None:
+    """The same frame around harmless instructions reads, so that it is they that are refused."""
+    for legacy in (False, True):
+        path = raw(tmp_path / "empty.pth", b"}X\x01\x00\x00\x00aK\x01s", legacy=legacy)
+        with pytest.raises(WeightFileError, match="without a dictionary of tensors"):
+            read_weight_file(path)
 
 
 def test_a_large_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
