@@ -26,8 +26,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
     finally:
-        with suppress(OSError):  # where the folder is none, there is nothing to remove
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or nowhere that it could be
+            beside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from googlenet.errors import GoogLeNetError, UsageError
@@ -28,17 +28,19 @@ class ModelFileError(GoogLeNetError):
 
 def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and header atomically.  Raises GoogLeNetError where that fails."""
-    metadata = {KEY: json.dumps({"format": FORMAT} | header, ensure_ascii=False)}
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, {KEY: json.dumps({"format": FORMAT} | header)})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically.  Raises GoogLeNetError where that fails."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        write_atomically(path, lambda target: save_file(plain, target, metadata))
-    except SafetensorError as error:  # a full disk, among others
-        raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
+    # Not `save_file`, whose files only their owner may read and whose errors are its own.
+    content = save(plain, metadata)
+
+    def write(target: Path) -> None:
+        target.write_bytes(content)
+
+    write_atomically(path, write)
 
 
 def is_model_file(path: Path) -> bool:

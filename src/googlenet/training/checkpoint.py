@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from googlenet.errors import GoogLeNetError
-from googlenet.files import write_atomically
+from googlenet.modelfile import write_tensors
 from googlenet.training.loop import Trainer
 
 FORMAT = 1
@@ -50,9 +49,7 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
         "best": progress.best,
         "seconds": progress.seconds,
     }
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {KEY: json.dumps(values)}
-    write_atomically(path, lambda target: save_file(plain, target, metadata))
+    write_tensors(path, tensors, {KEY: json.dumps(values)})
 
 
 def load_checkpoint(path: Path, trainer: Trainer) -> Progress:

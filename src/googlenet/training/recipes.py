@@ -42,8 +42,8 @@ class Recipe:
     weight_decay: float = 2e-4
     decay_biases: bool = False  # whether biases and normalisation are decayed too
     bias_rate: float = 1.0  # factor on the learning rate of biases
-    fine_tuning_rate: float = 0.1  # factor on the learning rate where one begins with weights
-    early_rate: float = 1.0  # factor, beyond that, on the rate of the tensors brought along
+    plain_rate: float = 1.0  # factor on it for networks without batch normalisation
+    early_rate: float = 0.1  # fine-tuning: factor on the rate of the tensors brought along
     freeze: str = ""  # the stage up to and including which nothing is trained
     schedule: str = "cosine"
     warmup: float = 0.0  # share of the run in which the rate rises from zero
@@ -107,6 +107,24 @@ class Recipe:
         """The fields as plain values, for JSON."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def adapted(
+        self, variant: str, batch: int | None = None, *, normalised: bool, heads: bool
+    ) -> Recipe:
+        """The recipe for a network and a batch, its learning rate worked out.
+
+        The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
+        `plain_rate` without batch normalisation.
+        """
+        batch = batch or self.batch
+        rate = self.learning_rate * batch / self.batch * (1.0 if normalised else self.plain_rate)
+        return replace(
+            self,
+            variant=variant,
+            batch=batch,
+            learning_rate=rate,
+            heads=self.heads if heads else 0.0,
+        )
+
     def with_settings(self, settings: dict[str, Any]) -> Recipe:
         """The recipe with fields replaced; strings become the field's type.
 
@@ -128,7 +146,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 1e4),
     "bias_rate": (0, 1e4),
     "early_rate": (0, 1e4),
-    "fine_tuning_rate": (0, 1e4),
+    "plain_rate": (0, 1e4),
     "warmup": (0, 1),
     "average_from": (0, 1),
     "average_decay": (0, 1),
@@ -210,6 +228,7 @@ MODERN = Recipe(
     cosine, label smoothing, an exponential average of the weights with its batch statistics
     recomputed, no decay on biases and normalisation, crops of 35–100 %.""",
     learning_rate=0.1,
+    plain_rate=0.1,
     nesterov=True,
     weight_decay=5e-4,
     warmup=0.2,

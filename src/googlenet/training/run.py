@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from googlenet.classifier import Classifier
+from googlenet.console import Console
 from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
@@ -19,7 +20,6 @@ from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from googlenet.training.console import Console
 from googlenet.training.loop import Trainer, stuck_heads
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
