@@ -159,6 +159,16 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+EXPECTED: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    tuple[float, float]: "two numbers, low,high",
+    tuple[str, ...]: "names with commas between them",
+}
+
+
 def parse(name: str, value: Any, kind: Any) -> Any:
     """A field's value from what a user or a JSON file gives for it."""
     try:
@@ -174,8 +184,7 @@ def parse(name: str, value: Any, kind: Any) -> Any:
             ]
         return kind(value)
     except (ValueError, KeyError, TypeError):
-        expected = getattr(kind, "__name__", str(kind))
-        raise UsageError(f"{name} must be of type {expected}, got {value!r}") from None
+        raise UsageError(f"{name} must be {EXPECTED[kind]}, got {value!r}") from None
 
 
 PAPER = Recipe(
