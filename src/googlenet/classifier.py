@@ -18,6 +18,7 @@ from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
+from googlenet.machine import Machine
 from googlenet.modelfile import ModelFileError, read_header, read_tensors, write_model_file
 from googlenet.networks import Network, build_network
 
@@ -55,9 +56,10 @@ class Classifier:
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
+    machine: Machine = field(default_factory=Machine)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> Classifier:
+    def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
         """The classifier in a model file or a run folder (its `last.safetensors`).
 
         Raises GoogLeNetError in one sentence for a file that is damaged, no model of ours or
@@ -70,7 +72,11 @@ class Classifier:
         except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
         load_tensors(classifier.network, read_tensors(path), path)
-        classifier.network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        classifier.machine = machine or Machine()
+        classifier.network.eval().to(
+            device=classifier.machine.device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
         return classifier
 
     @classmethod
@@ -118,9 +124,10 @@ class Classifier:
     @torch.inference_mode()
     def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Softmax over the classes: (N, size, size, channels) uint8 -> (N, classes) float32."""
-        device = next(self.network.parameters()).device
-        crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(device))
-        return self.network(crops).float().softmax(1).cpu()  # type: ignore[no-any-return]
+        crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.machine.device))
+        with self.machine.autocast():
+            logits: Tensor = self.network(crops)
+        return logits.float().softmax(1).cpu()
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32

@@ -40,3 +40,12 @@ def build_network(
     )
     table.final_side(network.variant, size)
     return network
+
+
+def default_size(variant: str) -> int:
+    """Side of the photos for which the network was published."""
+    return 224
+
+
+def default_channels(variant: str) -> int:
+    return 3

@@ -30,6 +30,8 @@ ORDERS = {"RGB": 3, "BGR": 3, "L": 1}
 # Mean and standard deviation of ImageNet's training photos, as everybody uses them.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+LUMA_MEAN = (117.0,)  # theirs too, of the luma
+LUMA_SCALE = (1 / 57.5,)
 
 
 def margin(size: int) -> int:

@@ -1,0 +1,80 @@
+"""top-1 and top-5 error of models and their ensemble, with 1, 10 and 144 views a photo"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from googlenet.cli.options import add_json, add_workers, view_list
+
+if TYPE_CHECKING:
+    from googlenet.classifier import Classifier
+    from googlenet.data.dataset import DataSet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("models", metavar="MODEL", nargs="+", help="model files or run folders")
+    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
+    add("--split", choices=("train", "val", "all"), help="the part of the data (default: see docs)")
+    add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_workers(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.classifier import Classifier
+    from googlenet.data.load import choose_split, load_data
+    from googlenet.evaluation.accuracy import require_same_classes
+    from googlenet.evaluation.grid import grid, protocol
+    from googlenet.machine import Machine
+    from googlenet.training.console import Console
+
+    machine = Machine.here(args.precision)
+    classifiers = [Classifier.load(path, machine) for path in args.models]
+    require_same_classes(classifiers, args.models)
+    first = classifiers[0]
+    data = load_data(args.data, int(first.provenance.get("seed", 0)), first.classes)
+    part = args.split or default_split(data, first)
+    samples = choose_split(data, part)
+    console = Console(sys.stderr if args.json else sys.stdout)
+    console.say(f"{data.name}: {len(samples)} photos ({PARTS[part]}), {len(first.classes)} classes")
+    for views in args.views:
+        console.say(f"{views} view{'s' * (views > 1)}: {protocol(views, first.preprocessing)}")
+    rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar)
+    for error in rows[0].bad.values():
+        console.say(f"left out: {error}")
+    if args.json:
+        print(
+            json.dumps({"data": data.name, "split": part, "results": [r.to_json() for r in rows]})
+        )
+    else:
+        console.say(table([row.to_json() for row in rows]))
+    return 0
+
+
+PARTS = {"train": "training part", "val": "validation part", "all": "all of them"}
+
+
+def default_split(data: DataSet, classifier: Classifier) -> str:
+    """The validation part where there is one, or where the model was trained on this data.
+
+    A folder of classes that the model has not seen is a test set: all of it counts.
+    """
+    same = classifier.provenance.get("data_fingerprint") == data.fingerprint()
+    return "val" if data.divided or same else "all"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The paper's grid: a line for each model and number of views, then the ensemble's."""
+    lines = [f"{'models':<40} {'views':>5} {'top-1 error':>12} {'top-5 error':>12} {'images':>8}"]
+    for row in rows:
+        name = row["names"][0] if row["models"] == 1 else f"ensemble of {row['models']}"
+        lines.append(
+            f"{name[-40:]:<40} {row['views']:>5} {row['top1_error']:>10.2f} % "
+            f"{row['top5_error']:>10.2f} % {row['images']:>8}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""what a model file holds"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from googlenet.cli.options import add_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a model file or a run folder")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.classifier import Classifier, model_path
+
+    classifier = Classifier.load(args.model)
+    parameters = sum(p.numel() for p in classifier.network.parameters())
+    header = {"file": str(model_path(args.model)), "parameters": parameters} | classifier.header()
+    if args.json:
+        print(json.dumps(header, ensure_ascii=False))
+    else:
+        print("\n".join(lines(header)))
+    return 0
+
+
+def lines(header: dict[str, Any]) -> list[str]:
+    """The header for a reader: a line a fact, long class lists cut."""
+    shown = dict(header)
+    names = [c["name"] for c in header["classes"]]
+    more = f", … ({len(names)} in all)" if len(names) > 12 else ""
+    shown["classes"] = f"{len(names)}: " + ", ".join(names[:12]) + more
+    shown["parameters"] = f"{header['parameters']:,}"
+    shown["heads"] = ", ".join(header["heads"]) or "none"
+    found = []
+    for key, value in shown.items():
+        if isinstance(value, dict):
+            found.append(f"{key}:")
+            found += [f"  {name:<16} {inner}" for name, inner in value.items()]
+        elif value is not None:
+            found.append(f"{key:<18} {value}")
+    return found

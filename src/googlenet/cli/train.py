@@ -1,0 +1,173 @@
+"""train or fine-tune a network on a data set"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from googlenet.cli.options import add_json, add_workers, positive, view_list
+from googlenet.errors import UsageError
+
+if TYPE_CHECKING:
+    from googlenet.images.preprocess import Preprocessing
+    from googlenet.training.recipes import Recipe
+    from googlenet.training.run import Run, Trained
+    from googlenet.training.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a folder, a CSV file, or the built-in set digits")
+    add("--out", metavar="RUN", type=Path, help="folder of the run (default: runs/DATA-1, -2, …)")
+    add("--resume", action="store_true", help="go on with the run in --out, by its settings")
+    add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
+    add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
+    add("--weights", metavar="MODEL", help="model to begin with: fine-tuning")
+    add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
+    add("--size", type=positive, help="side of the network's input in pixels (default: 224)")
+    add("--batch", type=positive, help="photos a step; the learning rate scales with it")
+    add("--width", type=float, help="factor on every number of filters (default: 1)")
+    add("--seed", type=int, help="of everything random (default: 0)")
+    add("--mode", help="crop, squash or letterbox: how a photo becomes square (default: crop)")
+    add("--no-mirror", action="store_true", help="mirrored photos are not of their class (text)")
+    add("--precision", help="auto (default), fp32 or bf16")
+    add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
+    add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
+    add_workers(parser)
+    add_json(parser)
+
+
+# Options that decide a run: with --resume they come from the run's own settings.
+DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
+            "precision", "set", "no_mirror")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.training.console import Console
+    from googlenet.training.run import Interrupted, prepare, train
+    from googlenet.training.runfolder import RunFolder, next_folder
+
+    console = Console(sys.stderr if args.json else sys.stdout)
+    out = args.out or next_folder(Path("runs"), Path(args.data).resolve().stem or "data")
+    folder = RunFolder(out)
+    settings = resumed(args, folder) if args.resume else resolve(args)
+    prepared = prepare(settings, folder, console, args.resume)
+    try:
+        trained = train(prepared, args.views)
+    except Interrupted as stop:
+        console.say(str(stop))
+        return 130
+    from googlenet.evaluation.report import write_report
+
+    write_report(prepared, trained)
+    finish(prepared, trained, args.json)
+    return 0
+
+
+def resumed(args: argparse.Namespace, folder: Any) -> Settings:
+    """The settings of the run to go on with.  Raises UsageError where others are given."""
+    from googlenet.training.settings import Settings
+
+    if args.out is None:
+        raise UsageError("--resume needs --out, the folder of the run to go on with")
+    given = [name for name in DECIDING if getattr(args, name)]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
+    settings = Settings.from_json(folder.read_settings())
+    return replace(settings, data=args.data)
+
+
+def resolve(args: argparse.Namespace) -> Settings:
+    """The settings that the options mean, every default filled in."""
+    from googlenet.classifier import Classifier
+    from googlenet.training.recipes import recipe_named
+    from googlenet.training.settings import Settings
+
+    recipe = recipe_named(args.recipe or "modern")
+    source = Classifier.load(args.weights) if args.weights else None
+    variant = args.variant or (source.variant if source else recipe.variant)
+    if source and variant != source.variant:
+        raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
+    if source:
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * recipe.fine_tuning_rate)
+    chosen: dict[str, Any] = {"variant": variant}
+    if args.epochs:
+        chosen["epochs"] = args.epochs
+    if args.batch:
+        chosen |= {
+            "batch": args.batch,
+            "learning_rate": recipe.learning_rate * args.batch / recipe.batch,
+        }
+    recipe = recipe.with_settings(chosen | dict(map(assignment, args.set)))
+    return Settings(
+        data=args.data,
+        recipe=recipe,
+        preprocessing=preprocessing(args, recipe, source.preprocessing if source else None),
+        width=args.width or (source.network.width if source else 1.0),
+        seed=args.seed or 0,
+        precision=args.precision or "auto",
+        weights=args.weights,
+        workers=args.workers,
+    )
+
+
+def preprocessing(
+    args: argparse.Namespace, recipe: Recipe, source: Preprocessing | None
+) -> Preprocessing:
+    """How photos are prepared: as for the weights that one begins with, or afresh."""
+    from googlenet.data.load import BUILT_IN
+    from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing, margin
+    from googlenet.networks import default_channels, default_size
+
+    built_in = args.data in BUILT_IN and not Path(args.data).exists()
+    size = args.size or (
+        source.size if source else 64 if built_in else default_size(recipe.variant)
+    )
+    base = source or Preprocessing(mode="squash" if recipe.crop == "bvlc" else "crop")
+    if source is None and default_channels(recipe.variant) == 1:
+        base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
+    mode = args.mode or base.mode
+    return replace(
+        base,
+        size=size,
+        resize=base.resize if source and size == source.size else margin(size),
+        mode=mode,
+        mirror=base.mirror and not args.no_mirror and not built_in,
+    )
+
+
+def assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def finish(run: Run, trained: Trained, as_json: bool) -> None:
+    """Say how it went: the lines for a reader or the object for a program."""
+    first = next(iter(trained.scores.values()))
+    summary = {
+        "run": str(run.folder.path),
+        "model": str(run.folder.last),
+        "report": str(run.folder.report),
+        "epochs": run.trainer.epoch,
+        "seconds": round(trained.seconds, 1),
+        "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
+        "top1_accuracy": round(100 - first.error(1), 4),
+        "top5_accuracy": round(100 - first.error(5), 4),
+        "skipped": len(run.trainer.bad) + len(first.bad),
+    }
+    if as_json:
+        print(json.dumps(summary))
+        return
+    for views, scores in trained.scores.items():
+        run.console.say(
+            f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {100 - scores.error(1):.2f} %"
+            f"  top-5 {100 - scores.error(5):.2f} %  of {len(scores)} photos"
+        )
+    run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")

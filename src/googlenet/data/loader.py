@@ -1,0 +1,91 @@
+"""Photos to batches: the order of an epoch, decoding in threads, bad files left out by name.
+
+Pillow and NumPy release the interpreter's lock while they work on pixels, so threads decode in
+parallel without the processes, shared memory and start-up of worker processes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.data.dataset import Samples
+from googlenet.images.augment import Augmentation
+from googlenet.images.decode import ImageError, decode
+from googlenet.images.preprocess import Preprocessing
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """pixels: (N, size, size, channels) uint8; labels: (N,) int64; bad: errors by sample name."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    bad: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def epoch_batches(samples: int, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The sample indices of an epoch's batches: each sample once, in an order of (seed, epoch).
+
+    The batches are of equal size to within one, so that none is a small remainder.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(samples)
+    return list(np.array_split(order, ceil(samples / batch)))
+
+
+@dataclass(frozen=True)
+class TrainingLoader:
+    """Augmented batches; what happens to a sample depends on (seed, epoch, index) alone."""
+
+    samples: Samples
+    preprocessing: Preprocessing
+    augmentation: Augmentation
+
+    def load(self, epoch: int, indices: Iterable[int]) -> Batch:
+        pixels, labels, bad = [], [], {}
+        for index in map(int, indices):
+            try:
+                photo = decode(self.samples.sources[index])
+            except ImageError as error:
+                bad[self.samples.name(index)] = str(error)
+                continue
+            crop = self.augmentation(photo, epoch, index)
+            pixels.append(self.preprocessing.pixels(crop))
+            labels.append(self.samples.labels[index])
+        size, channels = self.preprocessing.size, self.preprocessing.channels
+        empty = np.empty((0, size, size, channels), np.uint8)
+        return Batch(np.stack(pixels) if pixels else empty, np.array(labels, np.int64), bad)
+
+
+def prefetch(
+    function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int = 2
+) -> Iterator[R]:
+    """`map(function, items)` in threads, in order, at most `ahead` results a worker waiting."""
+    if workers < 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers * ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

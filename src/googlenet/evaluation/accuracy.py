@@ -1,0 +1,133 @@
+"""Top-1 and top-5 error of models and ensembles over 1, 10 or 144 views of each photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from googlenet.classifier import Classifier
+from googlenet.data.dataset import Samples
+from googlenet.data.loader import prefetch
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.images.decode import ImageError, decode
+from googlenet.images.views import VIEWS, View
+
+CROPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What models said of photos: probabilities (N, classes), labels (N,), sample indices (N,)."""
+
+    probabilities: Tensor
+    labels: Tensor
+    indices: tuple[int, ...]
+    bad: dict[str, str] = field(default_factory=dict)  # photos that could not be read, and why
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def error(self, k: int) -> float:
+        """Top-k error in percent: photos whose class is not among the k likeliest."""
+        best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
+        hits = (best == self.labels[:, None]).any(1)
+        return 100 * (len(self) - int(hits.sum())) / len(self)
+
+    def predicted(self) -> Tensor:
+        return self.probabilities.argmax(1)
+
+
+def score(
+    classifier: Classifier,
+    samples: Samples,
+    views: int = 1,
+    workers: int = 2,
+    progress: Callable[[], object] = lambda: None,
+) -> Scores:
+    """Probabilities of each photo, averaged over its views.
+
+    Crops are made and used a few photos at a time, so memory does not grow with the views or
+    the data.  A photo that cannot be read is left out and named in `bad`.  `progress` is called
+    once a photo.  Raises GoogLeNetError if no photo can be read.
+    """
+    sums: dict[int, Tensor] = {}
+    counts: dict[int, int] = {}
+    bad: dict[str, str] = {}
+
+    def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
+        for owner, row in zip(owners, classifier.probabilities(np.stack(crops)), strict=True):
+            sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
+            counts[owner] = counts.get(owner, 0) + 1
+
+    owners: list[int] = []
+    crops: list[NDArray[np.uint8]] = []
+    for index, found in photo_crops(classifier, samples, views, workers):
+        progress()
+        if isinstance(found, str):
+            bad[samples.name(index)] = found
+            continue
+        for crop in found:
+            owners.append(index)
+            crops.append(crop)
+            if len(crops) == CROPS_AT_ONCE:
+                add(owners, crops)
+                owners, crops = [], []
+    if crops:
+        add(owners, crops)
+    if not sums:
+        raise GoogLeNetError("none of the photos could be read")
+    indices = tuple(sums)
+    return Scores(
+        torch.stack([sums[i] / counts[i] for i in indices]),
+        torch.tensor([samples.labels[i] for i in indices]),
+        indices,
+        bad,
+    )
+
+
+def photo_crops(
+    classifier: Classifier, samples: Samples, views: int, workers: int
+) -> Iterator[tuple[int, list[NDArray[np.uint8]] | str]]:
+    """Each sample's index and crops, or why it cannot be read."""
+    view, p = view_named(views), classifier.preprocessing
+
+    def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
+        try:
+            photo = decode(samples.sources[index])
+        except ImageError as error:
+            return index, str(error)
+        return index, [p.pixels(crop) for crop in view(photo, p)]
+
+    return prefetch(crops, range(len(samples)), workers)
+
+
+def view_named(views: int) -> View:
+    try:
+        return VIEWS[views]
+    except KeyError:
+        known = ", ".join(map(str, VIEWS))
+        raise UsageError(f"views must be among {known}, got {views}") from None
+
+
+def ensemble(scores: Sequence[Scores]) -> Scores:
+    """The mean of several models' probabilities for the same photos."""
+    first = scores[0]
+    assert all(other.indices == first.indices for other in scores)
+    mean = torch.stack([s.probabilities for s in scores]).mean(0)
+    return Scores(mean, first.labels, first.indices, first.bad)
+
+
+def require_same_classes(classifiers: Sequence[Classifier], names: Sequence[str]) -> None:
+    """Raises UsageError where the models of an ensemble do not have one class list."""
+    first = [c.id for c in classifiers[0].classes]
+    for classifier, name in zip(classifiers[1:], names[1:], strict=True):
+        if [c.id for c in classifier.classes] != first:
+            raise UsageError(
+                f"models of an ensemble must have the same classes in the same order: "
+                f"those of {name} are not those of {names[0]}"
+            )

@@ -1,0 +1,98 @@
+"""The report's drawings, as SVG text: curves and the confusion matrix."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: searchable, and small
+    "svg.hashsalt": "googlenet",  # the same drawing gives the same file
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#b9c0c8",
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+}
+LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
+
+
+def svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    whole = text.getvalue()
+    return whole[whole.index("<svg") :]
+
+
+def curves(history: Sequence[dict[str, float]]) -> str:
+    """Loss of every classifier, accuracy in training and validation, and the learning rate."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.1), layout="constrained")
+        losses, accuracy, rate = figure.subplots(1, 3)
+        epochs = [row["epoch"] for row in history]
+        for key, colour in (("main", BLUE), ("4a", ORANGE), ("4d", GREEN)):
+            if f"loss_{key}" in history[0]:
+                line(
+                    losses, epochs, [row[f"loss_{key}"] for row in history], f"train, {key}", colour
+                )
+        line(losses, epochs, [row["val_loss"] for row in history], "validation", GREY, "--")
+        line(
+            accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
+        )
+        line(accuracy, epochs, [row["top1_accuracy"] for row in history], "validation", GREY, "--")
+        line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
+        for axes, title in (
+            (losses, "Loss"),
+            (accuracy, "Top-1 accuracy, %"),
+            (rate, "Learning rate"),
+        ):
+            axes.set_title(title)
+            axes.set_xlabel("epoch")
+            axes.grid(color="#e6e9ed", linewidth=0.8)
+            axes.locator_params(axis="x", integer=True)
+        losses.legend()
+        accuracy.legend(loc="lower right")
+        return svg(figure)
+
+
+def line(
+    axes: Axes, x: Sequence[float], y: Sequence[float], label: str, colour: str, style: str = "-"
+) -> None:
+    marker = "o" if len(x) < 30 else ""
+    axes.plot(x, y, style, label=label, color=colour, marker=marker, markersize=3.5)
+
+
+def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Counts of (true class, answer), shaded by the share of the true class."""
+    shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    few = len(names) <= LABELLED_CLASSES
+    side = min(9.0, 2.2 + 0.42 * len(names))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xlabel("answer")
+        axes.set_ylabel("true class")
+        if few:
+            axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+            axes.set_yticks(range(len(names)), names)
+            for (row, column), count in np.ndenumerate(matrix):
+                if count:
+                    dark = shares[row, column] > 0.55
+                    axes.text(
+                        column, row, str(count), ha="center", va="center",
+                        fontsize=8, color="white" if dark else "#1c2733",
+                    )  # fmt: skip
+        return svg(figure)

@@ -1,0 +1,1 @@
+"""Recipes, schedules, averaging and the loop that puts them to work on a data set."""

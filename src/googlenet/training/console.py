@@ -1,0 +1,68 @@
+"""What a run says while it works: bars on a terminal, plain lines elsewhere; and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+
+class Console:
+    """Says things on `stream`; bars appear on stderr, if that is a terminal.
+
+    `interrupted` becomes true at the first Ctrl-C inside `interruptible`, so that the loop can
+    finish its step and save; a second Ctrl-C stops at once.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.interrupted = False
+
+    def say(self, line: str) -> None:
+        tqdm.write(line, file=self.stream)
+        self.stream.flush()
+
+    def bar(self, total: int, name: str, done: int = 0) -> Any:
+        terminal = sys.stderr.isatty()
+        return tqdm(
+            total=total, desc=name, initial=done, leave=False, disable=not terminal, file=sys.stderr
+        )
+
+    def epoch(self, row: dict[str, float], epochs: int) -> None:
+        """One line for an epoch's row of the log."""
+        heads = ", ".join(
+            f"{name.removeprefix('loss_')} {value:.3f}"
+            for name, value in row.items()
+            if name.startswith("loss_") and name != "loss_main"
+        )
+        self.say(
+            f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
+            + (f" ({heads})" if heads else "")
+            + f"  train {row['train_accuracy']:.1f} %"
+            f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
+            f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+        )
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Turn the first SIGINT or SIGTERM into `interrupted`; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, _frame: object) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

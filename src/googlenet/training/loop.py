@@ -1,0 +1,194 @@
+"""The training loop: steps, epochs, and the model that comes out of them.
+
+Every random number is drawn for (seed, step) or (seed, epoch, sample), never from a stream that
+runs on, so a run that was interrupted goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from math import log
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from googlenet.data.loader import Batch, TrainingLoader, epoch_batches, prefetch
+from googlenet.errors import GoogLeNetError
+from googlenet.machine import Machine
+from googlenet.networks import Network
+from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
+from googlenet.training.recipes import Recipe
+from googlenet.training.schedule import rate_factor
+
+STATISTICS_PHOTOS = 2048  # how many training photos set the average's batch statistics
+
+
+class Trainer:
+    """A network in training: `step` counts the batches that it has learnt from.
+
+    `carried` names the tensors that fine-tuning brought along.  Raises UsageError for a recipe
+    that does not fit the network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        loader: TrainingLoader,
+        *,
+        seed: int,
+        machine: Machine,
+        workers: int = 2,
+        carried: tuple[str, ...] = (),
+    ) -> None:
+        self.network: Network = network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe, self.loader, self.seed = recipe, loader, seed
+        self.machine, self.workers = machine, workers
+        self.frozen = freeze_up_to(network, recipe.freeze)
+        self.optimizer = build_optimizer(network, recipe, carried)
+        self.epoch_steps = len(epoch_batches(len(loader.samples), recipe.batch, seed, 0))
+        start = int(recipe.average_from * recipe.epochs * self.epoch_steps)
+        self.average = WeightAverage(network, recipe.average, recipe.average_decay, start)
+        self.step = 0
+        self.sums: dict[str, float] = {}  # over the photos of the epoch so far
+        self.bad: dict[str, str] = {}  # photos that could not be read, and why
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are complete."""
+        return self.step // self.epoch_steps
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.recipe.epochs
+
+    def train_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
+        """Train to the end of the current epoch; returns its means over photos.
+
+        `after_step` is called after every step, when everything is consistent: it may save,
+        and may raise to stop.
+        """
+        epoch = self.epoch
+        for batch in self.batches(epoch):
+            began = perf_counter()
+            self.bad |= batch.bad
+            if len(batch):
+                self.train_step(batch)
+            self.step += 1
+            self.add("compute_seconds", perf_counter() - began)
+            after_step()
+        return self.means()
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """What is left of an epoch's batches, loaded ahead in threads."""
+        done = self.step - epoch * self.epoch_steps
+        count = len(self.loader.samples)
+        indices = epoch_batches(count, self.recipe.batch, self.seed, epoch)[done:]
+        return prefetch(lambda chosen: self.loader.load(epoch, chosen), indices, self.workers)
+
+    def train_step(self, batch: Batch) -> None:
+        seed_step(self.seed, self.step)
+        rate = self.learning_rate()
+        set_rate(self.optimizer, rate)
+        self.network.train()
+        for name in self.frozen:
+            self.network.get_submodule(name).eval()
+        labels = torch.from_numpy(batch.labels).to(self.machine.device)
+        with self.machine.autocast():
+            logits = self.forward(self.crops(batch))
+        losses = {
+            head: F.cross_entropy(out.float(), labels, label_smoothing=self.recipe.label_smoothing)
+            for head, out in logits.items()
+        }
+        loss = losses["main"] + self.recipe.heads * sum(
+            value for head, value in losses.items() if head != "main"
+        )
+        if not torch.isfinite(loss):
+            raise GoogLeNetError(
+                f"the loss became {loss.item()} at step {self.step} with learning rate {rate:.4g}: "
+                "start again with a lower one, --set learning_rate=…"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update(self.network, self.step + 1)
+        self.count(losses, logits["main"], labels)
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        if self.recipe.heads:
+            return self.network.forward_heads(crops)
+        main: Tensor = self.network(crops)
+        return {"main": main}
+
+    def crops(self, batch: Batch) -> Tensor:
+        pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
+        return self.loader.preprocessing.normalise(pixels)
+
+    def learning_rate(self) -> float:
+        """The rate of the coming step, for the recipe's batch size."""
+        progress = self.step / self.epoch_steps
+        recipe = self.recipe
+        factor = rate_factor(recipe.schedule, recipe.warmup, progress, recipe.epochs)
+        return recipe.learning_rate * factor
+
+    def count(self, losses: dict[str, Tensor], logits: Tensor, labels: Tensor) -> None:
+        """Add a batch to the epoch's sums: over photos, so a short batch counts for what it is."""
+        photos = len(labels)
+        self.add("photos", photos)
+        self.add("correct", int((logits.argmax(1) == labels).sum()))
+        for head, loss in losses.items():
+            self.add(f"loss_{head}", loss.item() * photos)
+
+    def add(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """The epoch's sums as means over photos; begins the next epoch's."""
+        photos = self.sums.get("photos", 0.0)
+        if not photos:
+            raise GoogLeNetError("no photo of the training data could be read")
+        row = {k: v / photos for k, v in self.sums.items() if k.startswith("loss_")}
+        row["train_accuracy"] = 100 * self.sums["correct"] / photos
+        row["images_per_second"] = photos / self.sums["compute_seconds"]
+        self.sums = {}
+        return row
+
+    def model(self) -> Network:
+        """The network with averaged weights and its own batch statistics, without heads.
+
+        The run's state and random numbers are left as they are.
+        """
+        network: Network = deepcopy(self.network)
+        network.drop_heads()
+        self.average.copy_to(network)
+        network.eval()
+        if self.recipe.average != "none":
+            with self.machine.autocast():
+                recompute_statistics(network, self.statistics_batches())
+        return network
+
+    def statistics_batches(self) -> Iterator[Tensor]:
+        """Training crops, as the last epoch drew them, for the average's batch statistics."""
+        epoch, batch = max(0, self.epoch - 1), self.recipe.batch
+        indices = epoch_batches(len(self.loader.samples), batch, self.seed, epoch)
+        enough = indices[: max(1, STATISTICS_PHOTOS // batch)]
+        load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
+        return (self.crops(loaded) for loaded in load if len(loaded))
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed PyTorch for one step's dropout, from (seed, step) alone."""
+    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+def stuck_heads(row: dict[str, float], classes: int) -> list[str]:
+    """Heads whose loss is still ln(classes) to within 1 %: they have learnt nothing."""
+    chance = log(classes)
+    losses = {k.removeprefix("loss_"): v for k, v in row.items() if k.startswith("loss_")}
+    return [head for head, loss in losses.items() if abs(loss - chance) < 0.01 * chance]

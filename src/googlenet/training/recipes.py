@@ -1,0 +1,229 @@
+"""Training recipes as values: what the paper did, what BVLC released, what we recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
+
+from googlenet.errors import UsageError
+from googlenet.images.augment import (
+    Lighting,
+    Photometric,
+    RandomCrop,
+    RandomResizedCrop,
+    Step,
+    mirror_if_allowed,
+)
+from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
+from googlenet.initialise import INITIALISATIONS
+from googlenet.training.schedule import SCHEDULES
+
+AVERAGES = ("none", "mean", "ema")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a network is trained, but for data, size and seed.
+
+    Every field can be set from the command line with `--set name=value`.
+    """
+
+    name: str
+    about: str  # source, cost and expected result
+    variant: str = "bn"
+    initialisation: str = "he"
+    epochs: int = 20
+    batch: int = 64
+    # Optimisation: SGD with momentum.
+    learning_rate: float = 0.05  # at `batch` photos a step; another batch scales it in proportion
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    decay_biases: bool = False  # whether biases and normalisation are decayed too
+    bias_rate: float = 1.0  # factor on the learning rate of biases
+    fine_tuning_rate: float = 0.1  # factor on the learning rate where one begins with weights
+    early_rate: float = 1.0  # factor, beyond that, on the rate of the tensors brought along
+    freeze: str = ""  # the stage up to and including which nothing is trained
+    schedule: str = "cosine"
+    warmup: float = 0.0  # share of the run in which the rate rises from zero
+    # The average of the weights that becomes the model.
+    average: str = "ema"
+    average_from: float = 0.5  # "mean": share of the run after which it begins
+    average_decay: float = 0.998  # "ema": how much of it a step keeps
+    # The loss.
+    heads: float = 0.3  # weight of each auxiliary head; 0 trains without them
+    label_smoothing: float = 0.0
+    dropout: float = -1.0  # before the classifier; below 0: the variant's own
+    # Sampling.
+    crop: str = "area"  # "area": random area and aspect; "bvlc": random crop of the squashed photo
+    area: tuple[float, float] = (0.08, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolations: tuple[str, ...] = ("bilinear",)
+    photometric: bool = False
+    lighting: float = 0.0
+
+    def __post_init__(self) -> None:
+        choices: dict[str, Sequence[str]] = {
+            "initialisation": tuple(INITIALISATIONS),
+            "schedule": tuple(SCHEDULES),
+            "average": AVERAGES,
+            "crop": ("area", "bvlc"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                rule = f"{name} must be one of {', '.join(allowed)}"
+                raise UsageError(f"{rule}, got {getattr(self, name)!r}")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if not all(low <= v <= high for v in values):
+                raise UsageError(f"{name} must be from {low} to {high}, got {value}")
+        for name in ("area", "aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UsageError(f"{name} must be a range, low,high, got {low},{high}")
+        for interpolation in self.interpolations:
+            if interpolation not in INTERPOLATIONS:
+                known = ", ".join(INTERPOLATIONS)
+                raise UsageError(f"interpolations must be among {known}, got {interpolation!r}")
+
+    def augmentation(self, preprocessing: Preprocessing) -> tuple[Step, ...]:
+        """What training does to a photo, in order."""
+        size = preprocessing.size
+        steps: tuple[Step, ...]
+        if self.crop == "bvlc":
+            steps = (RandomCrop(size),)
+        else:
+            steps = (RandomResizedCrop(size, self.area, self.aspect, self.interpolations),)
+        steps += mirror_if_allowed(preprocessing)
+        if self.photometric:
+            steps += (Photometric(),)
+        if self.lighting:
+            steps += (Lighting(self.lighting),)
+        return steps
+
+    def settings(self) -> dict[str, Any]:
+        """The fields as plain values, for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def with_settings(self, settings: dict[str, Any]) -> Recipe:
+        """The recipe with fields replaced; strings become the field's type.
+
+        Raises UsageError for a field that a recipe does not have or a value that does not fit.
+        """
+        kinds = get_type_hints(Recipe)
+        unknown = set(settings) - set(kinds)
+        if unknown:
+            name = sorted(unknown)[0]
+            raise UsageError(f"--set must name one of {', '.join(kinds)}, got {name!r}")
+        return replace(self, **{k: parse(k, v, kinds[k]) for k, v in settings.items()})
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "batch": (1, 65_536),
+    "learning_rate": (0, 1e4),
+    "momentum": (0, 1),
+    "weight_decay": (0, 1e4),
+    "bias_rate": (0, 1e4),
+    "early_rate": (0, 1e4),
+    "fine_tuning_rate": (0, 1e4),
+    "warmup": (0, 1),
+    "average_from": (0, 1),
+    "average_decay": (0, 1),
+    "heads": (0, 1e4),
+    "label_smoothing": (0, 1),
+    "dropout": (-1, 1),
+    "area": (1e-4, 1),
+    "aspect": (0.01, 100),
+    "lighting": (0, 10),
+}
+
+
+def parse(name: str, value: Any, kind: Any) -> Any:
+    """A field's value from what a user or a JSON file gives for it."""
+    try:
+        if kind in (tuple[float, float], tuple[str, ...]):
+            parts = value.split(",") if isinstance(value, str) else list(value)
+            if kind == tuple[str, ...]:
+                return tuple(str(part) for part in parts)
+            low, high = map(float, parts)
+            return (low, high)
+        if kind is bool and isinstance(value, str):
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                value.lower()
+            ]
+        return kind(value)
+    except (ValueError, KeyError, TypeError):
+        expected = getattr(kind, "__name__", str(kind))
+        raise UsageError(f"{name} must be of type {expected}, got {value!r}") from None
+
+
+PAPER = Recipe(
+    name="paper",
+    about="""The paper's own method, section 6: SGD with momentum 0.9, the rate falling by 4 %
+    every 8 epochs, the Polyak average of the weights as the model, crops of 8–100 % of the area
+    with aspect ratios from 3/4 to 4/3, photometric distortions after Howard, a random
+    interpolation, dropout of 40 % and 70 %, both heads at 0.3.  The paper gives no rate, batch,
+    weight decay or initialisation: those are ours.  DistBelief's many machines took a week.""",
+    variant="paper",
+    epochs=60,
+    batch=32,
+    learning_rate=0.01,
+    schedule="step",
+    average="mean",
+    photometric=True,
+    lighting=0.1,
+    interpolations=("bilinear", "area", "nearest", "bicubic"),
+)
+
+BVLC = Recipe(
+    name="bvlc",
+    about="""BVLC's released quick_solver.prototxt and train_val.prototxt: rate 0.01 falling to
+    zero as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
+    on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
+    squashed photo and mirroring.  It gave 68.7 % top-1 and 88.9 % top-5 on ILSVRC 2012.""",
+    variant="paper",
+    initialisation="bvlc",
+    epochs=60,
+    batch=32,
+    learning_rate=0.01,
+    bias_rate=2.0,
+    schedule="polynomial",
+    average="none",
+    crop="bvlc",
+)
+
+BVLC_STEP = replace(
+    BVLC,
+    name="bvlc-step",
+    about="""BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
+    every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs.""",
+    schedule="step",
+    epochs=250,
+)
+
+MODERN = Recipe(
+    name="modern",
+    about="""What we recommend: batch normalisation, SGD with Nesterov momentum, a warm-up and a
+    cosine, label smoothing, an exponential average of the weights with its batch statistics
+    recomputed, no decay on biases and normalisation, crops of 35–100 %.""",
+    learning_rate=0.1,
+    nesterov=True,
+    weight_decay=5e-4,
+    warmup=0.2,
+    label_smoothing=0.1,
+    dropout=0.0,
+    area=(0.35, 1.0),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name.  Raises UsageError, which lists the names there are."""
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise UsageError(f"recipe must be one of {', '.join(RECIPES)}, got {name!r}") from None
