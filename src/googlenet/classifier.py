@@ -13,13 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
-from googlenet.modelfile import ModelFileError, read_header, read_tensors, write_model_file
+from googlenet.modelfile import (
+    ModelFileError,
+    is_model_file,
+    read_header,
+    read_tensors,
+    write_model_file,
+)
 from googlenet.networks import Network, build_network
 
 
@@ -60,18 +67,14 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
-        """The classifier in a model file or a run folder (its `last.safetensors`).
+        """The classifier in a model file, a run folder (its `last.safetensors`), a published
+        weight file of any known format, or the known file of that name ("bvlc").
 
-        Raises GoogLeNetError in one sentence for a file that is damaged, no model of ours or
-        of a future format; UsageError for one that does not exist.
+        Raises GoogLeNetError in one sentence for a file that is damaged, no GoogLeNet or of a
+        future format; UsageError for one that does not exist.
         """
         path = model_path(path)
-        header = read_header(path)
-        try:
-            classifier = cls.from_header(header)
-        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
-        load_tensors(classifier.network, read_tensors(path), path)
+        classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
         classifier.machine = machine or Machine()
         classifier.network.eval().to(
             device=classifier.machine.device,
@@ -80,16 +83,38 @@ class Classifier:
         return classifier
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any]) -> Classifier:
-        """A classifier as the header describes it, with weights yet to be loaded."""
+    def load_ours(cls, path: Path) -> Classifier:
+        header, tensors = read_header(path), read_tensors(path)
+        try:
+            classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
+        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
+        load_tensors(classifier.network, tensors, path)
+        return classifier
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], numbers: int) -> Classifier:
+        """A classifier as the header describes it, with weights yet to be loaded.
+
+        numbers: how many the file's tensors hold.  Raises ModelFileError for a header that
+        describes a larger network, before that is built.
+        """
         preprocessing = Preprocessing.from_json(header["preprocessing"])
         classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        width = float(header.get("width", 1))
+        needed = network_cost(
+            header["variant"], preprocessing.size, len(classes), preprocessing.channels, width
+        ).total.params
+        if needed > numbers:
+            raise ModelFileError(
+                f"it describes a network of {needed:,} parameters, the tensors hold {numbers:,}"
+            )
         network = build_network(
             header["variant"],
             len(classes),
             size=preprocessing.size,
             in_channels=preprocessing.channels,
-            width=float(header.get("width", 1)),
+            width=width,
             heads=bool(header.get("heads")),
         )
         return cls(
@@ -159,6 +184,13 @@ class Classifier:
                     results[at].path, tuple(zip(names, values.tolist(), strict=True))
                 )
         return results
+
+
+def load_foreign(source: Path) -> Classifier:
+    """`weights.load.load_foreign`, imported when first needed: it imports this module."""
+    from googlenet.weights import load
+
+    return load.load_foreign(source)
 
 
 def model_path(path: str | Path) -> Path:

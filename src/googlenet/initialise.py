@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 Initialisation = Callable[[nn.Module, torch.Generator | None], None]
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def uninitialised(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
+    """A layer whose weights nobody has drawn yet: no time lost, no global random state used.
+
+    It lies on PyTorch's default device, like every other layer made beside it.
+    """
+    device = torch.get_default_device()
+    return cast(Layer, skip_init(kind, *args, device=device, **kwargs))  # type: ignore[no-untyped-call]
 
 
 def he(network: nn.Module, generator: torch.Generator | None = None) -> None:

@@ -6,24 +6,15 @@ Shapes are written (N, C, H, W): photos, channels, height, width.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import skip_init
 
 from googlenet import table
-from googlenet.initialise import INITIALISATIONS
+from googlenet.initialise import INITIALISATIONS, uninitialised
 from googlenet.lrn import LocalResponseNorm
 from googlenet.taps import tap, tap_names
-
-Layer = TypeVar("Layer", bound=nn.Module)
-
-
-def uninitialised(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
-    """A layer whose weights nobody has drawn yet: no time lost, no global random state used."""
-    return cast(Layer, skip_init(kind, *args, **kwargs))  # type: ignore[no-untyped-call]
 
 
 class SamePad(nn.Module):

@@ -33,6 +33,15 @@ def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str
     write_atomically(path, lambda target: save_file(plain, target, metadata))
 
 
+def is_model_file(path: Path) -> bool:
+    """Whether this is a safetensors file with our header, be the header itself good or bad."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON value of a model file's header, without reading its tensors."""
     if not path.is_file():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from googlenet import table
+from googlenet.baseline_tables import BASELINES
+from googlenet.baselines import Baseline
+from googlenet.cost import NAMES
 from googlenet.errors import UsageError
 from googlenet.model import GoogLeNet
 
-Network = GoogLeNet
-NAMES = tuple(table.VARIANTS)
+Network = GoogLeNet | Baseline
 
 
 def build_network(
@@ -25,10 +27,21 @@ def build_network(
 ) -> Network:
     """A network for photos of `size` pixels, its weights drawn from `generator`.
 
+    `heads` is for the variants that have auxiliary heads; the compared networks have none.
     Raises UsageError for an unknown name and for a size that is too small for the network.
     """
     if variant not in NAMES:
         raise UsageError(f"variant must be one of {', '.join(NAMES)}, got {variant!r}")
+    if variant in BASELINES:
+        return Baseline(
+            variant,
+            classes,
+            in_channels=in_channels,
+            size=size,
+            width=width,
+            initialisation=initialisation,
+            generator=generator,
+        )
     network = GoogLeNet(
         variant,
         classes,
@@ -44,8 +57,9 @@ def build_network(
 
 def default_size(variant: str) -> int:
     """Side of the photos for which the network was published."""
-    return 224
+    return BASELINES[variant].size if variant in BASELINES else 224
 
 
 def default_channels(variant: str) -> int:
-    return 3
+    """Channels of the photos for which the network was published."""
+    return BASELINES[variant].in_channels if variant in BASELINES else 3

@@ -151,8 +151,7 @@ class Variant:
 
     def scaled(self, width: float) -> Variant:
         """The same network with every number of filters multiplied by `width`."""
-        if not 0 < width <= 16:
-            raise UsageError(f"width must be above 0 and at most 16, got {width}")
+        check_width(width)
         if width == 1:
             return self
 
@@ -237,6 +236,12 @@ def variant(name: str) -> Variant:
         return VARIANTS[name]
     except KeyError:
         raise UsageError(f"variant must be one of {', '.join(VARIANTS)}, got {name!r}") from None
+
+
+def check_width(width: float) -> None:
+    """Raises UsageError for a width multiplier that no network can be built with."""
+    if not 0 < width <= 16:
+        raise UsageError(f"width must be above 0 and at most 16, got {width}")
 
 
 def conv_output(side: int, kernel: int, stride: int, padding: str) -> int:

@@ -10,7 +10,7 @@ from importlib import import_module
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError
 
-VERBS = ("train", "evaluate", "predict", "info", "table")
+VERBS = ("train", "evaluate", "predict", "info", "convert", "table")
 
 
 def parser() -> argparse.ArgumentParser:

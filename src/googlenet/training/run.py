@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +17,7 @@ from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
+from googlenet.training.board import Board
 from googlenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from googlenet.training.console import Console
 from googlenet.training.loop import Trainer, stuck_heads
@@ -42,6 +43,8 @@ class Run:
     machine: Machine
     progress: Progress
     console: Console
+    board: Board
+    warned: set[str] = field(default_factory=set)  # heads of which it was said that they are stuck
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
         console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
     else:
         folder.create(settings.to_json())
-    return Run(settings, folder, data, trainer, machine, progress, console)
+    board = Board(folder.path / "tensorboard")
+    return Run(settings, folder, data, trainer, machine, progress, console, board)
 
 
 def build(settings: Settings, data: DataSet, console: Console) -> tuple[Network, tuple[str, ...]]:
@@ -116,6 +120,7 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
         while not run.trainer.finished:
             train_epoch(run, began)
         network = run.trainer.model()
+    run.board.close()
     # The final figures are in fp32, whatever the precision of training.
     classifier = classifier_of(run, network, Machine(run.machine.device, "fp32"))
     scores = {}
@@ -164,10 +169,20 @@ def train_epoch(run: Run, began: float) -> None:
         progress.best = accuracy
         classifier.save(folder.best)
     folder.write_log(progress.history)
+    run.board.write(progress.history[-1])
     save_checkpoint(folder.checkpoint, trainer, progress)
     console.epoch(progress.history[-1], trainer.recipe.epochs)
-    for head in stuck_heads(row, len(run.data.classes)):
-        console.say(
+    warn_of_stuck_heads(run, row)
+
+
+def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
+    """Say it once of a head that should have learnt something by now and has not."""
+    recipe, epoch = run.trainer.recipe, run.trainer.epoch
+    if epoch < 3 or epoch - 1 < recipe.warmup * recipe.epochs:
+        return
+    for head in set(stuck_heads(row, len(run.data.classes))) - run.warned:
+        run.warned.add(head)
+        run.console.say(
             f"warning: head {head} has learnt nothing, its loss is still ln(classes): "
             "try a lower rate (--set learning_rate=…) or batch normalisation (--variant bn)"
         )

@@ -1,0 +1,101 @@
+"""turn somebody else's weight file into a model file"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from googlenet.cli.options import add_json
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.weights.known import KNOWN
+
+if TYPE_CHECKING:
+    from googlenet.classifier import Classifier
+    from googlenet.weights.convert import Report
+
+SHOWN = 4  # names of one kind; --json prints all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "source",
+        metavar="SOURCE",
+        help="a Caffe, TensorFlow, ONNX, PyTorch or safetensors file, a model file, or "
+        f"{', '.join(KNOWN)}: downloaded once",
+    )
+    add("--out", metavar="FILE", type=Path, required=True, help="the .safetensors file to write")
+    add("--to", choices=("googlenet", "caffe"), default="googlenet", help="whose tensor names")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.classifier import model_path
+    from googlenet.weights.caffe_named import write_caffe_named
+    from googlenet.weights.load import convert_source
+
+    source = model_path(args.source)
+    check_out(args.out, source)
+    classifier, report = convert_source(source)
+    if args.to == "caffe":
+        write_caffe_named(classifier, args.out)
+    else:
+        classifier.save(args.out)
+    if args.json:
+        print(json.dumps(summary(args, classifier, report), ensure_ascii=False))
+    else:
+        print("\n".join(lines(args, classifier, report)))
+    return 0
+
+
+def check_out(out: Path, source: Path) -> None:
+    """Refuse, before any work, to write where nothing should be written."""
+    if out.is_dir():
+        raise UsageError(f"--out must be a file, got {out}, a folder")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"--out must not be SOURCE itself, got {out}")
+    if out.exists() and not out.stat().st_mode & 0o222:
+        raise GoogLeNetError(f"{out}: is there already and not writable")
+
+
+def summary(args: argparse.Namespace, classifier: Classifier, report: Report) -> dict[str, object]:
+    return {
+        "source": args.source,
+        "out": str(args.out),
+        **report.to_json(),
+        "classes": len(classifier.classes),
+        "heads": list(classifier.network.heads),
+        "preprocessing": classifier.preprocessing.to_json(),
+        "provenance": classifier.provenance,
+        "licence": classifier.licence,
+    }
+
+
+def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> list[str]:
+    """The account for a reader: a line a kind of tensor, a line a dropped one."""
+    found = [
+        f"{args.source}: {report.format}, {report.scheme} names, "
+        f"variant {report.variant}, {len(classifier.classes)} classes",
+        f"kept           {len(report.kept)} tensors",
+        f"dropped        {len(report.dropped)}",
+        *first([f"{name}: {reason}" for name, reason in report.dropped.items()]),
+        f"missing        {len(report.missing)}",
+        *first([f"{name}: the network does without" for name in report.missing]),
+        f"re-initialised {len(report.reinitialised)}",
+        *first([f"{name}: {value}" for name, value in report.reinitialised.items()]),
+    ]
+    heads = ", ".join(classifier.network.heads) or "none"
+    untrained = " (untrained in this file)" if report.untrained_heads else ""
+    found.append(f"heads          {heads}{untrained}")
+    found.append(f"licence        {classifier.licence or 'not stated'}")
+    found.append(f"written to     {args.out}")
+    return found
+
+
+def first(entries: list[str]) -> list[str]:
+    """The first few of them, indented, and how many more there are."""
+    rest = len(entries) - SHOWN
+    more = [f"  … and {rest} more, see --json"] if rest > 0 else []
+    return [f"  {entry}" for entry in entries[:SHOWN]] + more

@@ -1,0 +1,31 @@
+"""A `.safetensors` file under anybody's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from googlenet.weights.weightfile import WeightFile, WeightFileError
+
+# Its first eight bytes are the length of a JSON header: a few hundred tensors, a thousand classes.
+MAX_HEADER_BYTES = 8 << 20
+
+
+def read_safetensors(path: Path, data: memoryview) -> WeightFile:
+    """Every tensor, by its name in the file."""
+    header = int.from_bytes(data[:8], "little")
+    if header > MAX_HEADER_BYTES:
+        raise WeightFileError(
+            f"a safetensors header may have {MAX_HEADER_BYTES:,} bytes, this declares {header:,}"
+        )
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                tensors[name] = file.get_tensor(name)
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, RecursionError, ValueError) as error:
+        raise WeightFileError(f"is not a complete safetensors file ({error})") from error
+    return WeightFile("safetensors file", tensors, metadata=metadata)
