@@ -166,8 +166,9 @@ def message(schema: Any, layers: Iterable[Layer], v1: bool) -> Any:
     net = schema.NetParameter(name="GoogleNet")
     for layer in layers:
         kind = V1_TYPES[layer.type] if v1 else layer.type
-        values = {"name": layer.name, "type": kind, "bottom": layer.bottom, "top": layer.top}
-        entry = (net.layers if v1 else net.layer).add(**values, **layer.parameters)
+        entry = (net.layers if v1 else net.layer).add(
+            name=layer.name, type=kind, bottom=layer.bottom, top=layer.top, **layer.parameters
+        )
         for values in layer.blobs:
             fill_blob(entry.blobs.add(), values, v1)
         if layer.blobs and v1:

@@ -39,7 +39,11 @@ def conv(x: Any, name: str, filters: int, kernel: int, stride: int = 1) -> Any:
     )
     before = f"{name}_pre_relu"
     sums = raw.Conv2D(
-        input=x, filter=weight, strides=[1, stride, stride, 1], padding="SAME", name=f"{before}/conv"
+        input=x,
+        filter=weight,
+        strides=[1, stride, stride, 1],
+        padding="SAME",
+        name=f"{before}/conv",
     )
     return raw.Relu(features=raw.BiasAdd(value=sums, bias=bias, name=before), name=name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +20,17 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
-def import_torchvision(packages: str) -> None:
-    """Its compiled operators do not load beside a CPU build of PyTorch, and the network needs none:
-    declaring those for which it registers Python code is enough."""
-    global declared  # the operators live as long as this value
-    declared = torch.library.Library("torchvision", "DEF")
+def declare_operators() -> torch.library.Library:
+    """Declare the compiled operators for which torchvision registers Python code when imported.
+
+    They do not load beside a CPU build of PyTorch; the network needs none of them.  They are
+    declared for as long as the value returned lives.
+    """
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    sys.path.append(packages)
+        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
+    return library
 
 
 def randomise(network: nn.Module) -> None:
@@ -56,7 +60,7 @@ def randomise(network: nn.Module) -> None:
 @torch.inference_mode()
 def outputs(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Logits of every classifier; in evaluation the network itself leaves its heads out."""
-    maps = {}
+    maps: dict[str, Tensor] = {}
     for at in ("4a", "4d"):
         layer = network.get_submodule(f"inception{at}")
         layer.register_forward_hook(lambda _m, _i, out, at=at: maps.__setitem__(at, out))
@@ -66,7 +70,8 @@ def outputs(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def main(folder: Path, packages: str) -> None:
-    import_torchvision(packages)
+    library = declare_operators()
+    sys.path.append(packages)
     from torchvision.models import googlenet
 
     network = googlenet(weights=None, transform_input=True, init_weights=False).eval()
@@ -75,11 +80,10 @@ def main(folder: Path, packages: str) -> None:
 
     photos = torch.from_numpy(np.load(folder / "photos.npy")).permute(0, 3, 1, 2)
     found = outputs(network, (photos / 255 - MEAN) / STD)
-    logits = {f"logits_{at}": values.numpy() for at, values in found.items()}
-    probabilities = {
-        f"probabilities_{at}": values.softmax(1).numpy() for at, values in found.items()
-    }
-    np.savez(folder / "expected.npz", **logits, **probabilities)
+    values: dict[str, Any] = {f"logits_{at}": each.numpy() for at, each in found.items()}
+    values |= {f"probabilities_{at}": each.softmax(1).numpy() for at, each in found.items()}
+    np.savez(folder / "expected.npz", **values)
+    del library
 
 
 if __name__ == "__main__":
