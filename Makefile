@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check clean
+.PHONY: demo test slow check bench clean
 
 # The main job on the built-in data set: to a trained model, its accuracy and a report.
 demo: $(VENV)/ready
@@ -13,8 +13,14 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
+# Also what runs other people's programs, in environments of their own.
 slow: $(VENV)/ready
+	bash tests/oracles/environment.sh
 	$(BIN)/python -m pytest -m slow
+
+# Side by side with other ways to do the same.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/lrn.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -22,7 +28,7 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oracles .mypy_cache .pytest_cache .ruff_cache
 
 # The environment: everything that the tests use, at the versions of constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
