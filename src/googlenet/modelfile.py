@@ -56,18 +56,23 @@ def read_header(path: Path) -> dict[str, Any]:
     """The JSON value of a model file's header, without reading its tensors."""
     if not path.is_file():
         raise UsageError(f"MODEL must be a model file or a run folder, got {path}: no such file")
+    return read_metadata(path, KEY, "model")
+
+
+def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
+    """The JSON value under a key of a safetensors file's metadata, of the format we know."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
-    if KEY not in metadata:
-        raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
+    if key not in metadata:
+        raise ModelFileError(f"{path}: has no {key!r} metadata, so it is no {kind} of this program")
     try:
-        header = json.loads(metadata[KEY])
+        header = json.loads(metadata[key])
         version = header["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: its {KEY!r} metadata is damaged ({error})") from error
+        raise ModelFileError(f"{path}: its {key!r} metadata is damaged ({error})") from error
     if version != FORMAT:
         raise ModelFileError(
             f"{path}: is of format {version!r}, this version reads format {FORMAT}: "

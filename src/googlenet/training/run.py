@@ -75,10 +75,10 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
         workers=settings.workers,
         carried=carried,
     )
-    progress = Progress()
+    progress = Progress(data.fingerprint())
     if resume:
         if folder.checkpoint.exists():
-            progress = load_checkpoint(folder.checkpoint, trainer)
+            progress = load_checkpoint(folder.checkpoint, trainer, progress.data)
         console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
     else:
         folder.create(settings.to_json())
@@ -140,10 +140,9 @@ def train_epoch(run: Run, began: float) -> None:
     """One epoch, its validation, its log and its checkpoint."""
     trainer, folder, progress, console = run.trainer, run.folder, run.progress, run.console
     epoch, reported = trainer.epoch + 1, len(trainer.bad)
-    rate = trainer.learning_rate()
-    with console.bar(
-        trainer.epoch_steps, f"epoch {epoch}", done=trainer.step % trainer.epoch_steps
-    ) as bar:
+    begin = trainer.epoch * trainer.epoch_steps
+    rate = trainer.learning_rate(begin)
+    with console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin) as bar:
         row = trainer.train_epoch(after_step(run, began, bar.update))
     for line in list(trainer.bad.values())[reported:]:
         console.say(f"left out: {line}")
@@ -229,7 +228,7 @@ def provenance(run: Run) -> dict[str, Any]:
     return {
         "made_by": f"googlenet {__version__}",
         "data": run.data.name,
-        "data_fingerprint": run.data.fingerprint(),
+        "data_fingerprint": run.progress.data,
         "recipe": run.settings.recipe.name,
         "seed": run.settings.seed,
         "epochs": run.trainer.epoch,
