@@ -15,6 +15,7 @@ from googlenet.classifier import Classifier
 from googlenet.data.dataset import Class
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.networks import build_network
+from googlenet.training.averaging import recompute_statistics
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 
@@ -73,10 +74,12 @@ def tiny_classifier(
     network = build_network(
         variant, classes, size=size, width=0.05, heads=heads, generator=generator
     )
-    last = network.get_parameter("classifier.weight")
-    with torch.no_grad():  # as drawn, the last layer says nearly the same of everything
-        last.normal_(0, 2, generator=generator)
     network.eval()
+    # As drawn it says nearly the same of everything: statistics of its own spread its features.
+    colours = torch.randn(16, 3, 1, 1, generator=generator)
+    recompute_statistics(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
+    with torch.no_grad():
+        network.get_parameter("classifier.weight").normal_(0, 0.15, generator=generator)
     return Classifier(
         network,
         tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
