@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
     add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
-    add("--split", choices=("train", "val", "all"), help="the part of the data (default: see docs)")
+    add(
+        "--split",
+        choices=("train", "val", "all"),
+        help="part of the data (default: val if it has one or trained the model, else all)",
+    )
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
