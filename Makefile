@@ -3,18 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check clean
+.PHONY: demo test slow check bench clean
 
 # The main job on the built-in data set: to a trained model, its accuracy and a report.
 demo: $(VENV)/ready
 	$(BIN)/googlenet table
-	$(BIN)/googlenet train digits --epochs 30 --views 1,10,144
+	$(BIN)/googlenet train digits --size 48 --epochs 20 --set area=0.6,1 --set aspect=0.8,1.25 --views 1,10,144
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
+# Also what runs other people's programs, in environments of their own.
 slow: $(VENV)/ready
+	bash tests/oracles/environment.sh
 	$(BIN)/python -m pytest -m slow
+
+# Side by side with other ways to do the same.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/lrn.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -22,7 +28,7 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oracles .mypy_cache .pytest_cache .ruff_cache
 
 # The environment: everything that the tests use, at the versions of constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
     torch.set_num_threads(min(2, torch.get_num_threads()))
+    # The same examples on every machine, however slow it is.
+    settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

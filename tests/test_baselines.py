@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from googlenet.baseline_tables import ALEXNET, BASELINES, CAFFE_LRN, architecture
 from googlenet.baselines import Baseline
+from googlenet.cli import main
 from googlenet.cost import NAMES
 from googlenet.errors import UsageError
 from googlenet.networks import build_network, default_channels, default_size
@@ -161,6 +164,20 @@ def test_learns_two_classes_apart(name: str, width: float) -> None:
         optimizer.step()
     assert all(p.grad is not None for p in network.parameters())
     assert loss.item() < 0.1  # ln 2 at first
+
+
+def test_the_commands_train_and_evaluate_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    options = ["--variant", "lenet5", "--size", "32", "--epochs", "2", "--json"]
+    assert main(["train", "digits", "--out", run, *options]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", run, "--data", "digits", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["top1_error"] == pytest.approx(100 - trained["top1_accuracy"], abs=1e-3)
+    assert main(["info", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 61_706
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet import baseline_tables as tables
-from googlenet.initialise import INITIALISATIONS, uninitialised
+from googlenet.initialise import initialise, uninitialised
 from googlenet.lrn import LocalResponseNorm
 from googlenet.taps import tap, tap_names
 
@@ -24,8 +24,8 @@ class Baseline(nn.Module):
     `name` is one of `baseline_tables.BASELINES`; `classes`, `in_channels` and `size` default to
     those for which it was published; `width` multiplies every number of filters and units.
     Every weight is drawn from `generator` (PyTorch's global one if None) in the manner that
-    `initialisation` names.  Raises UsageError for a name or width that does not exist, and for
-    a size too small to leave a pixel of every map.
+    `initialisation` names.  Raises UsageError for a name, width or initialisation that does not
+    exist, and for a size too small to leave a pixel of every map.
     """
 
     heads: tuple[str, ...] = ()  # no auxiliary heads
@@ -58,7 +58,7 @@ class Baseline(nn.Module):
         ):
             self.add_module(stage.name, build_stage(stage, channels, side, filters))
             channels, side = filters, next_side
-        INITIALISATIONS[initialisation](self, generator)
+        initialise(self, initialisation, generator)
 
     def drop_heads(self) -> None:
         """Nothing to do: these networks have no auxiliary heads."""

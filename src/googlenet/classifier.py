@@ -15,7 +15,7 @@ from torch import Tensor
 
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
@@ -101,6 +101,8 @@ class Classifier:
         """
         preprocessing = Preprocessing.from_json(header["preprocessing"])
         classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        if not classes:
+            raise ValueError("classes is empty")
         width = float(header.get("width", 1))
         needed = network_cost(
             header["variant"], preprocessing.size, len(classes), preprocessing.channels, width
@@ -161,7 +163,10 @@ class Classifier:
 
         Sources are paths, bytes, arrays or Pillow images, decoded and preprocessed as in
         training; they are read `batch` at a time, so an endless iterable is fine.
+        Raises UsageError for a single path, whose letters would be taken for paths.
         """
+        if isinstance(sources, str | bytes | Path):
+            raise UsageError(f"predict takes a list of photos, got one {type(sources).__name__}")
         remaining = iter(sources)
         while chunk := list(islice(remaining, batch)):
             yield from self.predict_batch(chunk, top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from googlenet.errors import GoogLeNetError
@@ -25,7 +26,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or nowhere that it could be
+            beside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from googlenet.errors import UsageError
+
 Initialisation = Callable[[nn.Module, torch.Generator | None], None]
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -57,3 +59,11 @@ def is_classifier(name: str) -> bool:
 
 
 INITIALISATIONS: dict[str, Initialisation] = {"he": he, "bvlc": bvlc}
+
+
+def initialise(network: nn.Module, name: str, generator: torch.Generator | None) -> None:
+    """Draw every weight in the manner of that name.  Raises UsageError for an unknown one."""
+    if name not in INITIALISATIONS:
+        known = ", ".join(INITIALISATIONS)
+        raise UsageError(f"initialisation must be one of {known}, got {name!r}")
+    INITIALISATIONS[name](network, generator)

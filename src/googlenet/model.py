@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet import table
-from googlenet.initialise import INITIALISATIONS, uninitialised
+from googlenet.initialise import initialise, uninitialised
 from googlenet.lrn import LocalResponseNorm
 from googlenet.taps import tap, tap_names
 
@@ -175,7 +175,7 @@ class GoogLeNet(nn.Module):
     `variant` is a name of `table.VARIANTS` or a value of one's own; `classes` defaults to the
     variant's; `width` multiplies every number of filters.  Every weight is drawn from
     `generator` (PyTorch's global one if None) in the manner that `initialisation` names.
-    Raises UsageError for a variant or width that does not exist.
+    Raises UsageError for a variant, width or initialisation that does not exist.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class GoogLeNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(network.dropout)
         self.classifier = uninitialised(nn.Linear, channels, self.classes)
-        INITIALISATIONS[initialisation](self, generator)
+        initialise(self, initialisation, generator)
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from googlenet.errors import GoogLeNetError, UsageError
@@ -28,9 +28,19 @@ class ModelFileError(GoogLeNetError):
 
 def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and header atomically.  Raises GoogLeNetError where that fails."""
-    metadata = {KEY: json.dumps({"format": FORMAT} | header, ensure_ascii=False)}
+    write_tensors(path, tensors, {KEY: json.dumps({"format": FORMAT} | header)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically.  Raises GoogLeNetError where that fails."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda target: save_file(plain, target, metadata))
+    # Not `save_file`, whose files only their owner may read and whose errors are its own.
+    content = save(plain, metadata)
+
+    def write(target: Path) -> None:
+        target.write_bytes(content)
+
+    write_atomically(path, write)
 
 
 def is_model_file(path: Path) -> bool:
@@ -46,18 +56,23 @@ def read_header(path: Path) -> dict[str, Any]:
     """The JSON value of a model file's header, without reading its tensors."""
     if not path.is_file():
         raise UsageError(f"MODEL must be a model file or a run folder, got {path}: no such file")
+    return read_metadata(path, KEY, "model")
+
+
+def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
+    """The JSON value under a key of a safetensors file's metadata, of the format we know."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
-    if KEY not in metadata:
-        raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
+    if key not in metadata:
+        raise ModelFileError(f"{path}: has no {key!r} metadata, so it is no {kind} of this program")
     try:
-        header = json.loads(metadata[KEY])
+        header = json.loads(metadata[key])
         version = header["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: its {KEY!r} metadata is damaged ({error})") from error
+        raise ModelFileError(f"{path}: its {key!r} metadata is damaged ({error})") from error
     if version != FORMAT:
         raise ModelFileError(
             f"{path}: is of format {version!r}, this version reads format {FORMAT}: "

@@ -63,3 +63,10 @@ def default_size(variant: str) -> int:
 def default_channels(variant: str) -> int:
     """Channels of the photos for which the network was published."""
     return BASELINES[variant].in_channels if variant in BASELINES else 3
+
+
+def has_batch_norm(variant: str) -> bool:
+    """Whether the network normalises its batches.  Raises UsageError for an unknown name."""
+    if variant in BASELINES:
+        return False
+    return isinstance(table.variant(variant).norm, table.BatchNorm)

@@ -114,7 +114,7 @@ def one_sided_max(x: Tensor, kernel: int, stride: int) -> Tensor:
     """Our max pool along the height alone: (N, C, H, W) -> (N, C, H', W)."""
     n, c, h, w = x.shape
     columns = x.transpose(2, 3).reshape(n, c * w, h, 1).expand(-1, -1, -1, kernel)
-    pooled = MaxPool(kernel, stride, "symmetric")(columns)
+    pooled: Tensor = MaxPool(kernel, stride, "symmetric")(columns)
     return pooled.reshape(n, c, w, -1).transpose(2, 3)
 
 

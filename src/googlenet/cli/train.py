@@ -7,15 +7,16 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers, positive, view_list
+from googlenet.cli.options import MODEL, add_json, add_workers, positive, view_list
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.images.preprocess import Preprocessing
     from googlenet.training.recipes import Recipe
     from googlenet.training.run import Run, Trained
+    from googlenet.training.runfolder import RunFolder
     from googlenet.training.settings import Settings
 
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on with the run in --out, by its settings")
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
-    add("--weights", metavar="MODEL", help="model to begin with: fine-tuning")
+    add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
     add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
     add("--size", type=positive, help="side of the network's input in pixels (default: 224)")
     add("--batch", type=positive, help="photos a step; the learning rate scales with it")
@@ -47,7 +48,7 @@ DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", 
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.training.console import Console
+    from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
     from googlenet.training.runfolder import RunFolder, next_folder
 
@@ -61,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted as stop:
         console.say(str(stop))
         return 130
-    from googlenet.evaluation.report import write_report
+    from googlenet.report.page import write_report
 
     write_report(prepared, trained)
     finish(prepared, trained, args.json)
     return 0
 
 
-def resumed(args: argparse.Namespace, folder: Any) -> Settings:
+def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings of the run to go on with.  Raises UsageError where others are given."""
     from googlenet.training.settings import Settings
 
@@ -85,6 +86,7 @@ def resumed(args: argparse.Namespace, folder: Any) -> Settings:
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
     from googlenet.classifier import Classifier
+    from googlenet.networks import has_batch_norm
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
@@ -93,16 +95,14 @@ def resolve(args: argparse.Namespace) -> Settings:
     variant = args.variant or (source.variant if source else recipe.variant)
     if source and variant != source.variant:
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
-    if source:
-        recipe = replace(recipe, learning_rate=recipe.learning_rate * recipe.fine_tuning_rate)
-    chosen: dict[str, Any] = {"variant": variant}
-    if args.epochs:
-        chosen["epochs"] = args.epochs
-    if args.batch:
-        chosen |= {
-            "batch": args.batch,
-            "learning_rate": recipe.learning_rate * args.batch / recipe.batch,
-        }
+    recipe = recipe.adapted(
+        variant,
+        args.batch,
+        normalised=has_batch_norm(variant),
+        # Fresh heads on a trained network would teach it their own beginnings.
+        heads=source is None or bool(source.network.heads),
+    )
+    chosen = {"epochs": args.epochs} if args.epochs else {}
     recipe = recipe.with_settings(chosen | dict(map(assignment, args.set)))
     return Settings(
         data=args.data,

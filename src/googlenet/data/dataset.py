@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -52,8 +53,7 @@ class Samples:
 class DataSet:
     """A data set with its class list, split into what trains and what validates.
 
-    `divided` tells whether the data brought its own split (False: `split` made one);
-    `mirror` whether a mirrored photo is still of its class.
+    `divided` tells whether the data brought its own split (False: `split` made one).
     """
 
     name: str
@@ -61,7 +61,6 @@ class DataSet:
     train: Samples
     val: Samples
     divided: bool = True
-    mirror: bool = True
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -74,11 +73,14 @@ class DataSet:
 
     def fingerprint(self) -> str:
         """A short hash of the samples' names and classes, the same wherever the folder lies."""
+        everything = self.all
         lines = sorted(
-            f"{Path(self.all.name(i)).name} {self.classes[label].id}"
-            for i, label in enumerate(self.all.labels)
+            f"{Path(everything.name(i)).name} {self.classes[label].id}"
+            for i, label in enumerate(everything.labels)
         )
-        return sha256("\n".join(lines).encode()).hexdigest()[:16]
+        # A file's name may hold bytes that are no text; they count as they are.
+        names = "\n".join(lines).encode(errors="surrogateescape")
+        return sha256(names).hexdigest()[:16]
 
     def describe(self) -> str:
         return (
@@ -94,9 +96,11 @@ def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
     """
     everything = data.all
     rng = np.random.default_rng((seed, 0))
+    by_class: list[list[int]] = [[] for _ in data.classes]
+    for i, label in enumerate(everything.labels):
+        by_class[label].append(i)
     held: set[int] = set()
-    for label in range(len(data.classes)):
-        members = [i for i, other in enumerate(everything.labels) if other == label]
+    for members in by_class:
         count = min(len(members) - 1, max(1, round(share * len(members))))
         held.update(int(i) for i in rng.permutation(members)[: max(0, count)])
     kept = [i for i in range(len(everything)) if i not in held]
@@ -110,7 +114,9 @@ class ClassIndex:
 
     def __init__(self, classes: Sequence[Class]) -> None:
         self.classes = tuple(classes)
-        self.by_name = {c.name: i for i, c in enumerate(classes)}
+        # Two of ImageNet's classes are called "crane": such a name says nothing.
+        calls = Counter(c.name for c in classes)
+        self.by_name = {c.name: i for i, c in enumerate(classes) if calls[c.name] == 1}
         self.by_name |= {c.id: i for i, c in enumerate(classes)}
 
     def find(self, label: str, where: str) -> int:
@@ -149,5 +155,5 @@ def is_index(label: str) -> bool:
 def in_order(labels: set[str]) -> list[str]:
     """Labels as a class list: by number if all are numbers, by name otherwise."""
     if all(is_index(label) for label in labels):
-        return sorted(labels, key=int)
+        return sorted(labels, key=lambda label: (int(label), label))
     return sorted(labels)

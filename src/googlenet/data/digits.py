@@ -12,7 +12,7 @@ from googlenet.errors import GoogLeNetError
 
 
 def read_digits(seed: int) -> DataSet:
-    """The digits, a fifth of each class held out by the seed; they must not be mirrored."""
+    """The digits, a fifth of each class held out by the seed."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -23,4 +23,4 @@ def read_digits(seed: int) -> DataSet:
     pixels = np.round(scans.images * (255 / 16)).astype(np.uint8)
     samples = Samples(tuple(pixels), tuple(int(label) for label in scans.target))
     classes = tuple(Class(str(digit), str(digit)) for digit in range(10))
-    return split(DataSet("digits", classes, samples, Samples(), mirror=False), seed)
+    return split(DataSet("digits", classes, samples, Samples()), seed)

@@ -18,26 +18,25 @@ def read_folder(root: Path, seed: int, classes: Sequence[Class] | None = None) -
     Raises DataError for a folder without photos, or with a class that the list lacks.
     """
     train, val = find_split(root, TRAIN), find_split(root, VALIDATION)
-    folders = [folder for folder in (train or root, val) if folder]
-    if train is None and val is not None:
-        folders = [val]
-    found = [class_folders(folder) for folder in folders]
-    if not any(found):
+    if not train and not val:
+        train = class_folders(root)
+    if not train and not val:
         raise DataError(
             f"{root}: a data folder must hold a folder of photos for each class, has none"
         )
     # The class list is the training folder's; validation may lack a class but bring none.
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sorted(found[0]))
-    parts = [collect(photos, chosen) for photos in found]
-    if train is None and val is not None:
-        return DataSet(root.name, chosen, Samples(), parts[0])
-    if len(parts) == 2:
-        return DataSet(root.name, chosen, parts[0], parts[1])
-    return split(DataSet(root.name, chosen, parts[0], Samples()), seed)
+    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sorted(train or val))
+    data = DataSet(root.resolve().name, chosen, collect(train, chosen), collect(val, chosen))
+    return data if val else split(data, seed)
 
 
-def find_split(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+def find_split(root: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+    """The class folders of the part that goes by one of the names, none if there is no such part.
+
+    A folder without class folders is no part: it is a class of that name, or has no labels.
+    """
+    parts = (class_folders(root / name) for name in names if (root / name).is_dir())
+    return next(filter(None, parts), {})
 
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -52,11 +51,12 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """Every photo below a folder, by its extension, in the order of the names."""
+    """Every photo below a folder, by its extension, in the order of the names; none hidden."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        if path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 

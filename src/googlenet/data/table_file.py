@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from googlenet.data.dataset import (
     Class,
@@ -25,41 +26,53 @@ def read_csv(path: Path, seed: int, classes: Sequence[Class] | None = None) -> D
     is an index.  Other columns are ignored.  Raises DataError, which names the line.
     """
     rows = read_rows(path)
-    labels = [row["label"] for row in rows]
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(set(labels)))
+    labels = [row.values["label"] for row in rows]
+    trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
+    # The class list is the training rows'; validation may lack a class but bring none.
+    own = {label for label, train in zip(labels, trains, strict=True) if train} or set(labels)
+    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(own))
     index = ClassIndex(chosen)
     find = index.at if index.are_indices(labels) else index.find
-    numbered = [find(row["label"], f"{path} line {n}") for n, row in enumerate(rows, start=2)]
-    photos = Samples(tuple(path.parent / row["path"] for row in rows), tuple(numbered))
-    if "split" not in rows[0]:
-        return split(DataSet(path.name, chosen, photos, Samples()), seed)
-    train = [is_training(row["split"], f"{path} line {n}") for n, row in enumerate(rows, start=2)]
-    return DataSet(
-        path.name,
-        chosen,
-        photos.take([i for i, trains in enumerate(train) if trains]),
-        photos.take([i for i, trains in enumerate(train) if not trains]),
+    photos = Samples(
+        tuple(path.parent / row.values["path"] for row in rows),
+        tuple(find(row.values["label"], row.where) for row in rows),
     )
+    train, val = (
+        photos.take([i for i, trained in enumerate(trains) if trained is part])
+        for part in (True, False)
+    )
+    data = DataSet(path.name, chosen, train, val)
+    return data if len(val) else split(data, seed)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows as {column: value}.  Raises DataError for a file that is no such table."""
+class Row(NamedTuple):
+    """A row's cells by column, and what to call its place in a message."""
+
+    where: str
+    values: dict[str, str]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of the table.  Raises DataError for a file that is no such table."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, restkey="", restval="", strict=True))
+            reader = csv.DictReader(
+                file, restkey="", restval="", strict=True, skipinitialspace=True
+            )
+            rows = [Row(f"{path} line {reader.line_num}", values) for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     if not rows:
         raise DataError(f"{path}: a data file must have a header and a row or more, has none")
-    missing = {"path", "label"} - set(rows[0])
-    if missing:
+    columns = rows[0].values
+    if not {"path", "label"} <= set(columns):
         raise DataError(
             f"{path}: a data file must have the columns path and label, "
-            f"has {', '.join(filter(None, rows[0]))}"
+            f"has {', '.join(filter(None, columns))}"
         )
-    for line, row in enumerate(rows, start=2):
-        if not row["path"] or not row["label"]:
-            raise DataError(f"{path} line {line}: path and label must not be empty")
+    for where, values in rows:
+        if not values["path"] or not values["label"]:
+            raise DataError(f"{where}: path and label must not be empty")
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,13 @@ class Scores:
 
     def predicted(self) -> Tensor:
         return self.probabilities.argmax(1)
+
+    def restricted(self, classes: Sequence[int]) -> Scores:
+        """The same scores with no answer allowed but these classes."""
+        allowed = torch.zeros(self.probabilities.shape[1], dtype=torch.float64)
+        allowed[list(classes)] = 1
+        kept = self.probabilities * allowed
+        return replace(self, probabilities=kept / kept.sum(1, keepdim=True).clamp_min(1e-300))
 
 
 def score(

@@ -19,6 +19,7 @@ class Result:
 
     names: tuple[str, ...]
     views: int
+    protocol: str
     crops: int  # how many were made of a photo: half of `views` where it must not be mirrored
     top1_error: float
     top5_error: float
@@ -30,6 +31,7 @@ class Result:
             "models": len(self.names),
             "names": list(self.names),
             "views": self.views,
+            "protocol": self.protocol,
             "crops": self.crops,
             "top1_error": self.top1_error,
             "top5_error": self.top5_error,
@@ -45,14 +47,19 @@ def grid(
     views: Sequence[int],
     workers: int,
     bar: Callable[[int, str], Any],
+    answers: Sequence[int] | None = None,
 ) -> list[Result]:
-    """Each model alone, then all of them together, at each number of views; errors in percent."""
+    """Each model alone, then all of them together, at each number of views; errors in percent.
+
+    `answers` are the classes that count as answers, all if None.
+    """
     rows = []
     for count in views:
         scores = []
         for classifier, name in zip(classifiers, names, strict=True):
             with bar(len(samples), f"{name} {count}") as shown:
-                scores.append(score(classifier, samples, count, workers, shown.update))
+                found = score(classifier, samples, count, workers, shown.update)
+            scores.append(found if answers is None else found.restricted(answers))
             rows.append(result((name,), count, classifier.preprocessing, scores[-1]))
         if len(classifiers) > 1:
             together = ensemble(scores)
@@ -64,12 +71,23 @@ def result(names: tuple[str, ...], views: int, p: Preprocessing, scores: Scores)
     return Result(
         names,
         views,
+        protocol_name(views, p),
         view_count(views, p),
         scores.error(1),
         scores.error(5),
         len(scores),
         scores.bad,
     )
+
+
+def protocol_name(views: int, p: Preprocessing) -> str:
+    """What to call the way in which the views are made: BVLC's "caffe" squashes the photo."""
+    name = {1: "center", 10: "ten", 144: "144"}[views]
+    if views == 144 or p.mode == "crop":
+        return name
+    if p.mode == "squash":
+        return "caffe" if views == 1 else f"caffe {name}"
+    return f"{p.mode} {name}"
 
 
 def protocol(views: int, p: Preprocessing) -> str:

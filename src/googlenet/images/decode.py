@@ -2,30 +2,33 @@
 
 The policy, the same in training, evaluation and prediction:
 
-* EXIF orientation is applied; ICC profiles are not.
+* EXIF orientation is applied, damaged EXIF ignored; ICC profiles are not applied.
 * Greyscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions.
 * Transparency is laid over white.
 * 16-bit samples keep their upper eight bits; 32-bit and floating-point photos are refused.
 * Of an animation the first frame is taken.
-* A photo that declares more than `MAX_PIXELS` is refused before its pixels are read.
+* A photo that declares more than `MAX_PIXELS` is refused before its pixels are read, one that is
+  more than `MAX_ASPECT` times as long as wide too: resized, it would not fit the memory.
 * What is truncated or is no image is refused with its name.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from googlenet.errors import GoogLeNetError
 
 Source = str | Path | bytes | NDArray[np.generic] | Image.Image
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
+MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
 EXTENSIONS = frozenset(
     f".{kind}"
     for kind in (
@@ -34,10 +37,50 @@ EXTENSIONS = frozenset(
     )
 )
 BACKGROUND = (255, 255, 255)
+# What turns the stored rows and columns upright, by the orientation that EXIF gives.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(GoogLeNetError):
     """A photo that cannot be used; the message names it."""
+
+
+class QuietPillow:
+    """Pillow's remarks on odd files are not shown while any thread decodes.
+
+    `warnings.catch_warnings` is not made for threads: of two that overlap, the first to leave
+    takes the filters from under the other, which then leaves its own behind for good.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.caught = warnings.catch_warnings()
+                self.caught.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.caught.__exit__(None, None, None)
+
+
+QUIET = QuietPillow()
 
 
 def decode(source: Source) -> Image.Image:
@@ -49,15 +92,12 @@ def decode(source: Source) -> Image.Image:
     try:
         if isinstance(source, np.ndarray):
             return to_rgb(from_array(source))
-        if isinstance(source, Image.Image):
-            return to_rgb(ImageOps.exif_transpose(source))
-        stream = BytesIO(source) if isinstance(source, bytes) else source
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", module="PIL", category=UserWarning)
-            with Image.open(stream) as opened:
+        with QUIET:
+            if isinstance(source, Image.Image):
+                return to_rgb(upright(source))
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
                 refuse_bomb(opened)
-                return to_rgb(ImageOps.exif_transpose(opened))
+                return to_rgb(upright(opened))
     except ImageError as error:
         raise ImageError(f"{name_of(source)}: {error}") from None
     except Exception as error:
@@ -72,13 +112,32 @@ def refuse_bomb(image: Image.Image) -> None:
         raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """The photo as it was seen, by its EXIF orientation; unturned where that cannot be read."""
+    image.load()  # a TIFF file is turned here, and its orientation then gone
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # whatever Pillow meets in damaged EXIF: the pixels are sound
+        return image
+    turn = TURNS.get(orientation or 1)
+    return image if turn is None else image.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image in mode RGB, transparency over white, upper eight bits of sixteen."""
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise ImageError(
+            f"a photo may be at most {MAX_ASPECT} times as long as wide, "
+            f"this has {image.width}×{image.height} pixels"
+        )
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)
-        if values.size and values.max() > 0xFFFF:
+        if values.min() < 0 or values.max() > 0xFFFF:
             raise ImageError("32-bit photos are not supported, 8 and 16 bits are")
+        transparent = image.info.get("transparency")
         image = Image.fromarray((values >> 8).astype(np.uint8))
+        if isinstance(transparent, int):
+            image.paste(255, mask=Image.fromarray(values == transparent))
     elif image.mode == "F":
         raise ImageError("floating-point photos are not supported, 8 and 16 bits are")
     if image.has_transparency_data:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -120,19 +121,27 @@ class Preprocessing:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The value that `to_json` wrote.  Raises UsageError for one that breaks its rules."""
+        if not isinstance(values, Mapping):
+            raise UsageError(f"preprocessing must be an object, got {values!r}")
         kinds = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
         found: dict[str, Any] = {}
         for name, value in values.items():
-            if name not in kinds:
-                continue
-            kind = list if kinds[name] is tuple else kinds[name]
-            numbers = kind is not list or (
-                isinstance(value, list) and all(type(n) in (int, float) for n in value)
-            )
-            if type(value) is not kind or not numbers:
-                raise UsageError(f"preprocessing {name} must be a {kind.__name__}, got {value!r}")
-            found[name] = tuple(map(float, value)) if kind is list else value
+            kind = kinds.get(name)
+            if kind is tuple:
+                found[name] = numbers(name, value)
+            elif kind is not None:
+                if type(value) is not kind:
+                    rule = f"preprocessing {name} must be of type {kind.__name__}"
+                    raise UsageError(f"{rule}, got {value!r}")
+                found[name] = value
         return cls(**found)
+
+
+def numbers(name: str, value: Any) -> tuple[float, ...]:
+    """A list of finite numbers.  Raises UsageError for anything else."""
+    if isinstance(value, list) and all(type(n) in (int, float) and isfinite(n) for n in value):
+        return tuple(map(float, value))
+    raise UsageError(f"preprocessing {name} must be a list of numbers, got {value!r}")
 
 
 def check(name: str, value: str, allowed: Sequence[str]) -> None:

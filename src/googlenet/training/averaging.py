@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,14 +44,21 @@ class WeightAverage:
 
 
 @torch.no_grad()
-def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recompute_statistics(
+    network: nn.Module, batches: Iterable[Tensor], frozen: Collection[str] = ()
+) -> None:
     """Set batch normalisation's statistics to their mean over the batches.
 
     Averaged weights have never seen a batch: the statistics of the weights that they are the
     average of do not fit them (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
-    Batches are (N, C, H, W), normalised.  Does nothing for a network without them.
+    Batches are (N, C, H, W), normalised.  The stages named in `frozen`, whose weights have not
+    changed, keep their statistics.  Does nothing for a network without them.
     """
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    layers = [
+        layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, _BatchNorm) and name.split(".")[0] not in frozen
+    ]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]

@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from googlenet.errors import GoogLeNetError
-from googlenet.files import write_atomically
+from googlenet.classifier import load_tensors
+from googlenet.errors import UsageError
+from googlenet.modelfile import (
+    FORMAT,
+    ModelFileError,
+    read_metadata,
+    read_tensors,
+    write_tensors,
+)
 from googlenet.training.loop import Trainer
 
-FORMAT = 1
 KEY = "googlenet-checkpoint"
+MOMENTUM = "optimizer/momentum_buffer"  # of SGD, the only optimizer: all the state that it has
 
 
 @dataclass
 class Progress:
     """What a run has to show so far, beside its tensors."""
 
+    data: str  # fingerprint of the data that it learns from
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
     best: float = -1.0  # the best top-1 accuracy so far, percent
     seconds: float = 0.0  # spent in earlier sessions of this run
@@ -36,13 +41,13 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
     for name, tensor in trainer.network.state_dict().items():
         tensors[f"network/{name}"] = tensor
     for parameter, state in trainer.optimizer.state.items():
-        for key, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{key}/{names[id(parameter)]}"] = value
+        if state.get("momentum_buffer") is not None:  # None where the recipe has no momentum
+            tensors[f"{MOMENTUM}/{names[id(parameter)]}"] = state["momentum_buffer"]
     for name, tensor in trainer.average.values.items():
         tensors[f"average/{name}"] = tensor
     values = {
         "format": FORMAT,
+        "data": progress.data,
         "step": trainer.step,
         "sums": trainer.sums,
         "bad": trainer.bad,
@@ -50,48 +55,46 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
         "best": progress.best,
         "seconds": progress.seconds,
     }
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {KEY: json.dumps(values)}
-    write_atomically(path, lambda target: save_file(plain, target, metadata))
+    write_tensors(path, tensors, {KEY: json.dumps(values)})
 
 
-def load_checkpoint(path: Path, trainer: Trainer) -> Progress:
-    """Put a run back where the checkpoint left it.
+def load_checkpoint(path: Path, trainer: Trainer, data: str) -> Progress:
+    """Put a run back where the checkpoint left it, to go on with the data of that fingerprint.
 
-    Raises GoogLeNetError in a sentence for a file that is damaged or of another network.
+    Raises GoogLeNetError in a sentence for a file that is damaged or of another network,
+    UsageError for other data: the order of the photos would not be the run's.
     """
+    values = read_metadata(path, KEY, "checkpoint")
+    if values.get("data", data) != data:
+        raise UsageError(f"{path}: the run began with other photos than these, or other classes")
+    tensors = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            values: dict[str, Any] = json.loads((file.metadata() or {})[KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if values["format"] != FORMAT:
-            raise GoogLeNetError(f"is of format {values['format']!r}, this version reads {FORMAT}")
-        restore(trainer, tensors)
+        restore(trainer, tensors, path)
         trainer.step = int(values["step"])
         trainer.sums = {str(k): float(v) for k, v in values["sums"].items()}
         trainer.bad = dict(values["bad"])
-        return Progress(list(values["history"]), float(values["best"]), float(values["seconds"]))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise GoogLeNetError(f"{path}: is not a usable checkpoint ({error})") from error
-    except GoogLeNetError as error:
-        raise GoogLeNetError(f"{path}: {error}") from error
+        history = list(values["history"])
+        return Progress(data, history, float(values["best"]), float(values["seconds"]))
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: is a damaged checkpoint ({error!r})") from error
 
 
-def restore(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+def restore(trainer: Trainer, tensors: dict[str, Tensor], path: Path) -> None:
     """Copy every tensor of a checkpoint to where it was taken from."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    trainer.network.load_state_dict(part("network/"))
+    load_tensors(trainer.network, part("network/"), path)
     average = part("average/")
     if average.keys() != trainer.average.values.keys():
-        raise GoogLeNetError("holds the average of another network")
+        raise ModelFileError(f"{path}: holds the average of another network")
     for name, tensor in trainer.average.values.items():
         tensor.copy_(average[name])
-    parameters = dict(trainer.network.named_parameters())
-    for path, tensor in part("optimizer/").items():
-        key, _, name = path.partition("/")
-        parameter = parameters[name]
-        like = torch.empty_like(parameter) if tensor.shape == parameter.shape else tensor
-        trainer.optimizer.state[parameter][key] = like.detach().copy_(tensor)
+    trained = {n: p for n, p in trainer.network.named_parameters() if p.requires_grad}
+    momenta = part(f"{MOMENTUM}/")
+    if momenta and momenta.keys() != trained.keys():
+        raise ModelFileError(f"{path}: holds the momentum of another network")
+    for name, momentum in momenta.items():
+        buffer = torch.empty_like(trained[name]).copy_(momentum)
+        trainer.optimizer.state[trained[name]]["momentum_buffer"] = buffer

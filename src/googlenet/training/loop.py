@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from googlenet.data.loader import Batch, TrainingLoader, epoch_batches, prefetch
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.machine import Machine
 from googlenet.networks import Network
 from googlenet.training.averaging import WeightAverage, recompute_statistics
@@ -32,7 +33,7 @@ class Trainer:
     """A network in training: `step` counts the batches that it has learnt from.
 
     `carried` names the tensors that fine-tuning brought along.  Raises UsageError for a recipe
-    that does not fit the network.
+    that does not fit the network or the number of photos.
     """
 
     def __init__(
@@ -51,7 +52,15 @@ class Trainer:
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
-        self.epoch_steps = len(epoch_batches(len(loader.samples), recipe.batch, seed, 0))
+        sizes = [len(b) for b in epoch_batches(len(loader.samples), recipe.batch, seed, 0)]
+        self.epoch_steps = len(sizes)
+        # Batch normalisation can tell nothing from a single photo.
+        self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
+        if min(sizes) < self.least:
+            raise UsageError(
+                f"batch must leave {self.least} photos or more to every step with batch "
+                f"normalisation, got {recipe.batch} for {len(loader.samples)} photos"
+            )
         start = int(recipe.average_from * recipe.epochs * self.epoch_steps)
         self.average = WeightAverage(network, recipe.average, recipe.average_decay, start)
         self.step = 0
@@ -60,8 +69,8 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are complete."""
-        return self.step // self.epoch_steps
+        """How many epochs are complete: with all their steps, and their means taken."""
+        return (self.step - bool(self.sums)) // self.epoch_steps
 
     @property
     def finished(self) -> bool:
@@ -77,7 +86,7 @@ class Trainer:
         for batch in self.batches(epoch):
             began = perf_counter()
             self.bad |= batch.bad
-            if len(batch):
+            if len(batch) >= self.least:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
@@ -93,7 +102,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> None:
         seed_step(self.seed, self.step)
-        rate = self.learning_rate()
+        rate = self.learning_rate(self.step)
         set_rate(self.optimizer, rate)
         self.network.train()
         for name in self.frozen:
@@ -129,9 +138,9 @@ class Trainer:
         pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
         return self.loader.preprocessing.normalise(pixels)
 
-    def learning_rate(self) -> float:
-        """The rate of the coming step, for the recipe's batch size."""
-        progress = self.step / self.epoch_steps
+    def learning_rate(self, step: int) -> float:
+        """The rate of the step after `step` steps, for the recipe's batch size."""
+        progress = step / self.epoch_steps
         recipe = self.recipe
         factor = rate_factor(recipe.schedule, recipe.warmup, progress, recipe.epochs)
         return recipe.learning_rate * factor
@@ -169,7 +178,7 @@ class Trainer:
         network.eval()
         if self.recipe.average != "none":
             with self.machine.autocast():
-                recompute_statistics(network, self.statistics_batches())
+                recompute_statistics(network, self.statistics_batches(), self.frozen)
         return network
 
     def statistics_batches(self) -> Iterator[Tensor]:
@@ -178,7 +187,7 @@ class Trainer:
         indices = epoch_batches(len(self.loader.samples), batch, self.seed, epoch)
         enough = indices[: max(1, STATISTICS_PHOTOS // batch)]
         load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
-        return (self.crops(loaded) for loaded in load if len(loaded))
+        return (self.crops(loaded) for loaded in load if len(loaded) >= self.least)
 
 
 def seed_step(seed: int, step: int) -> None:

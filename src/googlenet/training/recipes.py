@@ -42,8 +42,8 @@ class Recipe:
     weight_decay: float = 2e-4
     decay_biases: bool = False  # whether biases and normalisation are decayed too
     bias_rate: float = 1.0  # factor on the learning rate of biases
-    fine_tuning_rate: float = 0.1  # factor on the learning rate where one begins with weights
-    early_rate: float = 1.0  # factor, beyond that, on the rate of the tensors brought along
+    plain_rate: float = 1.0  # factor on it for networks without batch normalisation
+    early_rate: float = 0.1  # fine-tuning: factor on the rate of the tensors brought along
     freeze: str = ""  # the stage up to and including which nothing is trained
     schedule: str = "cosine"
     warmup: float = 0.0  # share of the run in which the rate rises from zero
@@ -107,6 +107,24 @@ class Recipe:
         """The fields as plain values, for JSON."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def adapted(
+        self, variant: str, batch: int | None = None, *, normalised: bool, heads: bool
+    ) -> Recipe:
+        """The recipe for a network and a batch, its learning rate worked out.
+
+        The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
+        `plain_rate` without batch normalisation.
+        """
+        batch = batch or self.batch
+        rate = self.learning_rate * batch / self.batch * (1.0 if normalised else self.plain_rate)
+        return replace(
+            self,
+            variant=variant,
+            batch=batch,
+            learning_rate=rate,
+            heads=self.heads if heads else 0.0,
+        )
+
     def with_settings(self, settings: dict[str, Any]) -> Recipe:
         """The recipe with fields replaced; strings become the field's type.
 
@@ -128,7 +146,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 1e4),
     "bias_rate": (0, 1e4),
     "early_rate": (0, 1e4),
-    "fine_tuning_rate": (0, 1e4),
+    "plain_rate": (0, 1e4),
     "warmup": (0, 1),
     "average_from": (0, 1),
     "average_decay": (0, 1),
@@ -139,6 +157,21 @@ RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.01, 100),
     "lighting": (0, 10),
 }
+
+
+EXPECTED: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    tuple[float, float]: "two numbers, low,high",
+    tuple[str, ...]: "names with commas between them",
+}
+
+
+def prose(text: str) -> str:
+    """Text of several source lines as one line."""
+    return " ".join(text.split())
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:
@@ -156,17 +189,20 @@ def parse(name: str, value: Any, kind: Any) -> Any:
             ]
         return kind(value)
     except (ValueError, KeyError, TypeError):
-        expected = getattr(kind, "__name__", str(kind))
-        raise UsageError(f"{name} must be of type {expected}, got {value!r}") from None
+        raise UsageError(f"{name} must be {EXPECTED[kind]}, got {value!r}") from None
 
 
 PAPER = Recipe(
     name="paper",
-    about="""The paper's own method, section 6: SGD with momentum 0.9, the rate falling by 4 %
-    every 8 epochs, the Polyak average of the weights as the model, crops of 8–100 % of the area
-    with aspect ratios from 3/4 to 4/3, photometric distortions after Howard, a random
-    interpolation, dropout of 40 % and 70 %, both heads at 0.3.  The paper gives no rate, batch,
-    weight decay or initialisation: those are ours.  DistBelief's many machines took a week.""",
+    about=prose(
+        """The paper's own method, section 6: SGD with momentum 0.9, the rate falling by 4 % every
+        8 epochs, the Polyak average of the weights as the model, crops of 8–100 % of the area
+        with aspect ratios from 3/4 to 4/3, photometric distortions after Howard, a random
+        interpolation, dropout of 40 % and 70 %, both heads at 0.3. The paper gives no rate,
+        batch, weight decay or initialisation: those are ours. It estimates a week on a few
+        GPUs; expected there: 10.07 % top-5 error on ILSVRC 2012 from one crop. Imagenette, 128
+        px, 5 epochs: @paper@ % top-1."""
+    ),
     variant="paper",
     epochs=60,
     batch=32,
@@ -180,10 +216,13 @@ PAPER = Recipe(
 
 BVLC = Recipe(
     name="bvlc",
-    about="""BVLC's released quick_solver.prototxt and train_val.prototxt: rate 0.01 falling to
-    zero as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
-    on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
-    squashed photo and mirroring.  It gave 68.7 % top-1 and 88.9 % top-5 on ILSVRC 2012.""",
+    about=prose(
+        """BVLC's released quick_solver.prototxt and train_val.prototxt: rate 0.01 falling to zero
+        as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
+        on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
+        squashed photo and mirroring. 2.4 million steps gave 68.7 % top-1 and 88.9 % top-5 on
+        ILSVRC 2012. Imagenette, 128 px, 5 epochs: @bvlc@ % top-1."""
+    ),
     variant="paper",
     initialisation="bvlc",
     epochs=60,
@@ -198,18 +237,27 @@ BVLC = Recipe(
 BVLC_STEP = replace(
     BVLC,
     name="bvlc-step",
-    about="""BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
-    every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs.""",
+    about=prose(
+        """BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
+        every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs, 10
+        million steps. Imagenette, 128 px, 5 epochs: @bvlc-step@ % top-1."""
+    ),
     schedule="step",
     epochs=250,
 )
 
 MODERN = Recipe(
     name="modern",
-    about="""What we recommend: batch normalisation, SGD with Nesterov momentum, a warm-up and a
-    cosine, label smoothing, an exponential average of the weights with its batch statistics
-    recomputed, no decay on biases and normalisation, crops of 35–100 %.""",
+    about=prose(
+        """What we recommend: batch normalisation, SGD with Nesterov momentum, a warm-up and a
+        cosine (Goyal et al. 2017, Loshchilov and Hutter 2016), label smoothing (Szegedy et al.
+        2015), an exponential average of the weights with its batch statistics recomputed
+        (Izmailov et al. 2018), no decay on biases and normalisation, crops of 35–100 %. Costs
+        as much as the network: about 160 photos of 128 px a second on two cores in bf16.
+        Imagenette, 128 px, 5 epochs: @modern@ % top-1, the mean of three seeds."""
+    ),
     learning_rate=0.1,
+    plain_rate=0.1,
     nesterov=True,
     weight_decay=5e-4,
     warmup=0.2,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from googlenet.classifier import Classifier
+from googlenet.console import Console
 from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
@@ -19,7 +20,6 @@ from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from googlenet.training.console import Console
 from googlenet.training.loop import Trainer, stuck_heads
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
@@ -75,10 +75,10 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
         workers=settings.workers,
         carried=carried,
     )
-    progress = Progress()
+    progress = Progress(data.fingerprint())
     if resume:
         if folder.checkpoint.exists():
-            progress = load_checkpoint(folder.checkpoint, trainer)
+            progress = load_checkpoint(folder.checkpoint, trainer, progress.data)
         console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
     else:
         folder.create(settings.to_json())
@@ -140,10 +140,9 @@ def train_epoch(run: Run, began: float) -> None:
     """One epoch, its validation, its log and its checkpoint."""
     trainer, folder, progress, console = run.trainer, run.folder, run.progress, run.console
     epoch, reported = trainer.epoch + 1, len(trainer.bad)
-    rate = trainer.learning_rate()
-    with console.bar(
-        trainer.epoch_steps, f"epoch {epoch}", done=trainer.step % trainer.epoch_steps
-    ) as bar:
+    begin = trainer.epoch * trainer.epoch_steps
+    rate = trainer.learning_rate(begin)
+    with console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin) as bar:
         row = trainer.train_epoch(after_step(run, began, bar.update))
     for line in list(trainer.bad.values())[reported:]:
         console.say(f"left out: {line}")
@@ -229,7 +228,7 @@ def provenance(run: Run) -> dict[str, Any]:
     return {
         "made_by": f"googlenet {__version__}",
         "data": run.data.name,
-        "data_fingerprint": run.data.fingerprint(),
+        "data_fingerprint": run.progress.data,
         "recipe": run.settings.recipe.name,
         "seed": run.settings.seed,
         "epochs": run.trainer.epoch,

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from zlib import error as ZlibError
 
 from googlenet.weights.weightfile import MAX_BYTES, WeightFileError
 
@@ -26,18 +25,32 @@ def opened(path: Path, data: memoryview) -> Iterator[zipfile.ZipFile]:
     """
     if sum(1 for _ in islice(ENTRY.finditer(data), MAX_ENTRIES + 1)) > MAX_ENTRIES:
         raise WeightFileError(f"a zip of weights may have {MAX_ENTRIES:,} entries, this has more")
+    with damage(), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    declared = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    if declared > min(MAX_BYTES, MAX_RATIO * packed) or packed > len(data):
+        raise WeightFileError(
+            f"is no zip of weights: it declares {declared:,} bytes packed in {packed:,}"
+        )
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@contextmanager
+def damage() -> Iterator[None]:
+    """Whatever zipfile and zlib raise in a damaged file, as one kind of error."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            declared = sum(entry.file_size for entry in entries)
-            packed = sum(entry.compress_size for entry in entries)
-            if declared > min(MAX_BYTES, MAX_RATIO * packed) or packed > len(data):
-                raise WeightFileError(
-                    f"is no zip of weights: it declares {declared:,} bytes packed in {packed:,}"
-                )
-            yield archive
-    except (zipfile.BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError) as error:
+        yield
+    except Exception as error:
+        # BadZipFile, zlib.error, UnicodeDecodeError, struct.error, NotImplementedError and more.
         raise WeightFileError(f"is a damaged zip file ({error})") from error
+
+
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """An entry's bytes, never more of them than it declares; zipfile checks their CRC."""
+    with damage(), archive.open(name) as stream:
+        return stream.read(archive.getinfo(name).file_size)
 
 
 def entry_ending(archive: zipfile.ZipFile, ending: str) -> str | None:

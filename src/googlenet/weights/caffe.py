@@ -58,7 +58,7 @@ def read_blob(name: str, blob: Message) -> Tensor:
     if not values.size:
         values = blob.numbers(DOUBLE_DATA, "<f8").astype(np.float32)
     if SHAPE in blob.fields:
-        return tensor_of(name, values, list(blob.message(SHAPE).integers(1)))
+        return tensor_of(name, values, blob.message(SHAPE).integers(1).tolist())
     if any(field in blob.fields for field in LEGACY_SHAPE):
         return tensor_of(name, values, [blob.integer(field) for field in LEGACY_SHAPE])
     return tensor_of(name, values, [values.size])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from googlenet.classifier import Classifier
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.files import write_atomically
+from googlenet.modelfile import write_tensors
 from googlenet.weights.schemes import CAFFE
 from googlenet.weights.weightfile import WeightFile, WeightFileError
 
@@ -29,12 +28,12 @@ def write_caffe_named(classifier: Classifier, path: Path) -> None:
         )
     state = classifier.network.state_dict()
     names = CAFFE.names(state)
-    tensors = {names[ours]: tensor.contiguous() for ours, tensor in state.items()}
+    tensors = {names[ours]: tensor for ours, tensor in state.items()}
     metadata = {
         "format": "Caffe's blobs: <layer>/weight (OIHW), <layer>/bias",
         HEADER: json.dumps(classifier.header(), ensure_ascii=False),
     }
-    write_atomically(path, lambda target: save_file(tensors, target, metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def described_classifier(file: WeightFile) -> Classifier:

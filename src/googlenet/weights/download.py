@@ -101,7 +101,7 @@ def download(known: KnownFile, path: Path) -> None:
             transfer(known, part)
             check_complete(known, part)
         except Interrupted as error:
-            reason = str(error)
+            reason = " ".join(str(error).split())
             if isinstance(error, Refused):
                 break
             if isinstance(error, Worthless):

@@ -62,7 +62,7 @@ def read_tensor(name: str, proto: Message) -> Tensor:
     else:
         values = proto.numbers(kind.field, kind.dtype)
     tensor = bfloat16(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
-    return tensor_of(name, tensor, list(proto.integers(DIMS)))
+    return tensor_of(name, tensor, proto.integers(DIMS).tolist())
 
 
 def read_lrn(node: Message) -> LRN:

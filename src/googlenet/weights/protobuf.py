@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from googlenet.weights.weightfile import WeightFileError
 
-MAX_FIELDS = 500_000  # bvlc_googlenet.caffemodel has less than ten thousand
+MAX_FIELDS = 200_000  # bvlc_googlenet.caffemodel has less than ten thousand
 MAX_PACKED_BYTES = 8 << 20  # of one array of variable-length integers
 MAX_VARINT_BYTES = 10
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from googlenet.weights.archive import entry_ending, opened
+from googlenet.weights.archive import entry_ending, opened, read_entry
 from googlenet.weights.caffe import LAYERS, read_caffe
 from googlenet.weights.onnx import GRAPH, read_onnx
 from googlenet.weights.protobuf import Budget, Message, TruncatedError, Value, read_field
 from googlenet.weights.safetensors_file import read_safetensors
 from googlenet.weights.tensorflow import NODE_NAME, NODE_OP, read_tensorflow
-from googlenet.weights.torch_file import LEGACY_MAGIC, read_torch
+from googlenet.weights.torch_file import LEGACY_MAGIC, PICKLE, read_torch
 from googlenet.weights.weightfile import WeightFile, WeightFileError, map_file
 
 READS = (
@@ -67,12 +67,12 @@ def read_any(path: Path, data: memoryview) -> WeightFile:
 def read_zip(path: Path, data: memoryview) -> WeightFile:
     """A zip is what torch.save writes, or it holds a TensorFlow graph."""
     with opened(path, data) as archive:
-        if entry_ending(archive, "/data.pkl"):
+        if entry_ending(archive, PICKLE):
             return read_torch(path, data)
         graph = entry_ending(archive, ".pb")
         if graph is None:
             raise WeightFileError(f"is a zip file without weights; {READS} would do")
-        return read_tensorflow(memoryview(archive.read(graph)))
+        return read_tensorflow(memoryview(read_entry(archive, graph)))
 
 
 def protobuf_reader(data: memoryview) -> Callable[[memoryview], WeightFile]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weightfile import WeightFile, WeightFileError, keep
 
 # Its first eight bytes are the length of a JSON header: a few hundred tensors, a thousand classes.
 MAX_HEADER_BYTES = 8 << 20
@@ -24,7 +24,7 @@ def read_safetensors(path: Path, data: memoryview) -> WeightFile:
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
-                tensors[name] = file.get_tensor(name)
+                keep(tensors, name, file.get_tensor(name))
             metadata = dict(file.metadata() or {})
     except (SafetensorError, RecursionError, ValueError) as error:
         raise WeightFileError(f"is not a complete safetensors file ({error})") from error

@@ -1,34 +1,30 @@
 """PyTorch's `.pth`: a state dictionary from torch.save, zip or the older plain pickles.
 
-torch.load(weights_only=True) does the reading.  Before it, the pickle's own instructions are
-looked through, none of them carried out: a name outside the few that tensors need, or a number
-larger than the file, ends it there.
+torch.load(weights_only=True) does the reading, after `pickle_check` has found the pickle to have
+the form of a state dictionary and nothing else.
 """
 
 from __future__ import annotations
 
-import pickletools
 import re
+import zipfile
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from googlenet.weights.archive import entry_ending, opened
+from googlenet.weights.archive import entry_ending, opened, read_entry
+from googlenet.weights.pickle_check import check_pickle
 from googlenet.weights.weightfile import WeightFile, WeightFileError
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LEGACY_PICKLES = 5  # magic, protocol, system, the dictionary, keys of the storages that follow
 
-MAX_INSTRUCTIONS = 500_000
 MAX_PICKLE_BYTES = 8 << 20
-ALLOWED = re.compile(
-    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)"
-    r"|torch\.storage UntypedStorage"
-)
+PICKLE = "/data.pkl"
+NEEDED = re.compile(r"/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment)")
 
 # Where training scripts put the state dictionary in what they save.
 INSIDE = ("state_dict", "model_state_dict", "model")
@@ -36,13 +32,14 @@ INSIDE = ("state_dict", "model_state_dict", "model")
 
 def read_torch(path: Path, data: memoryview) -> WeightFile:
     """Every tensor of a state dictionary, by its name."""
+    checked: Path | BytesIO = path
     if bytes(data[: len(LEGACY_MAGIC)]) == LEGACY_MAGIC:
         pickles = BytesIO(data[len(LEGACY_MAGIC) : MAX_PICKLE_BYTES])
-        check_pickles(pickles, len(data), LEGACY_PICKLES - 1)
+        check_pickles(pickles, LEGACY_PICKLES - 1)
     else:
-        check_zip(path, data)
+        checked = checked_zip(path, data)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(checked, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load raises whatever it meets in a damaged file.
         reason = str(error).split("\n", 1)[0][:200]
@@ -62,42 +59,37 @@ def state_dictionary(content: object) -> WeightFile:
     raise WeightFileError("is a PyTorch file without a dictionary of tensors")
 
 
-def check_zip(path: Path, data: memoryview) -> None:
-    """Refuse what torch.save would not have written: packed entries, a huge or foul pickle."""
+def checked_zip(path: Path, data: memoryview) -> BytesIO:
+    """What torch.save wrote, as an archive made anew of the entries that it needs.
+
+    torch.load reads zip files with another library than the one that looks at them here; of a
+    file made to look different to each, it would see what nobody has checked.
+    """
     with opened(path, data) as archive:
         if any(entry.compress_type for entry in archive.infolist()):
             raise WeightFileError("is no file of torch.save's: it has compressed entries")
-        name = entry_ending(archive, "/data.pkl")
+        name = entry_ending(archive, PICKLE)
         assert name is not None, "recognise.read_zip has seen it"
         if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
             raise WeightFileError(f"its pickle has more than {MAX_PICKLE_BYTES:,} bytes")
-        check_pickles(BytesIO(archive.read(name)), len(data), 1)
+        check_pickles(BytesIO(read_entry(archive, name)), 1)
+        root = name.removesuffix(PICKLE)
+        anew = BytesIO()
+        with zipfile.ZipFile(anew, "w") as copy:
+            for entry in dict.fromkeys(archive.namelist()):
+                if entry.startswith(root) and NEEDED.fullmatch(entry.removeprefix(root)):
+                    copy.writestr(f"archive{entry.removeprefix(root)}", read_entry(archive, entry))
+    anew.seek(0)
+    return anew
 
 
-def check_pickles(file: BinaryIO, size: int, count: int) -> None:
-    """Look through `count` pickles for what a state dictionary of a file this size cannot need."""
+def check_pickles(file: BinaryIO, count: int) -> None:
+    """Look through `count` pickles for what a state dictionary cannot need."""
     try:
         for _ in range(count):
-            opcode = None
-            for opcode, argument, _ in islice(pickletools.genops(file), MAX_INSTRUCTIONS):
-                check_instruction(opcode.name, argument, size)
-            if opcode is None or opcode.name != "STOP":
-                raise WeightFileError(f"its pickle has more than {MAX_INSTRUCTIONS:,} instructions")
+            check_pickle(file)
     except WeightFileError:
         raise
     except Exception as error:
-        # pickletools too raises whatever it meets: ValueError, IndexError, UnicodeDecodeError …
+        # pickletools raises whatever it meets: ValueError, IndexError, UnicodeDecodeError …
         raise WeightFileError(f"is a damaged PyTorch file ({error})") from error
-
-
-def check_instruction(name: str, argument: object, size: int) -> None:
-    if name in ("GLOBAL", "INST", "STACK_GLOBAL") and not ALLOWED.fullmatch(str(argument)):
-        called = str(argument or "code").replace(" ", ".")
-        raise WeightFileError(
-            f"its pickle calls {called[:100]}: only tensors are read; "
-            "if it is a whole network, save its state_dict() instead"
-        )
-    if isinstance(argument, int) and argument > size:
-        raise WeightFileError(
-            f"is a damaged PyTorch file (it declares {argument:,} of something, has {size:,} bytes)"
-        )

@@ -16,8 +16,9 @@ from torch import Tensor
 from googlenet.modelfile import ModelFileError
 from googlenet.table import LRN
 
-# Ten times the largest GoogLeNet file there is, the Caffe model with both auxiliary heads.
-MAX_BYTES = 512 << 20
+# Five times the largest published file, the Caffe model with both auxiliary heads.
+MAX_BYTES = 256 << 20
+MAX_TENSORS = 10_000  # torchvision's file has a few hundred
 MAX_DIMENSIONS = 8
 
 
@@ -54,8 +55,10 @@ def map_file(path: Path) -> memoryview:
 
 def checked_shape(name: str, dims: Sequence[int]) -> tuple[int, ...]:
     """A declared shape, refused where no file could hold it."""
+    if len(dims) > MAX_DIMENSIONS:
+        raise WeightFileError(f"tensor {name!r} declares {len(dims):,} dimensions")
     shape = tuple(map(int, dims))
-    if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(shape) > MAX_BYTES:
+    if min(shape, default=0) < 0 or prod(shape) > MAX_BYTES:
         raise WeightFileError(f"tensor {name!r} declares the impossible shape {shape}")
     return shape
 
@@ -73,9 +76,11 @@ def tensor_of(name: str, values: NDArray[np.generic] | Tensor, dims: Sequence[in
 
 
 def keep(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
-    """Put a tensor in its place; two of one name are an error."""
+    """Put a tensor in its place; two of one name are an error, and so are very many."""
     if name in tensors:
         raise WeightFileError(f"holds the tensor {name!r} twice")
+    if len(tensors) == MAX_TENSORS:
+        raise WeightFileError(f"a file may have {MAX_TENSORS:,} tensors, this has more")
     tensors[name] = tensor
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -18,15 +18,13 @@ from PIL import Image
 from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.grid import protocol
-from googlenet.evaluation.plots import confusion, curves
 from googlenet.files import write_text
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import center
-
-if TYPE_CHECKING:
-    from googlenet.training.run import Run, Trained
+from googlenet.report.plots import confusion, curves
+from googlenet.training.run import Run, Trained
 
 THUMBNAIL = 128
 MISTAKES = 24
@@ -53,13 +51,13 @@ def render(run: Run, trained: Trained) -> str:
     p, classes = run.settings.preprocessing, run.data.classes
     matrix = confusion_matrix(scores, len(classes))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("googlenet.evaluation", "."),
+        loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         title=f"{run.settings.recipe.variant} on {run.data.name}",
         data=run.data,
         views=[

@@ -1,0 +1,132 @@
+"""Classes, labels and the split that a seed makes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from googlenet.data.dataset import (
+    Class,
+    ClassIndex,
+    DataError,
+    DataSet,
+    Samples,
+    in_order,
+    split,
+)
+
+
+def dataset(*sizes: int) -> DataSet:
+    """A data set with so many photos of each class, interleaved."""
+    pairs = sorted((n, label) for label, size in enumerate(sizes) for n in range(size))
+    sources = tuple(Path(f"{label}/{label}-{n}.png") for n, label in pairs)
+    classes = tuple(Class(f"id{i}", f"name{i}") for i in range(len(sizes)))
+    return DataSet(
+        "photos", classes, Samples(sources, tuple(label for _, label in pairs)), Samples()
+    )
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=6), seed=st.integers(0, 2**63 - 1))
+def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> None:
+    whole = dataset(*sizes)
+    parts = split(whole, seed)
+    assert not parts.divided
+    assert sorted(parts.train.sources + parts.val.sources, key=str) == sorted(
+        whole.train.sources, key=str
+    )
+    labels = dict(zip(whole.train.sources, whole.train.labels, strict=True))
+    for part in (parts.train, parts.val):
+        assert [labels[source] for source in part.sources] == list(part.labels)
+    held = Counter(parts.val.labels)
+    for label, size in enumerate(sizes):
+        assert held[label] == (0 if size == 1 else max(1, round(size / 5)))
+
+
+def test_split_is_a_function_of_the_seed() -> None:
+    whole = dataset(20, 30)
+    assert split(whole, 5) == split(whole, 5)
+    assert split(whole, 5).val.sources != split(whole, 6).val.sources
+
+
+def test_split_of_a_split_is_the_same() -> None:
+    """Evaluation finds a trained model's validation photos by splitting again."""
+    whole = dataset(20, 30)
+    assert set(split(whole, 5).all.sources) == set(whole.all.sources)
+    assert split(whole, 5).fingerprint() == whole.fingerprint() == split(whole, 6).fingerprint()
+
+
+def test_fingerprint_knows_names_and_classes_but_not_the_place() -> None:
+    here, there = dataset(3, 3), dataset(3, 3)
+    moved = Samples(tuple(Path("/elsewhere") / s for s in there.train.sources), there.train.labels)  # type: ignore[operator]
+    assert DataSet("other", there.classes, moved, Samples()).fingerprint() == here.fingerprint()
+    assert dataset(3, 4).fingerprint() != here.fingerprint()
+    relabelled = Samples(there.train.sources, tuple(1 - label for label in there.train.labels))
+    assert DataSet("x", there.classes, relabelled, Samples()).fingerprint() != here.fingerprint()
+
+
+def test_fingerprint_of_a_name_that_is_no_text() -> None:
+    samples = Samples((Path("caf\udce9.png"), Path("b.png")), (0, 1))
+    classes = (Class("a", "a"), Class("b", "b"))
+    assert len(DataSet("photos", classes, samples, Samples()).fingerprint()) == 16
+
+
+@pytest.mark.parametrize(("sizes", "found"), [((), "none"), ((4,), "id0")])
+def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
+    with pytest.raises(DataError, match=f"photos: .* two classes or more, has {found}"):
+        dataset(*sizes)
+
+
+def test_description_counts_the_photos() -> None:
+    assert split(dataset(10, 10), 0).describe() == (
+        "photos: 2 classes, 16 photos to train on, 4 to validate on (held out by the seed)"
+    )
+
+
+CLASSES = (
+    Class("n01", "crane"),
+    Class("n02", "kite"),
+    Class("n03", "crane"),
+    Class("kite", "hawk"),
+)
+
+
+def test_label_is_an_id_or_a_name_and_ids_come_first() -> None:
+    index = ClassIndex(CLASSES)
+    assert [index.find(label, "") for label in ("n01", "n03", "hawk", "kite")] == [0, 2, 3, 3]
+
+
+def test_name_of_two_classes_is_no_label() -> None:
+    with pytest.raises(DataError, match=r"here: label must be one of the 4 .*n01.*, got 'crane'"):
+        ClassIndex(CLASSES).find("crane", "here")
+
+
+@pytest.mark.parametrize(
+    ("labels", "indices"),
+    [(["0", "3"], True), (["0", "n01"], False), (["-1"], False), (["1.0"], False), (["²"], False)],
+)
+def test_labels_are_indices_if_all_are_whole_numbers(labels: list[str], indices: bool) -> None:
+    assert ClassIndex(CLASSES).are_indices(labels) is indices
+
+
+def test_numbers_that_name_classes_are_no_indices() -> None:
+    years = ClassIndex((Class("1999", "a"), Class("2000", "b")))
+    assert not years.are_indices(["1999", "1"])
+
+
+def test_index_beyond_the_classes() -> None:
+    with pytest.raises(
+        DataError, match="here: label must be below the number of classes, 4, got 4"
+    ):
+        ClassIndex(CLASSES).at("4", "here")
+    assert ClassIndex(CLASSES).at("3", "here") == 3
+
+
+def test_class_list_is_by_number_or_by_name() -> None:
+    assert in_order({"10", "9", "1"}) == ["1", "9", "10"]
+    assert in_order({"10", "9", "b"}) == ["10", "9", "b"]
+    assert in_order({"1", "01", "001"}) == ["001", "01", "1"]

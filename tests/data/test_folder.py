@@ -1,0 +1,121 @@
+"""Folders of photos as people lay them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from googlenet.data.dataset import Class, DataError, Samples
+from googlenet.data.folder import photos_in, read_folder
+from tests.fixtures import noise, photo_folder
+
+
+def ids(classes: tuple[Class, ...]) -> list[str]:
+    return [c.id for c in classes]
+
+
+def names(samples: Samples) -> list[str]:
+    """Each photo as "parent/file", and that its label is its class folder's, by position."""
+    return ["/".join(Path(str(source)).parts[-2:]) for source in samples.sources]
+
+
+@pytest.mark.parametrize("train", ["train", "training"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "test"])
+def test_names_of_the_parts(tmp_path: Path, train: str, val: str) -> None:
+    photo_folder(tmp_path, {f"{train}/b": 2, f"{train}/a": 1, f"{val}/b": 1})
+    data = read_folder(tmp_path, 0)
+    assert (data.name, data.divided, ids(data.classes)) == (tmp_path.name, True, ["a", "b"])
+    assert (names(data.train), data.train.labels) == (["a/0.png", "b/0.png", "b/1.png"], (0, 1, 1))
+    assert (names(data.val), data.val.labels) == (["b/0.png"], (1,))
+
+
+def test_val_is_taken_before_test(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 3, "val/a": 2})
+    assert len(read_folder(tmp_path, 0).val) == 2
+
+
+@pytest.mark.parametrize("train", ["", "train/"])
+def test_classes_alone_are_split_by_the_seed(tmp_path: Path, train: str) -> None:
+    photo_folder(tmp_path, {f"{train}a": 10, f"{train}b": 5})
+    data = read_folder(tmp_path, 3)
+    assert not data.divided
+    assert sorted(data.val.labels) == [0, 0, 1]
+    assert data == read_folder(tmp_path, 3)
+    assert names(data.val) != names(read_folder(tmp_path, 4).val)
+
+
+def test_validation_alone(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"val/a": 2, "val/b": 1})
+    data = read_folder(tmp_path, 0)
+    assert (len(data.train), len(data.val), data.divided) == (0, 3, True)
+
+
+def test_photos_below_a_class_folder_are_its_own(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"a/2023/may": 1, "a": 1, "b": 2})
+    data = read_folder(tmp_path, 0)
+    assert ids(data.classes) == ["a", "b"]
+    assert sorted(data.all.labels) == [0, 0, 1, 1]
+
+
+def test_hidden_and_other_files_are_no_photos(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"a": 1, "b": 1, ".git": 1, "b/.ipynb_checkpoints": 2, "empty": 0})
+    noise(4, 4).save(tmp_path / "a" / "._0.png")
+    noise(4, 4).save(tmp_path / "a" / "UPPER.PNG")
+    (tmp_path / "a" / "notes.txt").write_text("no photo")
+    (tmp_path / "Thumbs.db").write_text("no class")
+    data = read_folder(tmp_path, 0)
+    assert ids(data.classes) == ["a", "b"]
+    assert [p.name for p in photos_in(tmp_path / "a")] == ["0.png", "UPPER.PNG"]
+    assert len(data.all) == 3
+
+
+def test_photos_of_a_hidden_folder_s_descendant_can_be_asked_for(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {".cache/photos/a": 1, ".cache/photos/b": 1})
+    assert len(read_folder(tmp_path / ".cache" / "photos", 0).all) == 2
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    """Vehicles: trains, cars and a test photo each, in folders of those names."""
+    photo_folder(tmp_path, {"train": 2, "car": 2, "test": 2})
+    assert ids(read_folder(tmp_path, 0).classes) == ["car", "test", "train"]
+
+
+def test_unlabelled_test_photos_are_no_validation(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"train/a": 5, "train/b": 5, "test": 4})
+    data = read_folder(tmp_path, 0)
+    assert (len(data.train), len(data.val), data.divided) == (8, 2, False)
+
+
+def test_class_that_training_lacks(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "val/zebra": 1})
+    with pytest.raises(DataError, match=r"val/zebra: label must be one of the 2 classes \(a, b\)"):
+        read_folder(tmp_path, 0)
+
+
+def test_model_s_class_list_is_enforced(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"cat": 2, "dog": 2})
+    classes = (Class("dog", "Hund"), Class("x", "cat"), Class("bird", "bird"))
+    data = read_folder(tmp_path, 0, classes)
+    assert data.classes == classes
+    assert sorted(data.all.labels) == [0, 0, 1, 1]
+    with pytest.raises(DataError, match="dog: label must be one of the 2 classes"):
+        read_folder(tmp_path, 0, classes[1:])
+
+
+def test_folder_without_photos(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"a": 0, "b": 0})
+    noise(4, 4).save(tmp_path / "loose.png")
+    with pytest.raises(DataError, match="must hold a folder of photos for each class, has none"):
+        read_folder(tmp_path, 0)
+
+
+def test_folder_of_one_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two classes or more, has a"):
+        read_folder(photo_folder(tmp_path, {"a": 3}), 0)
+
+
+def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo_folder(tmp_path, {"a": 1, "b": 1})
+    monkeypatch.chdir(tmp_path)
+    assert read_folder(Path(), 0).name == tmp_path.name

@@ -1,0 +1,88 @@
+"""What several tests work on: photos, folders of photos, a classifier of little work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from googlenet.classifier import Classifier
+from googlenet.data.dataset import Class
+from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.networks import build_network
+from googlenet.training.averaging import recompute_statistics
+
+COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
+
+
+def noise(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
+    """A photo of random pixels, so that no two places of it look alike."""
+    rng = np.random.default_rng(seed)
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    shape = (height, width) if bands == 1 else (height, width, bands)
+    raw = rng.integers(0, 256, shape, dtype=np.uint8)
+    return Image.frombytes(mode, (width, height), raw.tobytes())
+
+
+def tinted(colour: str, seed: int, side: int = 40) -> Image.Image:
+    """A noisy photo in which one colour prevails: a class that can be learnt."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(COLOURS[colour], 40, (side, side + 8, 3)).clip(0, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The image as the bytes of a file."""
+    stream = BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.asarray(image)
+
+
+def photo_folder(root: Path, photos: Mapping[str, int]) -> Path:
+    """Folders of tinted photos: {"train/red": 4} makes four, named 0.png to 3.png."""
+    for at, (name, count) in enumerate(photos.items()):
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            seed = 1000 * at + number
+            colour = Path(name).name
+            image = tinted(colour, seed) if colour in COLOURS else noise(40, 36, seed)
+            image.save(folder / f"{number}.png")
+    return root
+
+
+def tiny_classifier(
+    classes: int = 3,
+    *,
+    size: int = 32,
+    seed: int = 0,
+    variant: str = "bn",
+    heads: bool = False,
+    mirror: bool = True,
+) -> Classifier:
+    """A network of a twentieth of the width, whose answers differ from photo to photo."""
+    generator = torch.Generator().manual_seed(seed)
+    network = build_network(
+        variant, classes, size=size, width=0.05, heads=heads, generator=generator
+    )
+    network.eval()
+    # As drawn it says nearly the same of everything: statistics of its own spread its features.
+    colours = torch.randn(16, 3, 1, 1, generator=generator)
+    recompute_statistics(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
+    with torch.no_grad():
+        network.get_parameter("classifier.weight").normal_(0, 0.15, generator=generator)
+    return Classifier(
+        network,
+        tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
+        Preprocessing(size=size, resize=margin(size), mirror=mirror),
+        variant,
+    )

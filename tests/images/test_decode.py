@@ -1,0 +1,295 @@
+"""The decoder's policy, one test for each kind of photo that people have."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from googlenet.images.decode import MAX_ASPECT, MAX_PIXELS, ImageError, Source, decode
+from tests.fixtures import encoded, noise, pixels
+
+RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3  # (4, 6, 3): every pixel differs
+
+# What a camera stores for each orientation, from the upright photo (EXIF 2.32, table 4.6.4 A:
+# which sides of the scene the stored rows and columns begin at).
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](RAMP)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(pixels(decode(encoded(stored, kind, exif=exif, **options))), RAMP)
+
+
+def test_exif_orientation_of_a_jpeg_and_of_an_image_in_memory() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(noise(24, 16), "JPEG", exif=exif)
+    turned = np.rot90(pixels(Image.open(BytesIO(data))), -1)
+    assert np.array_equal(pixels(decode(data)), turned)
+    assert np.array_equal(pixels(decode(Image.open(BytesIO(data)))), turned)
+
+
+def test_damaged_exif_does_not_cost_the_photo() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    exif[0x0112] = 3
+    sound = exif.tobytes()
+    as_stored = pixels(Image.open(BytesIO(encoded(noise(24, 16), "JPEG"))))
+    for damaged in (b"Exif\0\0no TIFF header", sound[:20], sound.replace(b"\x01\x0e", b"\0\x0e")):
+        data = encoded(noise(24, 16), "JPEG", exif=damaged)
+        decoded = pixels(decode(data))
+        assert np.array_equal(decoded, as_stored) or np.array_equal(decoded, STORED[3](as_stored))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "BMP"])
+def test_greyscale_becomes_three_equal_channels(kind: str) -> None:
+    grey = noise(7, 5, mode="L")
+    assert np.array_equal(pixels(decode(encoded(grey, kind))), np.stack([pixels(grey)] * 3, 2))
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    bits = np.array([[True, False, True], [False, False, True]])
+    image = Image.fromarray(bits.astype(np.uint8) * 255).convert("1")
+    assert np.array_equal(pixels(decode(encoded(image)))[:, :, 1], bits * 255)
+
+
+def test_palette_becomes_its_colours() -> None:
+    colours = [(250, 10, 20), (0, 120, 240), (9, 8, 7)]
+    indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    image = Image.fromarray(indices).convert("P")
+    image.putpalette([value for colour in colours for value in colour])
+    expected = np.array(colours, np.uint8)[indices]
+    assert np.array_equal(pixels(decode(encoded(image))), expected)
+
+
+def test_transparent_palette_colour_becomes_white() -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    for kind in ("PNG", "GIF"):
+        decoded = pixels(decode(encoded(image, kind, transparency=0)))
+        assert decoded.tolist() == [[[255, 255, 255], [0, 0, 255]]]
+
+
+def test_transparency_is_laid_over_white() -> None:
+    """The "over" operator of Porter and Duff 1984, with a white background."""
+    rgba = noise(16, 9, mode="RGBA")
+    values = pixels(rgba).astype(float)
+    alpha = values[:, :, 3:] / 255
+    expected = values[:, :, :3] * alpha + 255 * (1 - alpha)
+    decoded = pixels(decode(encoded(rgba))).astype(float)
+    assert np.abs(decoded - expected).max() <= 1
+
+
+def test_grey_with_alpha_is_laid_over_white() -> None:
+    image = Image.merge("LA", (Image.new("L", (2, 1), 10), Image.new("L", (2, 1), 0)))
+    image.putpixel((1, 0), (10, 255))
+    assert pixels(decode(encoded(image))).tolist() == [[[255] * 3, [10] * 3]]
+
+
+def test_transparent_colour_of_an_rgb_png_becomes_white() -> None:
+    image = Image.new("RGB", (2, 1), (1, 2, 3))
+    image.putpixel((0, 0), (9, 9, 9))
+    decoded = decode(encoded(image, transparency=(9, 9, 9)))
+    assert pixels(decoded).tolist() == [[[255, 255, 255], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize(
+    ("cmyk", "rgb"),
+    [
+        ((0, 0, 0, 0), (255, 255, 255)),
+        ((0, 0, 0, 255), (0, 0, 0)),
+        ((255, 0, 0, 0), (0, 255, 255)),
+        ((0, 255, 0, 0), (255, 0, 255)),
+        ((0, 0, 255, 0), (255, 255, 0)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_becomes_rgb(kind: str, cmyk: tuple[int, ...], rgb: tuple[int, ...]) -> None:
+    decoded = pixels(decode(encoded(Image.new("CMYK", (8, 8), cmyk), kind)))
+    assert np.abs(decoded.astype(int) - rgb).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_keep_the_upper_eight(kind: str) -> None:
+    samples = np.array([[0, 255, 256, 0x1234], [0x7FFF, 0x8000, 0xFF00, 0xFFFF]], np.uint16)
+    decoded = pixels(decode(encoded(Image.fromarray(samples), kind)))
+    assert np.array_equal(decoded, np.stack([samples >> 8] * 3, 2))
+
+
+def test_big_endian_sixteen_bit_tiff() -> None:
+    samples = np.array([[0x1234, 0xFF00]], np.uint16)
+    big = Image.frombytes("I;16B", (2, 1), samples.astype(">u2").tobytes())
+    assert pixels(decode(encoded(big, "TIFF")))[0, :, 0].tolist() == [0x12, 0xFF]
+
+
+def png(width: int, height: int, bits: int, colour: int, data: bytes, extra: bytes = b"") -> bytes:
+    """A PNG file from its raw rows, for kinds that Pillow cannot write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_sixteen_bit_rgb_png() -> None:
+    data = png(1, 1, 16, 2, b"\0" + struct.pack(">HHH", 0x1234, 0x80FF, 0xFFFF))
+    assert pixels(decode(data)).tolist() == [[[0x12, 0x80, 0xFF]]]
+
+
+def test_sixteen_bit_grey_png_with_a_transparent_value() -> None:
+    body = struct.pack(">H", 0x1234)
+    transparent = struct.pack(">I", 2) + b"tRNS" + body
+    transparent += struct.pack(">I", zlib.crc32(b"tRNS" + body))
+    data = png(2, 1, 16, 0, b"\0" + struct.pack(">HH", 0x1234, 0x5678), transparent)
+    assert pixels(decode(data))[0, :, 0].tolist() == [255, 0x56]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.array([[0, 70000]], np.int32), "32-bit photos are not supported"),
+        (np.array([[-5, 5]], np.int32), "32-bit photos are not supported"),
+        (np.array([[0.0, 0.5]], np.float32), "floating-point photos are not supported"),
+    ],
+)
+def test_wider_samples_are_refused(
+    tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.generic]], reason: str
+) -> None:
+    path = tmp_path / "wide.tif"
+    Image.fromarray(values).save(path)
+    with pytest.raises(ImageError, match=f"wide.tif: {reason}"):
+        decode(path)
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=10)
+    assert np.array_equal(pixels(decode(data)), pixels(frames[0]))
+
+
+def test_bytes_paths_arrays_and_images_give_the_same_pixels(tmp_path: Path) -> None:
+    photo = noise(9, 7)
+    path = tmp_path / "photo.png"
+    photo.save(path)
+    sources: list[Source] = [path, str(path), path.read_bytes(), pixels(photo), photo]
+    for source in sources:
+        decoded = decode(source)
+        assert decoded.mode == "RGB"
+        assert np.array_equal(pixels(decoded), pixels(photo))
+
+
+def test_arrays_of_every_shape_that_is_taken() -> None:
+    grey = pixels(noise(5, 4, mode="L"))
+    rgba = np.dstack([np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8)])
+    assert np.array_equal(pixels(decode(grey)), np.dstack([grey] * 3))
+    assert (pixels(decode(rgba)) == 255).all()
+    assert pixels(decode(np.full((2, 2), 0xABCD, np.uint16))).max() == 0xAB
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((4,), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused_with_their_shape(
+    array: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+) -> None:
+    with pytest.raises(ImageError, match=r"array: an array must be \(H, W\).* got \(.*\) of "):
+        decode(array)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
+def test_truncated_photo_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"half.{kind.lower()}"
+    whole = encoded(noise(64, 48), kind)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=f"half.{kind.lower()}: cannot be read as an image"):
+        decode(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"just some text", b"\xff\xd8\xff", b"GIF89a", bytes(99)])
+def test_what_is_no_photo_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"notes\.jpg: cannot be read as an image"):
+        decode(path)
+    with pytest.raises(ImageError, match=f"photo of {len(content)} bytes: "):
+        decode(content)
+
+
+def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"missing\.jpg: .*No such file"):
+        decode(tmp_path / "missing.jpg")
+    with pytest.raises(ImageError, match=f"{tmp_path.name}: cannot be read"):
+        decode(tmp_path)
+
+
+@pytest.mark.parametrize("side", [9_500, 50_000])
+def test_declared_bomb_is_refused_before_its_pixels_are_read(tmp_path: Path, side: int) -> None:
+    """The file has no pixels at all: were they read, the complaint would be of them."""
+    assert side**2 > MAX_PIXELS
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(side, side, 8, 2, b""))
+    with pytest.raises(ImageError, match=r"bomb\.png: .*(may have|exceeds limit)"):
+        decode(path)
+
+
+def test_photo_that_is_a_line_is_refused() -> None:
+    """Resized by its shorter side it would fill the memory."""
+    with pytest.raises(ImageError, match=f"at most {MAX_ASPECT} times as long as wide"):
+        decode(np.zeros((1, MAX_ASPECT + 1), np.uint8))
+    assert decode(np.zeros((1, MAX_ASPECT), np.uint8)).size == (MAX_ASPECT, 1)
+
+
+def test_threads_leave_the_warning_filters_alone() -> None:
+    """A photo that makes Pillow warn is decoded alike by one thread and by many."""
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 40
+    whole = exif.tobytes()
+    warns = encoded(noise(24, 16), "JPEG", exif=whole[:-20])  # Pillow: "Truncated File Read"
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda _: decode(warns).size, range(200)))
+    assert set(sizes) == {(24, 16)}
+    assert list(warnings.filters) == before
+
+
+def test_mirrored_photo_is_not_confused_with_its_mirror() -> None:
+    """The oracle of the orientations above: Pillow's own mirror is orientation 2."""
+    assert np.array_equal(pixels(ImageOps.mirror(Image.fromarray(RAMP))), STORED[2](RAMP))

@@ -1,0 +1,92 @@
+"""The report: whole in itself, and its figures those of scikit-learn."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix as reference_matrix
+from sklearn.metrics import precision_recall_fscore_support
+
+from googlenet.cli import main
+from googlenet.data.dataset import Class
+from googlenet.evaluation.accuracy import Scores
+from googlenet.report.page import confusion_matrix, per_class
+
+CLASSES = [Class(str(i), f"class {i}") for i in range(6)]
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """200 random answers over six classes, the last of which is neither true nor answered."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(6), 200)
+    probabilities[:, 5] = 0
+    labels = rng.integers(0, 5, 200)
+    return Scores(torch.from_numpy(probabilities), torch.from_numpy(labels), tuple(range(200)))
+
+
+def test_the_confusion_matrix_is_scikit_learns(scores: Scores) -> None:
+    expected = reference_matrix(scores.labels, scores.predicted(), labels=range(6))
+    np.testing.assert_array_equal(confusion_matrix(scores, 6), expected)
+
+
+def test_precision_and_recall_are_scikit_learns_and_the_weakest_class_comes_first(
+    scores: Scores,
+) -> None:
+    rows = per_class(confusion_matrix(scores, 6), CLASSES)
+    precision, recall, _, support = precision_recall_fscore_support(
+        scores.labels, scores.predicted(), labels=range(5), zero_division=0
+    )
+    by_name = {row["name"]: row for row in rows}
+    for i in range(5):
+        row = by_name[f"class {i}"]
+        assert row["precision"] == pytest.approx(100 * precision[i])
+        assert row["recall"] == pytest.approx(100 * recall[i])
+        assert row["support"] == support[i]
+    recalls = [row["recall"] for row in rows[:-1]]
+    assert recalls == sorted(recalls)
+    nothing = {"name": "class 5", "support": 0, "recall": None, "precision": None}
+    assert rows[-1] == nothing  # a class without photos has no recall, not a bad one
+
+
+class Page(HTMLParser):
+    """The addresses that a page needs and the elements that it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "data", "srcset")]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of a run of little work."""
+    out = tmp_path_factory.mktemp("report") / "run"
+    options = ["--size=32", "--width=0.05", "--epochs=1", "--views=1,10", "--precision=fp32"]
+    assert main(["train", "digits", "--out", str(out), *options]) == 0
+    return Path(out / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_from_outside(report: str) -> None:
+    page = Page(report)
+    outside = [a for a in page.addresses if not a.startswith(("data:image/jpeg;base64,", "#"))]
+    assert not outside
+    assert "script" not in page.tags
+    assert "@import" not in report
+
+
+def test_the_page_shows_what_it_promises(report: str) -> None:
+    page = Page(report)
+    assert page.tags.count("svg") == 2  # curves and confusion matrix
+    assert page.tags.count("img") > 4 * 7  # the augmented sheet and some mistakes
+    for text in ("shorter side to 37, centre 32", "without mirrors", "recipe.learning_rate"):
+        assert text in report

@@ -1,0 +1,63 @@
+"""What a run says, and what Ctrl-C does to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+
+import pytest
+
+from googlenet.console import Console
+
+
+def test_lines_and_no_bar_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    console = Console(stream)
+    with console.bar(3, "epoch 1") as bar:
+        bar.update()
+        console.say("a line")
+    assert stream.getvalue() == "a line\n"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_line_of_an_epoch() -> None:
+    stream = io.StringIO()
+    row = {
+        "epoch": 2, "loss_main": 1.5, "loss_4a": 1.75, "loss_4d": 2.0, "train_accuracy": 50.0,
+        "top1_accuracy": 60.25, "top5_accuracy": 90.5, "images_per_second": 99.6, "seconds": 12.3,
+    }  # fmt: skip
+    Console(stream).epoch(row, 20)
+    assert stream.getvalue() == (
+        "epoch   2/20  loss 1.500 (4a 1.750, 4d 2.000)  train 50.0 %"
+        "  validation top-1 60.25 % top-5 90.50 %  100 images/s  12 s\n"
+    )
+    del row["loss_4a"], row["loss_4d"]
+    Console(stream).epoch(row, 20)
+    assert "loss 1.500  train" in stream.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_is_noted_the_second_stops(number: signal.Signals) -> None:
+    console = Console(io.StringIO())
+    before = signal.getsignal(number)
+    with console.interruptible():
+        os.kill(os.getpid(), number)
+        assert console.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_other_threads_have_no_signals() -> None:
+    entered = []
+
+    def work() -> None:
+        with Console(io.StringIO()).interruptible():
+            entered.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert entered == [True]

@@ -1,0 +1,85 @@
+"""Runs of little work: a few noisy photos, a twentieth of the width, 32 pixels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from googlenet.console import Console
+from googlenet.data.dataset import Samples
+from googlenet.data.loader import TrainingLoader
+from googlenet.images.augment import Augmentation
+from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.machine import Machine
+from googlenet.networks import build_network
+from googlenet.training.loop import Trainer
+from googlenet.training.recipes import MODERN, Recipe
+from googlenet.training.run import Run, prepare
+from googlenet.training.runfolder import RunFolder
+from googlenet.training.settings import Settings
+from tests.fixtures import COLOURS, pixels, tinted
+
+SIZE = 32
+SMALL = Preprocessing(size=SIZE, resize=margin(SIZE))
+QUICK = MODERN.with_settings({"epochs": 2, "batch": 4, "learning_rate": 0.05})
+
+
+def samples(photos: int = 10) -> Samples:
+    """Photos in memory, of the classes in turn."""
+    names = list(COLOURS)
+    labels = tuple(i % len(names) for i in range(photos))
+    return Samples(tuple(pixels(tinted(names[k], i)) for i, k in enumerate(labels)), labels)
+
+
+def trainer(
+    recipe: Recipe = QUICK,
+    data: Samples | None = None,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    carried: tuple[str, ...] = (),
+    **network: Any,
+) -> Trainer:
+    built = build_network(
+        recipe.variant,
+        len(COLOURS),
+        size=SIZE,
+        heads=recipe.heads > 0,
+        generator=torch.Generator().manual_seed(seed),
+        **{"width": 0.05, **network},
+    )
+    loader = TrainingLoader(
+        data or samples(), SMALL, Augmentation(recipe.augmentation(SMALL), seed)
+    )
+    return Trainer(
+        built, recipe, loader, seed=seed, machine=Machine(), workers=workers, carried=carried
+    )
+
+
+def nothing() -> None:
+    """What a run does after a step when nobody watches."""
+
+
+def settings(data: Path | str, **changes: Any) -> Settings:
+    values: dict[str, Any] = {"recipe": QUICK, "preprocessing": SMALL, "width": 0.05}
+    return Settings(str(data), **(values | {"precision": "fp32"} | changes))
+
+
+def prepared(options: Settings, out: Path, *, resume: bool = False) -> tuple[Run, io.StringIO]:
+    """A run that is ready to go on, and what it says."""
+    said = io.StringIO()
+    return prepare(options, RunFolder(out), Console(said), resume), said
+
+
+def same_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's tensors as they are now."""
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -1,0 +1,158 @@
+"""A run's whole state: to a file and back to the bit, refused where it does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.training.checkpoint import KEY, Progress, load_checkpoint, save_checkpoint
+from googlenet.training.loop import Trainer
+from tests.training.helpers import QUICK, nothing, same_bits, state, trainer
+
+DATA = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trainer:
+    """A run after its first epoch and a step of the second."""
+    t = trainer()
+    t.train_epoch(nothing)
+    t.train_step(next(t.batches(1)))
+    t.step += 1
+    t.bad = {"caf\udce9.png": "caf\udce9.png: is no photo"}
+    return t
+
+
+@pytest.fixture
+def path(tmp_path: Path, trained: Trainer) -> Path:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, trained, Progress(DATA, [{"epoch": 1, "loss": 1 / 3}], 62.5, 7.25))
+    return path
+
+
+def momenta(t: Trainer) -> dict[str, Tensor]:
+    names = {id(p): name for name, p in t.network.named_parameters()}
+    return {names[id(p)]: s["momentum_buffer"] for p, s in t.optimizer.state.items()}
+
+
+def test_everything_comes_back_to_the_bit(path: Path, trained: Trainer) -> None:
+    fresh = trainer(seed=5)
+    progress = load_checkpoint(path, fresh, DATA)
+    assert progress == Progress(DATA, [{"epoch": 1, "loss": 1 / 3}], 62.5, 7.25)
+    assert same_bits(state(fresh.network), state(trained.network))
+    assert same_bits(fresh.average.values, trained.average.values)
+    assert len(momenta(fresh)) == len(list(fresh.network.parameters()))
+    assert same_bits(momenta(fresh), momenta(trained))
+    assert (fresh.step, fresh.sums, fresh.bad) == (trained.step, trained.sums, trained.bad)
+    assert fresh.epoch == 1
+
+
+def test_saving_what_was_loaded_gives_the_same_file(path: Path) -> None:
+    fresh = trainer(seed=5)
+    progress = load_checkpoint(path, fresh, DATA)
+    again = path.with_name("again.safetensors")
+    save_checkpoint(again, fresh, progress)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_other_data_are_refused(path: Path) -> None:
+    with pytest.raises(UsageError, match="the run began with other photos than these"):
+        load_checkpoint(path, trainer(), "other")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
+def test_truncated_checkpoint(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(GoogLeNetError, match=r"checkpoint\.safetensors: is not a complete safe"):
+        load_checkpoint(path, trainer(), DATA)
+
+
+def rewrite(
+    path: Path, drop: str = "", add: dict[str, Tensor] | None = None, **values: Any
+) -> None:
+    """The checkpoint without a tensor, with others, or with other values."""
+    with safe_open(path, framework="pt") as file:
+        old = json.loads(file.metadata()[KEY])
+    tensors = {name: t for name, t in load_file(path).items() if name != drop} | (add or {})
+    save_file(tensors, path, {KEY: json.dumps(old | values)})
+
+
+def test_model_file_is_no_checkpoint(path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, path, {"googlenet": '{"format": 1}'})
+    with pytest.raises(GoogLeNetError, match="has no 'googlenet-checkpoint' metadata"):
+        load_checkpoint(path, trainer(), DATA)
+
+
+def test_format_of_another_version(path: Path) -> None:
+    rewrite(path, format=2)
+    with pytest.raises(GoogLeNetError, match="is of format 2, this version reads format 1"):
+        load_checkpoint(path, trainer(), DATA)
+
+
+@pytest.mark.parametrize(
+    ("drop", "add", "message"),
+    [
+        ("network/conv1.conv.weight", {}, "must hold the tensor conv1.conv.weight, has it not"),
+        ("", {"network/conv9.weight": torch.zeros(1)}, "holds the tensor conv9.weight, which"),
+        ("", {"network/conv1.conv.weight": torch.zeros(2)}, r"conv1.conv.weight must have shape"),
+        ("average/conv1.conv.weight", {}, "holds the average of another network"),
+        ("", {"average/classifier.bias": torch.zeros(9)}, "is a damaged checkpoint"),
+        ("", {"optimizer/momentum_buffer/conv9": torch.zeros(9)}, "holds the momentum of another"),
+        (
+            "optimizer/momentum_buffer/conv1.conv.weight",
+            {},
+            "holds the momentum of another network",
+        ),
+        ("", {"optimizer/momentum_buffer/classifier.bias": torch.zeros(9)}, "is a damaged check"),
+    ],
+)
+def test_tensors_that_do_not_fit(
+    path: Path, drop: str, add: dict[str, Tensor], message: str
+) -> None:
+    rewrite(path, drop, add)
+    with pytest.raises(GoogLeNetError, match=f"checkpoint.safetensors: .*{message}") as caught:
+        load_checkpoint(path, trainer(), DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoint_of_another_network(path: Path) -> None:
+    with pytest.raises(GoogLeNetError, match=r"tensor .* must have shape .*, has"):
+        load_checkpoint(path, trainer(width=0.1), DATA)
+    with pytest.raises(GoogLeNetError, match=r"holds the tensor aux_4a\..*, which the network"):
+        load_checkpoint(path, trainer(QUICK.with_settings({"heads": 0})), DATA)
+
+
+@pytest.mark.parametrize("key", ["step", "sums", "bad", "history", "best", "seconds"])
+@pytest.mark.parametrize("value", [None, "x", [1]])
+def test_values_that_cannot_be_used(path: Path, key: str, value: Any) -> None:
+    if key == "history" and value is not None:  # text and lists are lists of something
+        value = 5
+    rewrite(path, **{key: value})
+    with pytest.raises(GoogLeNetError, match="is a damaged checkpoint"):
+        load_checkpoint(path, trainer(), DATA)
+
+
+def test_failing_disk_leaves_the_old_checkpoint(
+    path: Path, trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(GoogLeNetError, match=r"cannot be written .*No space left"):
+        save_checkpoint(path, trained, Progress(DATA))
+    assert path.read_bytes() == before
+    assert len(list(path.parent.iterdir())) == 1

@@ -1,0 +1,268 @@
+"""The training loop: its loss, its bookkeeping, its bits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from googlenet.data.dataset import Samples
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.training.loop import Trainer, stuck_heads
+from tests.training.helpers import QUICK, nothing, same_bits, samples, state, trainer
+
+
+class StopError(Exception):
+    """What ends a run in the middle of an epoch here."""
+
+
+def stop_after(steps: int) -> Callable[[], None]:
+    left = steps
+
+    def act() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise StopError
+
+    return act
+
+
+def test_gradient_is_that_of_main_and_three_tenths_of_each_head() -> None:
+    """Section 5: the heads' losses are added with weight 0.3, and reach the trunk."""
+    ours, by_hand = (trainer(QUICK, samples(4), seed=1) for _ in range(2))
+    for t in (ours, by_hand):
+        switch_dropout_off(t)
+    batch = ours.loader.load(0, range(4))
+    ours.optimizer.step = lambda: None  # type: ignore[assignment,method-assign]
+    ours.train_step(batch)
+    network = by_hand.network.train()
+    pixels = torch.from_numpy(batch.pixels).double() - torch.tensor(ours.loader.preprocessing.mean)
+    pixels = pixels * torch.tensor(ours.loader.preprocessing.scale)
+    logits = network.forward_heads(pixels.permute(0, 3, 1, 2).float())
+    loss = torch.zeros(())
+    for head, weight in (("main", 1.0), ("4a", 0.3), ("4d", 0.3)):
+        logp = logits[head].log_softmax(1)
+        nll = -logp[torch.arange(4), torch.from_numpy(batch.labels)].mean()
+        smooth = -logp.mean()
+        loss = loss + weight * ((1 - 0.1) * nll + 0.1 * smooth)
+    loss.backward()  # type: ignore[no-untyped-call]
+    theirs = dict(network.named_parameters())
+    for name, parameter in ours.network.named_parameters():
+        expected = theirs[name].grad
+        assert parameter.grad is not None
+        assert expected is not None
+        assert torch.allclose(parameter.grad, expected, atol=1e-5, rtol=1e-3), name
+
+
+def switch_dropout_off(t: Trainer) -> None:
+    for module in t.network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
+def test_logged_losses_are_means_over_photos_not_over_batches() -> None:
+    """Five photos in batches of 3 and 2, at a rate of 0 so that the network stays the same."""
+    recipe = QUICK.with_settings(
+        {"batch": 3, "learning_rate": 0, "label_smoothing": 0, "variant": "paper", "area": "1,1"}
+    )
+    t = trainer(recipe, samples(5))
+    switch_dropout_off(t)
+    batches = list(t.batches(0))
+    assert sorted(map(len, batches)) == [2, 3]
+    with torch.no_grad():
+        logits = torch.cat([t.network.forward_heads(t.crops(b))["4a"] for b in batches])
+    labels = torch.cat([torch.from_numpy(b.labels) for b in batches])
+    row = t.train_epoch(nothing)
+    assert row["loss_4a"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    assert set(row) == {"loss_main", "loss_4a", "loss_4d", "train_accuracy", "images_per_second"}
+
+
+def test_accuracy_counts_photos() -> None:
+    t = trainer(QUICK.with_settings({"batch": 3, "learning_rate": 0}), samples(5))
+    for parameter in t.network.parameters():
+        parameter.data.zero_()
+    t.network.get_parameter("classifier.bias").data[1] = 1.0  # always the second class
+    assert t.train_epoch(nothing)["train_accuracy"] == pytest.approx(100 * 2 / 5)
+
+
+def test_without_heads_there_are_no_heads() -> None:
+    t = trainer(QUICK.with_settings({"heads": 0}))
+    assert t.network.heads == ()
+    assert "loss_4a" not in t.train_epoch(nothing)
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_same_seed_same_bits_with_any_number_of_workers(workers: int) -> None:
+    one, other = trainer(workers=1), trainer(workers=workers)
+    for t in (one, other):
+        while not t.finished:
+            t.train_epoch(nothing)
+    assert same_bits(state(one.network), state(other.network))
+    assert same_bits(one.average.values, other.average.values)
+    assert same_bits(state(one.model()), state(other.model()))
+
+
+def test_other_seed_other_weights() -> None:
+    one, other = trainer(seed=1), trainer(seed=2)
+    assert not same_bits(state(one.network), state(other.network))
+
+
+def test_dropout_depends_on_the_step_not_on_the_past() -> None:
+    """Random numbers drawn by others between the steps change nothing."""
+    quiet, loud = trainer(), trainer()
+    quiet.train_epoch(nothing)
+
+    def draw() -> None:
+        torch.rand(3)
+
+    loud.train_epoch(draw)
+    assert same_bits(state(quiet.network), state(loud.network))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_epoch_goes_on_where_it_was_stopped(steps: int) -> None:
+    """Ten photos in three steps; also where the stop falls on an epoch's last step."""
+    straight, stopped = trainer(), trainer()
+    rows = [straight.train_epoch(nothing) for _ in range(2)]
+    with pytest.raises(StopError):
+        stopped.train_epoch(stop_after(steps))
+    assert (stopped.step, stopped.epoch) == (steps, 0)
+    resumed = [stopped.train_epoch(nothing) for _ in range(2)]
+    for row in rows + resumed:
+        del row["images_per_second"]
+    assert rows == resumed
+    assert same_bits(state(straight.network), state(stopped.network))
+    assert straight.finished
+    assert stopped.finished
+
+
+def test_rate_follows_the_schedule_step_by_step() -> None:
+    recipe = QUICK.with_settings({"epochs": 4, "schedule": "cosine", "warmup": 0.5})
+    t = trainer(recipe)
+    assert t.epoch_steps == 3
+    rates = [t.learning_rate(step) / recipe.learning_rate for step in range(12)]
+    assert rates[:6] == pytest.approx([step / 6 for step in range(6)])
+    assert rates[6:] == pytest.approx([(1 + np.cos(np.pi * k / 6)) / 2 for k in range(6)])
+    seen = []
+    t.train_epoch(lambda: seen.append(t.optimizer.param_groups[0]["lr"]))
+    assert seen == pytest.approx([t.learning_rate(step) for step in range(3)])
+
+
+def test_frozen_stages_do_not_change_by_a_bit() -> None:
+    """Neither weights nor statistics, in training and in the model that comes out of it."""
+    t = trainer(QUICK.with_settings({"freeze": "inception_3b"}))
+    before = state(t.network)
+    while not t.finished:
+        t.train_epoch(nothing)
+    frozen = {"conv1", "conv2_reduce", "conv2", "inception_3a", "inception_3b"}
+    for after in (state(t.network), state(t.model())):
+        changed = {
+            name.split(".")[0] for name in after if not torch.equal(after[name], before[name])
+        }
+        assert not frozen & changed
+        assert {"inception_4a", "inception_5b", "classifier"} <= changed
+
+
+def test_model_is_the_average_without_heads_and_leaves_the_run_alone() -> None:
+    t = trainer()
+    t.train_epoch(nothing)
+    before, average = state(t.network), {n: v.clone() for n, v in t.average.values.items()}
+    random_state = torch.get_rng_state()
+    model = t.model()
+    assert model.heads == ()
+    assert not model.training
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, average[name])
+    assert not torch.equal(
+        model.get_buffer("conv1.bn.running_mean"), before["conv1.bn.running_mean"]
+    )
+    assert same_bits(state(t.network), before)
+    assert same_bits(t.average.values, average)
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_model_without_average_is_the_network_to_the_bit() -> None:
+    t = trainer(QUICK.with_settings({"average": "none"}))
+    t.train_epoch(nothing)
+    trained = state(t.network)
+    model = state(t.model())
+    assert model
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in model.items())
+
+
+def test_learns_what_is_there_to_learn() -> None:
+    """Three colours, told apart by a network of a twentieth of the width."""
+    recipe = QUICK.with_settings({"epochs": 8, "batch": 8, "average": "none", "dropout": 0})
+    t = trainer(recipe, samples(48))
+    rows = []
+    while not t.finished:
+        rows.append(t.train_epoch(nothing))
+    assert rows[-1]["train_accuracy"] > 70 > rows[0]["train_accuracy"]
+
+
+def bad_samples(*bad: int) -> Samples:
+    """Six photos, those of the given numbers unreadable."""
+    good = samples(6)
+    sources = tuple(
+        np.zeros((0, 3), np.uint8) if i in bad else s for i, s in enumerate(good.sources)
+    )
+    return Samples(sources, good.labels)
+
+
+def test_bad_photos_are_named_and_left_out() -> None:
+    t = trainer(QUICK.with_settings({"epochs": 2}), bad_samples(1, 4))
+    assert t.train_epoch(nothing)["loss_main"] > 0
+    assert set(t.bad) == {"#1", "#4"}
+    t.train_epoch(nothing)
+    assert len(t.bad) == 2
+
+
+def test_nothing_but_bad_photos() -> None:
+    with pytest.raises(GoogLeNetError, match="no photo of the training data could be read"):
+        trainer(QUICK, bad_samples(*range(6))).train_epoch(nothing)
+
+
+def test_batch_normalisation_never_meets_a_single_photo() -> None:
+    """At 32 pixels its last maps have one pixel, and PyTorch refuses one value a channel."""
+    with pytest.raises(
+        UsageError, match=r"batch must leave 2 photos or more .* got 1 for 10 photos"
+    ):
+        trainer(QUICK.with_settings({"batch": 1}))
+    with pytest.raises(UsageError, match="got 2 for 5 photos"):
+        trainer(QUICK.with_settings({"batch": 2}), samples(5))
+    plain = QUICK.with_settings({"batch": 1, "variant": "paper", "epochs": 1})
+    assert trainer(plain, samples(2)).train_epoch(nothing)["loss_main"] > 0
+
+
+def test_bad_photo_that_leaves_another_alone_in_its_batch() -> None:
+    t = trainer(QUICK.with_settings({"batch": 2}), bad_samples(3))
+    t.train_epoch(nothing)
+    assert t.step == 3
+    assert t.model() is not t.network
+
+
+def test_loss_that_is_no_number_ends_the_run() -> None:
+    t = trainer(QUICK.with_settings({"learning_rate": 10_000, "warmup": 0, "epochs": 60}))
+    message = r"the loss became (nan|inf) at step \d+ with learning rate .*--set learning_rate="
+    with pytest.raises(GoogLeNetError, match=message):
+        deque(t.train_epoch(nothing) for _ in range(60))
+
+
+@pytest.mark.parametrize(
+    ("losses", "stuck"),
+    [
+        ({"loss_main": 1.2, "loss_4a": 6.908, "loss_4d": 6.85}, ["4a", "4d"]),
+        ({"loss_main": 6.9, "loss_4a": 6.7, "loss_4d": 7.1}, ["main"]),
+        ({"loss_main": 0.1, "train_accuracy": 6.908}, []),
+    ],
+)
+def test_stuck_heads_are_those_at_chance(losses: dict[str, float], stuck: list[str]) -> None:
+    """ln(1000) = 6.908, the known trap of the paper's network at rate 0.01."""
+    assert log(1000) == pytest.approx(6.908, abs=1e-3)
+    assert stuck_heads(losses, 1000) == stuck

@@ -1,0 +1,118 @@
+"""Which parameters decay, learn twice as fast, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from googlenet.errors import UsageError
+from googlenet.networks import build_network
+from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
+from googlenet.training.recipes import BVLC, MODERN, Recipe
+
+
+def network(variant: str = "bn") -> nn.Module:
+    return build_network(variant, 3, size=32, width=0.05)
+
+
+def grouped(
+    net: nn.Module, recipe: Recipe, carried: tuple[str, ...] = ()
+) -> dict[str, tuple[float, float]]:
+    """Each parameter's weight decay and factor on the rate."""
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = {}
+    for group in build_optimizer(net, recipe, carried).param_groups:
+        for parameter in group["params"]:
+            found[names[id(parameter)]] = (group["weight_decay"], group["factor"])
+    return found
+
+
+@pytest.mark.parametrize("variant", ["bn", "paper", "slim"])
+def test_weights_decay_biases_and_normalisation_do_not(variant: str) -> None:
+    net = network(variant)
+    found = grouped(net, MODERN)
+    for path, layer in net.named_modules():
+        for name, _ in layer.named_parameters(recurse=False):
+            filters = isinstance(layer, nn.Conv2d | nn.Linear) and name == "weight"
+            assert found[f"{path}.{name}"] == (5e-4 if filters else 0.0, 1.0)
+    assert len(found) == len(list(net.parameters()))
+
+
+def test_everything_decays_where_the_recipe_says_so() -> None:
+    found = grouped(network(), MODERN.with_settings({"decay_biases": True}))
+    assert {decay for decay, _ in found.values()} == {5e-4}
+
+
+def test_bvlc_s_biases_learn_twice_as_fast_without_decay() -> None:
+    found = grouped(network("paper"), BVLC)
+    assert all(
+        value == ((0.0, 2.0) if name.endswith("bias") else (2e-4, 1.0))
+        for name, value in found.items()
+    )
+
+
+def test_normalisation_s_weight_is_no_bias() -> None:
+    found = grouped(network("bn"), MODERN.with_settings({"bias_rate": 2}))
+    assert found["conv1.bn.weight"] == (0.0, 1.0)
+    assert found["conv1.bn.bias"] == (0.0, 2.0)
+
+
+def test_tensors_brought_along_learn_at_the_early_rate() -> None:
+    recipe = MODERN.with_settings({"early_rate": 0.1})
+    found = grouped(network(), recipe, ("conv1.conv.weight", "conv1.bn.bias"))
+    assert found["conv1.conv.weight"] == (5e-4, 0.1)
+    assert found["conv1.bn.bias"] == (0.0, 0.1)
+    assert found["classifier.weight"] == (5e-4, 1.0)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_two_steps_are_those_of_the_formula(nesterov: bool) -> None:
+    """v ← m·v + g + λw; w ← w − r·v, with Nesterov − r·(g + λw + m·v) (Sutskever et al. 2013)."""
+    net = nn.Sequential(nn.Linear(3, 2))
+    recipe = MODERN.with_settings({"nesterov": nesterov, "bias_rate": 2, "weight_decay": 0.01})
+    optimizer = build_optimizer(net, recipe)
+    expected = {n: p.detach().double() for n, p in net.named_parameters()}
+    velocity = {n: torch.zeros_like(p) for n, p in expected.items()}
+    for rate in (0.1, 0.05):
+        set_rate(optimizer, rate)
+        for name, parameter in net.named_parameters():
+            parameter.grad = torch.randn_like(parameter)
+            decay, factor = (0.0, 2.0) if name.endswith("bias") else (0.01, 1.0)
+            gradient = parameter.grad.double() + decay * expected[name]
+            velocity[name] = 0.9 * velocity[name] + gradient
+            step = gradient + 0.9 * velocity[name] if nesterov else velocity[name]
+            expected[name] = expected[name] - rate * factor * step
+        optimizer.step()
+    for name, parameter in net.named_parameters():
+        assert torch.allclose(parameter, expected[name].float(), atol=1e-6)
+
+
+def test_freezing_stops_every_stage_up_to_the_named_one() -> None:
+    net = network()
+    frozen = freeze_up_to(net, "inception_3a")
+    assert frozen == ("conv1", "pool1", "conv2_reduce", "conv2", "pool2", "inception_3a")
+    for name, parameter in net.named_parameters():
+        assert parameter.requires_grad is (name.split(".")[0] not in frozen), name
+    names = {id(p) for g in build_optimizer(net, MODERN).param_groups for p in g["params"]}
+    assert names == {id(p) for p in net.parameters() if p.requires_grad}
+
+
+def test_nothing_is_frozen_by_default() -> None:
+    net = network()
+    assert freeze_up_to(net, "") == ()
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_stage_that_the_network_lacks() -> None:
+    with pytest.raises(UsageError, match=r"freeze must be one of conv1, pool1, .*, got 'layer3'"):
+        freeze_up_to(network(), "layer3")
+    with pytest.raises(UsageError, match="got 'aux_4a'"):
+        freeze_up_to(network(), "aux_4a")
+
+
+def test_something_must_be_left_to_train() -> None:
+    net = build_network("bn", 3, size=32, width=0.05, heads=False)
+    freeze_up_to(net, "classifier")
+    with pytest.raises(UsageError, match="freeze must leave something to train"):
+        build_optimizer(net, MODERN)

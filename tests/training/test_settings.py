@@ -1,0 +1,54 @@
+"""Everything that decides a run, to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.images.preprocess import Preprocessing
+from googlenet.training.recipes import PAPER
+from googlenet.training.settings import Settings
+
+FULL = Settings(
+    "photos", PAPER.with_settings({"epochs": 3, "area": "0.1,0.9"}),
+    Preprocessing(size=64, resize=73, mode="letterbox"),
+    width=0.5, seed=2**62, precision="bf16", weights="m.safetensors", workers=5,
+)  # fmt: skip
+
+
+def test_json_round_trip() -> None:
+    assert Settings.from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "seed must be from 0 to 2\\^63 − 1, got -1"),
+        ({"seed": 2**63}, "seed must be from 0"),
+        ({"precision": "fp16"}, "precision must be one of auto, fp32, bf16, got 'fp16'"),
+    ],
+)
+def test_values_outside_their_rules(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Settings("x", PAPER, Preprocessing(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"recipe": None}, {"recipe": {"name": "best"}}, {"recipe": {}}, {"preprocessing": []},
+     {"seed": "one"}, {"seed": -5}],
+)  # fmt: skip
+def test_settings_that_cannot_be_used_are_one_sentence(changes: dict[str, Any]) -> None:
+    with pytest.raises(GoogLeNetError, match=r"settings\.json cannot be used \(.+\)"):
+        Settings.from_json(FULL.to_json() | changes)
+
+
+@pytest.mark.parametrize("key", FULL.to_json())
+def test_settings_without_a_value(key: str) -> None:
+    values = FULL.to_json()
+    del values[key]
+    with pytest.raises(GoogLeNetError, match=f"settings.json cannot be used .*{key}"):
+        Settings.from_json(values)

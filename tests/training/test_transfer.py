@@ -1,0 +1,61 @@
+"""Fine-tuning says of every tensor what became of it."""
+
+from __future__ import annotations
+
+import torch
+
+from googlenet.networks import build_network
+from googlenet.training.transfer import Transfer, transfer
+from tests.training.helpers import state
+
+
+def network(classes: int = 3, **options: object):  # type: ignore[no-untyped-def]
+    return build_network("bn", classes, size=32, **({"width": 0.05} | options))  # type: ignore[arg-type]
+
+
+def test_same_classes_keep_everything() -> None:
+    source, target = network(), network()
+    account = transfer(source.state_dict(), target, same_classes=True)
+    assert set(account.kept) == set(target.state_dict())
+    assert (account.dropped, account.reinitialised) == ({}, ())
+    assert all(torch.equal(t, target.state_dict()[n]) for n, t in source.state_dict().items())
+    assert account.lines() == [f"kept {len(account.kept)} tensors"]
+
+
+def test_other_classes_of_the_same_number_keep_no_logits() -> None:
+    source, target = network(), network()
+    fresh = state(target)
+    account = transfer(source.state_dict(), target, same_classes=False)
+    logits = {
+        f"{path}.{name}"
+        for path in ("classifier", "aux_4a.classifier", "aux_4d.classifier")
+        for name in ("weight", "bias")
+    }
+    assert account.dropped == dict.fromkeys(logits, "other classes")
+    assert set(account.reinitialised) == logits
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, (fresh if name in logits else source.state_dict())[name]), name
+
+
+def test_heads_that_only_one_side_has() -> None:
+    headless, whole = network(heads=False), network()
+    account = transfer(headless.state_dict(), whole, same_classes=True)
+    assert {name.split(".")[0] for name in account.reinitialised} == {"aux_4a", "aux_4d"}
+    back = transfer(whole.state_dict(), network(heads=False), same_classes=True)
+    assert set(back.dropped) == set(account.reinitialised)
+    assert set(back.dropped.values()) == {"the new network has no such layer"}
+
+
+def test_other_shapes_are_told() -> None:
+    account = transfer(network(width=0.1).state_dict(), network(), same_classes=True)
+    assert account.dropped["conv1.conv.weight"] == "shape (6, 3, 7, 7), here (3, 3, 7, 7)"
+    assert "conv1.conv.weight" in account.reinitialised
+
+
+def test_account_for_a_reader() -> None:
+    account = Transfer(("a", "b"), {"c": "other classes", "d": "x"}, ("c",))
+    assert account.lines() == [
+        "kept 2 tensors",
+        "dropped c (other classes), d (x)",
+        "re-initialised c",
+    ]
