@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError
@@ -33,8 +35,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.  Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted."""
     args = parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
     except GoogLeNetError as error:
         print(f"googlenet {args.verb}: {error}", file=sys.stderr)
         return error.exit_code
@@ -42,5 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"googlenet {args.verb}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: `googlenet table | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a folder that may not be read, say
+        print(f"googlenet {args.verb}: {error}", file=sys.stderr)
         return 1

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)
     first = classifiers[0]
-    data = load_data(args.data, int(first.provenance.get("seed", 0)), first.classes)
+    data = load_data(args.data, split_seed(first), first.classes)
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")
     answers = sorted(set(samples.labels)) if args.restrict else None
     say_what_answers_count(console, len(first.classes), samples, args.restrict)
+    if part != "all" and not data.divided:
+        warn_of_other_splits(console, classifiers)
     rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
     for error in rows[0].bad.values():
         console.say(f"left out: {error}")
@@ -68,6 +70,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.say(table([row.to_json() for row in rows]))
     return 0
+
+
+def split_seed(classifier: Classifier) -> int:
+    """The seed by which the model's own photos were divided, if it was trained by us."""
+    seed = classifier.provenance.get("seed")
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+def warn_of_other_splits(console: Console, classifiers: list[Classifier]) -> None:
+    """Say it where some of the models have learnt from photos that others held out."""
+    seeds = sorted({split_seed(classifier) for classifier in classifiers})
+    if len(seeds) > 1:
+        console.say(
+            f"warning: the models held out different photos, by seeds {', '.join(map(str, seeds))}:"
+            " some of them have learnt from photos that count here"
+        )
 
 
 def say_what_answers_count(

@@ -32,8 +32,10 @@ def view_list(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON value on stdout")
+def add_json(
+    parser: argparse.ArgumentParser, summary: str = "print one JSON value on stdout"
+) -> None:
+    parser.add_argument("--json", action="store_true", help=summary)
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

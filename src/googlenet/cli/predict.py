@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("paths", metavar="PATH", nargs="+", help="photos, or folders of photos")
     add("--top", type=positive, default=5, metavar="N", help="answers a photo (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
-    add_json(parser)
+    add_json(parser, "print a JSON object a line on stdout, one for each photo")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def record(prediction: Prediction) -> dict[str, Any]:
 def show(predictions: Iterable[Prediction]) -> None:
     for prediction in predictions:
         if prediction.error:
-            print(f"{prediction.path}: error: {prediction.error}")
+            print(f"error: {prediction.error}")  # which begins with the path
             continue
         answers = "; ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
         print(f"{prediction.path}: {answers}")
@@ -95,7 +95,8 @@ def show(predictions: Iterable[Prediction]) -> None:
 
 def write(path: Path, predictions: Iterable[Prediction], top: int) -> None:
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        # What is no text in a path is escaped, in JSON's own way.
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix == ".jsonl":
                 write_jsonl(file, predictions)
             else:

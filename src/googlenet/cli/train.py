@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
             "precision", "set", "no_mirror")  # fmt: skip
+UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,12 +76,12 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
 
     if args.out is None:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
-    given = [name for name in DECIDING if getattr(args, name)]
+    given = [name for name in DECIDING if getattr(args, name) != UNSET.get(name)]
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
     settings = Settings.from_json(folder.read_settings())
-    return replace(settings, data=args.data)
+    return replace(settings, data=args.data, workers=args.workers)
 
 
 def resolve(args: argparse.Namespace) -> Settings:
@@ -90,9 +91,11 @@ def resolve(args: argparse.Namespace) -> Settings:
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
-    recipe = recipe_named(args.recipe or "modern")
+    fields = dict(map(assignment, args.set))
+    recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     source = Classifier.load(args.weights) if args.weights else None
-    variant = args.variant or (source.variant if source else recipe.variant)
+    asked = fields.get("variant", args.variant)
+    variant = asked or (source.variant if source else recipe.variant)
     if source and variant != source.variant:
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
     recipe = recipe.adapted(
@@ -102,13 +105,13 @@ def resolve(args: argparse.Namespace) -> Settings:
         # Fresh heads on a trained network would teach it their own beginnings.
         heads=source is None or bool(source.network.heads),
     )
-    chosen = {"epochs": args.epochs} if args.epochs else {}
-    recipe = recipe.with_settings(chosen | dict(map(assignment, args.set)))
+    # What was set is not adapted.
+    recipe = recipe.with_settings(({"epochs": args.epochs} if args.epochs else {}) | fields)
     return Settings(
         data=args.data,
         recipe=recipe,
         preprocessing=preprocessing(args, recipe, source.preprocessing if source else None),
-        width=args.width or (source.network.width if source else 1.0),
+        width=(source.network.width if source else 1.0) if args.width is None else args.width,
         seed=args.seed or 0,
         precision=args.precision or "auto",
         weights=args.weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from time import perf_counter
 from typing import Any
 
@@ -210,8 +211,8 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
             trainer = run.trainer
             raise Interrupted(
                 f"stopped at step {trainer.step} of {trainer.recipe.epochs * trainer.epoch_steps}, "
-                f"all saved; go on with: googlenet train {run.settings.data} "
-                f"--out {run.folder.path} --resume"
+                f"all saved; go on with: googlenet train {quote(run.settings.data)} "
+                f"--out {quote(str(run.folder.path))} --resume"
             )
 
     return act

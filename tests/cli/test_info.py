@@ -1,0 +1,53 @@
+"""`googlenet info`: what a model file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from googlenet.classifier import Classifier
+from tests.cli.conftest import Trained, command
+from tests.fixtures import tiny_classifier
+
+
+def test_json_is_the_header_and_the_size(trained: Trained) -> None:
+    answer = command("info", trained.run, "--json")
+    found = answer.json()
+    model = Classifier.load(trained.run)
+    assert found["file"] == str(trained.run / "last.safetensors")
+    assert found["parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert set(found) == {
+        "file", "parameters", "variant", "width", "heads", "classes", "preprocessing",
+        "calibration", "metrics", "provenance", "licence",
+    }  # fmt: skip
+    assert found["classes"] == [{"id": c, "name": c} for c in ("blue", "green", "red")]
+    assert found["preprocessing"] == model.preprocessing.to_json() | {
+        "mean": list(model.preprocessing.mean), "scale": list(model.preprocessing.scale),
+    }  # fmt: skip
+
+
+def test_lines_for_a_reader(tmp_path: Path) -> None:
+    classifier = tiny_classifier(classes=20, heads=True)
+    classifier.metrics = {"1": {"top1_error": 30.5}}
+    classifier.save(tmp_path / "m.safetensors")
+    lines = command("info", tmp_path / "m.safetensors").out.splitlines()
+    found = dict(line.split(maxsplit=1) for line in lines if not line.endswith(":"))
+    assert found["variant"] == "bn"
+    assert found["heads"] == "4a, 4d"
+    assert found["classes"].startswith("20: name0, name1, ")
+    assert found["classes"].endswith("name11, … (20 in all)")
+    assert found["1"] == "{'top1_error': 30.5}"
+    assert "licence" not in found  # nothing is said of what is not known
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("missing.safetensors", 2), ("notes.txt", 1), ("checkpoint", 1)]
+)
+def test_refusals_are_one_sentence(name: str, code: int, trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    path = trained.run / "checkpoint.safetensors" if name == "checkpoint" else tmp_path / name
+    answer = command("info", path)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
+    assert answer.err.startswith("googlenet info: ")
+    assert path.name in answer.err

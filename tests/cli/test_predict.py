@@ -1,0 +1,118 @@
+"""`googlenet predict`: a row a photo, bad ones among them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from googlenet.classifier import Classifier
+from tests.cli.conftest import Trained, command
+from tests.fixtures import noise
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """a.png, bad.jpg and sub/c.png; files that are no photos beside them."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    noise(50, 40, 1).save(folder / "a.png")
+    noise(40, 50, 2).save(folder / "sub" / "c.png")
+    (folder / "bad.jpg").write_text("no photo")
+    (folder / "notes.txt").write_text("no photo and not called one")
+    return folder
+
+
+def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.csv"
+    answer = command("predict", trained.run, photos, "--top", "2", "--out", out)
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "1 of 3 photos could not be read\n"
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "label", "probability", "label2", "probability2", "error"]
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "bad.jpg", "c.png"]
+    (expected,) = Classifier.load(trained.run).predict([photos / "a.png"], top=2)
+    for (name, probability), n in zip(expected.top, ("", "2"), strict=True):
+        assert rows[0][f"label{n}"] == name
+        assert float(rows[0][f"probability{n}"]) == pytest.approx(probability, abs=1e-5)
+    assert (rows[0]["error"], rows[1]["label"], rows[1]["probability2"]) == ("", "", "")
+    assert rows[1]["error"].startswith(f"{photos / 'bad.jpg'}: cannot be read as an image")
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_json_lines_have_an_object_a_photo(
+    trained: Trained, photos: Path, tmp_path: Path, to_file: bool
+) -> None:
+    out = tmp_path / "x.jsonl"
+    answer = command("predict", trained.run, photos, *(["--out", out] if to_file else ["--json"]))
+    assert answer.code == 0
+    text = out.read_text() if to_file else answer.out
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [set(row) for row in rows] == [{"path", "label", "probability", "top", "error"}] * 3
+    good, bad, _ = rows
+    assert good["top"][0] == {"label": good["label"], "probability": good["probability"]}
+    assert len(good["top"]) == 3  # of five, as there are three classes
+    assert sum(answer["probability"] for answer in good["top"]) == pytest.approx(1)
+    assert good["error"] is None
+    assert (bad["label"], bad["probability"], bad["top"]) == (None, None, [])
+    assert "cannot be read as an image" in bad["error"]
+
+
+def test_terminal_has_a_line_a_photo(trained: Trained, photos: Path) -> None:
+    answer = command("predict", trained.run, photos / "a.png", photos / "bad.jpg", "--top", "1")
+    good, bad = answer.out.splitlines()
+    label = Classifier.load(trained.run).predict([photos / "a.png"])
+    assert good.startswith(f"{photos / 'a.png'}: {next(label).label} ")
+    assert good.endswith(" %")
+    assert bad.startswith(f"error: {photos / 'bad.jpg'}: cannot be read as an image")
+    assert answer.code == 0
+
+
+@pytest.mark.parametrize("names", [["bad.jpg"], ["missing.png", "bad.jpg"]])
+def test_nothing_but_bad_photos_is_1(trained: Trained, photos: Path, names: list[str]) -> None:
+    answer = command("predict", trained.run, *(photos / name for name in names), "--json")
+    assert answer.code == 1
+    assert len(answer.out.splitlines()) == len(names)
+    assert f"{len(names)} of {len(names)} photos could not be read" in answer.err
+
+
+def test_path_that_is_no_text(trained: Trained, tmp_path: Path) -> None:
+    """Old archives have names in old encodings; each format says so in its own way."""
+    name = os.fsdecode(str(tmp_path).encode() + b"/caf\xe9.png")
+    noise(40, 40).save(tmp_path / "cafe.png")
+    (tmp_path / "cafe.png").rename(name)
+    for kind in ("csv", "jsonl"):
+        answer = command("predict", trained.run, name, "--out", tmp_path / f"x.{kind}")
+        assert answer.code == 0, answer.err
+    assert json.loads((tmp_path / "x.jsonl").read_text())["path"] == name
+    assert "caf\\udce9.png" in (tmp_path / "x.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.safetensors", "PHOTOS"], 2, "none.safetensors"),
+        (["NOTES", "PHOTOS"], 1, "notes.txt"),
+        (["RUN", "EMPTY"], 2, "PATH must hold photos, got "),
+        (["RUN", "PHOTOS", "--out", "x.txt"], 2, "--out must end in .csv or .jsonl, got x.txt"),
+        (["RUN", "PHOTOS", "--out", "nowhere/x.csv"], 1, "nowhere/x.csv: cannot be written"),
+    ],
+)
+def test_refusals_are_one_sentence(
+    arguments: list[str], code: int, message: str, trained: Trained, photos: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    places = {
+        "RUN": trained.run, "PHOTOS": photos, "NOTES": photos / "notes.txt",
+        "EMPTY": tmp_path / "empty",
+    }  # fmt: skip
+    answer = command("predict", *(places.get(a, a) for a in arguments))
+    assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
+    assert answer.err.startswith("googlenet predict: ")
+    assert message in answer.err
