@@ -34,7 +34,7 @@ def collect(runs: Sequence[Path]) -> dict[str, Any]:
                 "data": header["provenance"]["data"],
                 "size": settings["preprocessing"]["size"],
                 "seed": settings["seed"],
-                "finetuned": header["provenance"]["finetuned"],
+                "finetuned": settings["weights"] is not None,
                 "metrics": header["metrics"],
                 "log": [json.loads(line) for line in log],
             }

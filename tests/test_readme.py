@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+
+from tests.weights.protos import caffe_model
 
 README = Path(__file__).parent.parent / "README.md"
 TRAIN, VAL = 12, 3  # photos of each class
@@ -26,19 +29,31 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the README's commands name: photos, others, photo.jpg."""
+    """A folder with what the README's commands name."""
     imagenette = shared_data / "imagenette2-160"
     root = tmp_path_factory.mktemp("readme")
-    classes = sorted(path.name for path in (imagenette / "train").iterdir())
-    for name, chosen in (("photos", classes[:4]), ("others", classes[4:7])):
-        for part, count in (("train", TRAIN), ("val", VAL)):
-            for wnid in chosen:
-                target = root / name / part / wnid
-                target.mkdir(parents=True)
-                for photo in sorted((imagenette / part / wnid).iterdir())[:count]:
-                    shutil.copy(photo, target)
+    classes = sorted(path.name for path in (imagenette / "train").iterdir())[:4]
+    for part, count in (("train", TRAIN), ("val", VAL)):
+        for wnid in classes:
+            target = root / "photos" / part / wnid
+            target.mkdir(parents=True)
+            for photo in sorted((imagenette / part / wnid).iterdir())[:count]:
+                shutil.copy(photo, target)
     shutil.copy(next((root / "photos" / "val" / classes[0]).iterdir()), root / "photo.jpg")
+    weights = load_file(shared_data / "bvlc-googlenet" / "weights.safetensors")
+    model = caffe_model(weights).SerializeToString()
+    (root / "bvlc_googlenet.caffemodel").write_bytes(model)
+    copy_some(shared_data / "ilsvrc2012-val-650", root / "ilsvrc")
     return root
+
+
+def copy_some(source: Path, target: Path, photos: int = 8) -> None:
+    """The first photos of a CSV data set."""
+    lines = (source / "labels.csv").read_text(encoding="utf-8").splitlines()[: photos + 1]
+    (target / "images").mkdir(parents=True)
+    (target / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for line in lines[1:]:
+        shutil.copy(source / line.split(",")[0], target / "images")
 
 
 def run(arguments: list[str], folder: Path) -> str:
@@ -66,6 +81,6 @@ def test_every_command_and_python_block_runs(folder: Path) -> None:
 
 def test_the_readme_shows_what_a_user_needs() -> None:
     verbs = {command.split()[1] for command in commands()}
-    assert {"train", "evaluate", "predict", "info", "table"} <= verbs
+    assert {"train", "evaluate", "predict", "info", "table", "convert"} <= verbs
     for link in re.findall(r"\]\(((?!http)[^)#]+)", README.read_text(encoding="utf-8")):
         assert (README.parent / link).exists(), f"the README links to {link}, which is not there"

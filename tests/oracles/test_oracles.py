@@ -130,7 +130,7 @@ def test_probabilities_are_the_frameworks_own(outcome: Outcome) -> None:
         assert 0.01 < theirs.max() < 0.99, "the oracle's answer would not show a mistake"
         difference = np.abs(ours - theirs).max()
         print(f"{outcome.oracle.name}, {name}: probabilities within {difference:.0e}")
-        assert difference <= 1e-6
+        assert difference <= 1e-5
 
 
 @torch.inference_mode()

@@ -79,7 +79,7 @@ def test_model_says_how_good_it_is_and_where_it_comes_from(done: Run, data: Path
     assert [c.name for c in model.classes] == ["blue", "green", "red"]
     assert (model.variant, model.network.heads) == ("bn", ())
     assert model.provenance["data_fingerprint"] == done.data.fingerprint()
-    assert (model.provenance["epochs"], model.provenance["finetuned"]) == (2, False)
+    assert (model.provenance["epochs"], model.provenance["weights"]) == (2, None)
     assert str(data) not in json.dumps(model.header())
     found = score(model, done.data.val)
     assert model.metrics["1"] == {
@@ -201,7 +201,7 @@ def test_fine_tuning_tells_of_every_tensor(done: Run, data: Path, tmp_path: Path
     assert "dropped classifier.weight (other classes), classifier.bias" in said.getvalue()
     assert "re-initialised aux_4a." in said.getvalue()
     model = train(run).classifier
-    assert model.provenance["finetuned"] is True
+    assert model.provenance["weights"]["recipe"] == "modern"  # the source's own provenance
     for name, tensor in model.network.state_dict().items():
         stage = name.split(".")[0]
         if stage in run.trainer.frozen:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import add_json, add_workers, view_list
+from googlenet.cli.options import MODEL, add_json, add_workers, view_list
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", metavar="MODEL", nargs="+", help="model files or run folders")
+    add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
     add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
-    add("--split", choices=("train", "val", "all"), help="the part of the data (default: see docs)")
+    add(
+        "--split",
+        choices=("train", "val", "all"),
+        help="part of the data (default: val if it has one or trained the model, else all)",
+    )
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")

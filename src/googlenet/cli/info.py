@@ -6,11 +6,11 @@ import argparse
 import json
 from typing import Any
 
-from googlenet.cli.options import add_json
+from googlenet.cli.options import MODEL, add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a model file or a run folder")
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
     add_json(parser)
 
 
@@ -31,8 +31,8 @@ def lines(header: dict[str, Any]) -> list[str]:
     """The header for a reader: a line a fact, long class lists cut."""
     shown = dict(header)
     names = [c["name"] for c in header["classes"]]
-    more = f", … ({len(names)} in all)" if len(names) > 12 else ""
-    shown["classes"] = f"{len(names)}: " + ", ".join(names[:12]) + more
+    more = f"; … ({len(names)} in all)" if len(names) > 12 else ""
+    shown["classes"] = f"{len(names)}: " + "; ".join(names[:12]) + more
     shown["parameters"] = f"{header['parameters']:,}"
     shown["heads"] = ", ".join(header["heads"]) or "none"
     found = []

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+MODEL = (
+    "a model file, a run folder, a published weight file, "
+    "or one by name: bvlc, inception5h, torchvision"
+)
+
 
 def positive(text: str) -> int:
     """A whole number of 1 or more."""

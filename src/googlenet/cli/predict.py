@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from googlenet.cli.options import add_json, positive
+from googlenet.cli.options import MODEL, add_json, positive
 from googlenet.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a model file or a run folder")
+    add("model", metavar="MODEL", help=MODEL)
     add("paths", metavar="PATH", nargs="+", help="photos, or folders of photos")
     add("--top", type=positive, default=5, metavar="N", help="answers a photo (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
@@ -89,7 +89,7 @@ def show(predictions: Iterable[Prediction]) -> None:
         if prediction.error:
             print(f"error: {prediction.error}")  # which begins with the path
             continue
-        answers = ", ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
+        answers = "; ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
         print(f"{prediction.path}: {answers}")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers, positive, view_list
+from googlenet.cli.options import MODEL, add_json, add_workers, positive, view_list
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on with the run in --out, by its settings")
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
-    add("--weights", metavar="MODEL", help="model to begin with: fine-tuning")
+    add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
     add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
     add("--size", type=positive, help="side of the network's input in pixels (default: 224)")
     add("--batch", type=positive, help="photos a step; the learning rate scales with it")

@@ -201,7 +201,7 @@ PAPER = Recipe(
         interpolation, dropout of 40 % and 70 %, both heads at 0.3. The paper gives no rate,
         batch, weight decay or initialisation: those are ours. It estimates a week on a few
         GPUs; expected there: 10.07 % top-5 error on ILSVRC 2012 from one crop. Imagenette, 128
-        px, 5 epochs: @paper@ % top-1."""
+        px, 5 epochs: 49.2 % top-1."""
     ),
     variant="paper",
     epochs=60,
@@ -221,7 +221,7 @@ BVLC = Recipe(
         as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
         on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
         squashed photo and mirroring. 2.4 million steps gave 68.7 % top-1 and 88.9 % top-5 on
-        ILSVRC 2012. Imagenette, 128 px, 5 epochs: @bvlc@ % top-1."""
+        ILSVRC 2012. Imagenette, 128 px, 5 epochs: 57.4 % top-1."""
     ),
     variant="paper",
     initialisation="bvlc",
@@ -240,7 +240,7 @@ BVLC_STEP = replace(
     about=prose(
         """BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
         every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs, 10
-        million steps. Imagenette, 128 px, 5 epochs: @bvlc-step@ % top-1."""
+        million steps. Imagenette, 128 px, 5 epochs: 44.4 % top-1."""
     ),
     schedule="step",
     epochs=250,
@@ -254,7 +254,7 @@ MODERN = Recipe(
         2015), an exponential average of the weights with its batch statistics recomputed
         (Izmailov et al. 2018), no decay on biases and normalisation, crops of 35–100 %. Costs
         as much as the network: about 160 photos of 128 px a second on two cores in bf16.
-        Imagenette, 128 px, 5 epochs: @modern@ % top-1, the mean of three seeds."""
+        Imagenette, 128 px, 5 epochs: 80.6 % top-1, the mean of three seeds."""
     ),
     learning_rate=0.1,
     plain_rate=0.1,

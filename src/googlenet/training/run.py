@@ -45,6 +45,7 @@ class Run:
     progress: Progress
     console: Console
     board: Board
+    source: Classifier | None = None  # the model that fine-tuning begins with
     warned: set[str] = field(default_factory=set)  # heads of which it was said that they are stuck
 
 
@@ -64,7 +65,9 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
     if not len(data.train) or not len(data.val):
         raise DataError(f"{data.name}: training needs photos to train and to validate on")
     console.say(data.describe())
-    network, carried = build(settings, data, console)
+    source = Classifier.load(settings.weights) if settings.weights else None
+    network = build(settings, len(data.classes))
+    carried = carry_over(source, network, settings, data, console) if source else ()
     steps = settings.recipe.augmentation(settings.preprocessing)
     loader = TrainingLoader(data.train, settings.preprocessing, Augmentation(steps, settings.seed))
     trainer = Trainer(
@@ -84,14 +87,14 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
     else:
         folder.create(settings.to_json())
     board = Board(folder.path / "tensorboard")
-    return Run(settings, folder, data, trainer, machine, progress, console, board)
+    return Run(settings, folder, data, trainer, machine, progress, console, board, source)
 
 
-def build(settings: Settings, data: DataSet, console: Console) -> tuple[Network, tuple[str, ...]]:
-    """The network to train and the names of the tensors that it takes from other weights."""
+def build(settings: Settings, classes: int) -> Network:
+    """The network to train, its weights drawn from the seed."""
     network = build_network(
         settings.recipe.variant,
-        len(data.classes),
+        classes,
         size=settings.preprocessing.size,
         in_channels=settings.preprocessing.channels,
         width=settings.width,
@@ -101,13 +104,17 @@ def build(settings: Settings, data: DataSet, console: Console) -> tuple[Network,
     )
     if settings.recipe.dropout >= 0:
         network.dropout.p = settings.recipe.dropout
-    if settings.weights is None:
-        return network, ()
-    source = Classifier.load(settings.weights)
+    return network
+
+
+def carry_over(
+    source: Classifier, network: Network, settings: Settings, data: DataSet, console: Console
+) -> tuple[str, ...]:
+    """Fine-tuning: put a trained model's tensors into the network; returns their names."""
     account = transfer(source.network.state_dict(), network, source.classes == data.classes)
     for line in account.lines():
         console.say(f"{settings.weights}: {line}")
-    return network, account.kept
+    return account.kept
 
 
 def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
@@ -218,6 +225,7 @@ def classifier_of(run: Run, network: Network, machine: Machine) -> Classifier:
         run.settings.preprocessing,
         run.settings.recipe.variant,
         provenance=provenance(run),
+        licence=run.source.licence if run.source else None,
         machine=machine,
     )
 
@@ -233,7 +241,7 @@ def provenance(run: Run) -> dict[str, Any]:
         "recipe": run.settings.recipe.name,
         "seed": run.settings.seed,
         "epochs": run.trainer.epoch,
-        "finetuned": run.settings.weights is not None,
+        "weights": run.source.provenance if run.source else None,
     }
 
 
