@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.training.loop import Trainer, stuck_heads
+from googlenet.training.loop import Trainer, seed_step, stuck_heads
 from tests.training.helpers import QUICK, nothing, same_bits, samples, state, trainer
 
 
@@ -123,6 +123,15 @@ def test_dropout_depends_on_the_step_not_on_the_past() -> None:
 
     loud.train_epoch(draw)
     assert same_bits(state(quiet.network), state(loud.network))
+
+
+def test_dropout_differs_from_step_to_step_and_seed_to_seed() -> None:
+    drawn = set()
+    for seed in range(3):
+        for step in range(3):
+            seed_step(seed, step)
+            drawn.add(float(torch.rand(1, dtype=torch.float64)))
+    assert len(drawn) == 9
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
