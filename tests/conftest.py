@@ -16,7 +16,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+    torch.set_num_threads(1)  # the networks of the tests are too small for more
     # The same examples on every machine, however slow it is.
     settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
     settings.load_profile("repeatable")
