@@ -35,8 +35,8 @@ def test_lines_for_a_reader(tmp_path: Path) -> None:
     found = dict(line.split(maxsplit=1) for line in lines if not line.endswith(":"))
     assert found["variant"] == "bn"
     assert found["heads"] == "4a, 4d"
-    assert found["classes"].startswith("20: name0, name1, ")
-    assert found["classes"].endswith("name11, … (20 in all)")
+    assert found["classes"].startswith("20: name0; name1; ")
+    assert found["classes"].endswith("name11; … (20 in all)")
     assert found["1"] == "{'top1_error': 30.5}"
     assert "licence" not in found  # nothing is said of what is not known
 

@@ -111,6 +111,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--recipe", "best"], 2, "recipe must be one of modern, paper,"),
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),
+        (["DATA", "--set", "name=mine"], 2, "--set must change what a recipe does, got 'name="),
         (["DATA", "--set", "rate=1"], 2, "--set must name one of name, about,"),
         (["DATA", "--set", "epochs=x"], 2, "epochs must be a whole number, got 'x'"),
         (["DATA", "--set", "schedule=x"], 2, "schedule must be one of constant,"),

@@ -148,6 +148,8 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
+    if name in ("name", "about"):  # settings.json finds the recipe by its name
+        raise UsageError(f"--set must change what a recipe does, got {text!r}")
     return name, value
 
 
