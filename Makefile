@@ -11,7 +11,7 @@ demo: $(VENV)/ready
 	$(BIN)/googlenet train digits --size 48 --epochs 20 --set area=0.6,1 --set aspect=0.8,1.25 --views 1,10,144
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 # Also what runs other people's programs, in environments of their own.
 slow: $(VENV)/ready

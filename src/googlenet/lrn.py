@@ -90,8 +90,8 @@ def around(size: int) -> tuple[int, int]:
 def window_sums(x: Tensor, before: int, after: int) -> Tensor:
     """Sums over channels c − before … c + after, zeros beyond the edges: (N, C, …) -> the same.
 
-    Shifted additions; in an exported graph a 1×1 convolution with a banded matrix of ones, which
-    is one operator and the fastest that other engines have (docs/lrn.md).
+    Shifted additions; in an exported graph a 1×1 convolution with a banded matrix of ones, one
+    operator that every engine has and runs fast.
     """
     channels = x.shape[1]
     if exporting():

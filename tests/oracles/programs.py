@@ -31,7 +31,7 @@ def run(program: Program, folder: Path) -> None:
     """Run it on a folder.  Skips the test without its environment; fails it if the script does."""
     environment = ENVIRONMENTS / program.environment
     if not (environment / "ready").is_file():
-        pytest.skip(f"the environment .venv-oracles/{program.environment} is missing: make oracles")
+        pytest.skip(f"{program.environment} is not installed: bash tests/oracles/environment.sh")
     python, arguments = str(environment / "bin" / "python"), program.arguments
     if program.here:
         (packages,) = environment.glob("lib/python*/site-packages")
