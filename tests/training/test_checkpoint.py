@@ -15,7 +15,7 @@ from torch import Tensor
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.training.checkpoint import KEY, Progress, load_checkpoint, save_checkpoint
 from googlenet.training.loop import Trainer
-from tests.training.helpers import QUICK, nothing, same_bits, state, trainer
+from tests.training.small_runs import QUICK, nothing, same_bits, state, trainer
 
 DATA = "0123456789abcdef"
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from googlenet.data.dataset import Samples
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer, seed_step, stuck_heads
-from tests.training.helpers import QUICK, nothing, same_bits, samples, state, trainer
+from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
 
 
 class StopError(Exception):

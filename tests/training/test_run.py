@@ -21,7 +21,7 @@ from googlenet.evaluation.accuracy import score
 from googlenet.training.run import Interrupted, Run, train
 from googlenet.training.settings import Settings
 from tests.fixtures import photo_folder
-from tests.training.helpers import QUICK, prepared, same_bits, settings
+from tests.training.small_runs import QUICK, prepared, same_bits, settings
 
 VARYING = {"seconds", "images_per_second"}  # a resumed run takes another time
 

@@ -6,7 +6,7 @@ import torch
 
 from googlenet.networks import build_network
 from googlenet.training.transfer import Transfer, transfer
-from tests.training.helpers import state
+from tests.training.small_runs import state
 
 
 def network(classes: int = 3, **options: object):  # type: ignore[no-untyped-def]
