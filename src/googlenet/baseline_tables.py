@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from googlenet.errors import UsageError
-from googlenet.table import LRN, check_width, pool_output
+from googlenet.table import LRN, MaxPool, check_width, pool_output
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,6 @@ class Conv:
 class Linear:
     name: str
     units: int | None  # None: as many as there are classes
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    name: str
-    kernel: int
-    stride: int = 2
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from googlenet import baseline_tables as tables
 from googlenet.initialise import initialise, uninitialised
 from googlenet.lrn import LocalResponseNorm
+from googlenet.table import MaxPool
 from googlenet.taps import tap, tap_names
 
 
@@ -92,7 +93,7 @@ def build_stage(stage: tables.Stage, channels: int, side: int, filters: int) -> 
         case tables.Linear(_, fixed):
             linear = uninitialised(nn.Linear, channels * side * side, filters)
             return linear if fixed is None else unit(flatten=nn.Flatten(), linear=linear)
-        case tables.MaxPool(_, kernel, stride):
+        case MaxPool(_, kernel, stride):
             return nn.MaxPool2d(kernel, stride, ceil_mode=True)
         case tables.GlobalPool():
             return nn.AdaptiveAvgPool2d(1)

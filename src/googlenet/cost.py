@@ -224,7 +224,7 @@ def baseline_row(stage: plain.Stage, inputs: int, before: int, channels: int, si
         case plain.Linear():
             cost = linear(inputs * before * before, channels)
             return Row(name, output, cost, modules, depth=1)
-        case plain.MaxPool(_, kernel, stride):
+        case table.MaxPool(_, kernel, stride):
             cost = outputs_of(POOLS, channels, side)
             return Row(f"{name} {kernel}×{kernel}/{stride}", output, cost, modules, pool=True)
         case plain.GlobalPool():
