@@ -24,6 +24,9 @@ OPTIONS = {
     "--seed --mode --no-mirror --precision --set --views --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --workers --json",
     "predict": "MODEL PATH --top --out --json",
+    "serve": "MODEL --host --port --token --token-file --threads --decoders --batch --batch-wait "
+    "--max-body --max-held --max-pixels --max-photos --max-queue --max-connections --timeout "
+    "--read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
 }

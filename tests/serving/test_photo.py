@@ -1,0 +1,114 @@
+"""From bytes to what the network sees: as the classifier does, and not for hostile files."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from googlenet.images.decode import decode
+from googlenet.images.preprocess import MODES, Preprocessing
+from googlenet.images.views import VIEWS
+from googlenet.serving.photo import MAX_SCANS, SCAN, read_photo
+from googlenet.serving.refusal import Refusal
+from tests.fixtures import encoded, noise
+
+SMALL = Preprocessing(size=32, resize=37)
+
+
+def refused(data: bytes, max_pixels: int = 10**6) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        read_photo(data, SMALL, max_pixels)
+    return caught.value
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_crop_is_the_classifiers(mode: str, order: str) -> None:
+    p = replace(SMALL, mode=mode, order=order)
+    photo = encoded(noise(70, 50, 3), "PNG")
+    crop = read_photo(photo, p, 10**6)
+    assert (crop.width, crop.height) == (70, 50)
+    np.testing.assert_array_equal(crop.pixels, p.pixels(next(VIEWS[1](decode(photo), p))))
+    assert crop.pixels.flags.c_contiguous
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that declares a size and has next to nothing in it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1001, 1000), (2**31 - 1, 1), (60_000, 60_000)])
+def test_pixels_that_are_only_declared(width: int, height: int) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    error = refused(png_of(width, height))
+    assert error.status == 413
+    assert error.sentence.startswith("a photo may have 1000000 pixels, this declares ")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 20_000  # KiB
+
+
+def test_jpeg_of_endless_scans() -> None:
+    """Sixty bytes repeated make the decoder go over the whole photo once more each."""
+    photo = encoded(noise(40, 40), "JPEG", progressive=True)
+    scan = photo[photo.rfind(SCAN) : -2]
+    count = photo.count(SCAN)
+    assert read_photo(photo, SMALL, 10**6).width == 40
+    enough = photo[:-2] + scan * (MAX_SCANS - count) + photo[-2:]
+    assert read_photo(enough, SMALL, 10**6).width == 40
+    error = refused(enough[:-2] + scan + enough[-2:])
+    assert (error.status, error.sentence) == (422, "a JPEG photo may have 64 scans, this has more")
+
+
+def test_types_that_start_programs_are_not_opened() -> None:
+    for kind in ("EPS", "PDF"):
+        error = refused(encoded(noise(40, 40), kind))
+        assert (error.status, error.sentence) == (415, "this is no image of a known format")
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [noise(40, 40, seed) for seed in range(3)]
+    gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    first = read_photo(encoded(frames[0], "GIF"), SMALL, 10**6)
+    np.testing.assert_array_equal(read_photo(gif, SMALL, 10**6).pixels, first.pixels)
+
+
+WHOLE = {
+    kind: encoded(noise(60, 40), kind)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+}
+
+
+@given(kind=st.sampled_from(sorted(WHOLE)), data=st.data())
+def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
+    """Whatever is cut off or changed: one sentence without anything of this machine, or a crop."""
+    photo = bytearray(WHOLE[kind][: data.draw(st.integers(0, len(WHOLE[kind])))])
+    for at in data.draw(st.lists(st.integers(0, max(0, len(photo) - 1)), max_size=8)):
+        if photo:
+            photo[at] = data.draw(st.integers(0, 255))
+    try:
+        assert read_photo(bytes(photo), SMALL, 10**6).pixels.shape == (32, 32, 3)
+    except Refusal as error:
+        assert error.status in (413, 415, 422)
+        assert "0x" not in error.sentence
+        assert "/" not in error.sentence
+        assert len(error.sentence) < 120
+
+
+def test_greyscale_model() -> None:
+    p = replace(SMALL, order="L", mean=(117.0,), scale=(1.0,))
+    assert read_photo(encoded(Image.new("L", (50, 50), 9)), p, 10**6).pixels.shape == (32, 32, 1)
