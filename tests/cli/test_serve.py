@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from googlenet.cli import serve
 from googlenet.classifier import Classifier
+from googlenet.cli import serve
 from googlenet.serving import server
 from googlenet.serving.limits import Limits
 from tests.cli.conftest import Trained, command
-from tests.fixtures import encoded, tiny_classifier, tinted
+from tests.fixtures import encoded, tinted, tiny_classifier
 
 PHOTO = encoded(tinted("red", 99), "PNG")
 

@@ -57,7 +57,7 @@ async def reached(doubler: Doubler) -> None:
     await asyncio.to_thread(doubler.reached.wait, 30)
 
 
-async def asked(*questions: Awaitable[int]) -> list[asyncio.Future[int]]:
+async def asked(*questions: Awaitable[int]) -> Sequence[asyncio.Future[int]]:
     """The questions as tasks that have all been put into the queue."""
     tasks = [asyncio.ensure_future(question) for question in questions]
     await asyncio.sleep(0)
@@ -81,7 +81,7 @@ def test_waits_for_who_is_on_the_way() -> None:
             await asyncio.sleep(0)
         assert not first.done()
         batcher.expect(-1)
-        assert await asyncio.gather(first, second) == [2, 4]
+        assert (await first, await second) == (2, 4)
 
     assert with_batcher(use).batches == [[1, 2]]
 
