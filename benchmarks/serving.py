@@ -131,13 +131,17 @@ def scans(count: int) -> bytes:
     return photo[:-2] + scan * count + photo[-2:]
 
 
-def bodies(photo: bytes) -> dict[str, tuple[bytes, dict[str, str], str, set[int]]]:
-    """Name: body, headers, query and the statuses that are right."""
+Case = tuple[bytes, dict[str, str], str, set[int]]  # body, headers, query, right statuses
+Cases = dict[str, Case]
+
+
+def bodies(photo: bytes) -> Cases:
+    """Whole requests that are broken, huge or hostile, by name."""
     jpeg = {"content-type": "image/jpeg"}
     form = {"content-type": "multipart/form-data; boundary=x"}
     part = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    ones = {
+    return {
         "truncated JPEG": (photo[: len(photo) // 2], jpeg, "", {422}),
         "JPEG of its first bytes": (photo[:30], jpeg, "", {415, 422}),
         "JPEG of 2,000 scans": (scans(2000), jpeg, "", {422}),
@@ -165,12 +169,11 @@ def bodies(photo: bytes) -> dict[str, tuple[bytes, dict[str, str], str, set[int]
         "top=0": (photo, jpeg, "?top=0", {400}),
         "unknown parameter": (photo, jpeg, "?k=5", {400}),
     }  # fmt: skip
-    return ones
 
 
 async def send_body(
     load: Load, client: httpx.AsyncClient, name: str,
-    case: tuple[bytes, dict[str, str], str, set[int]],
+    case: Case,
 ) -> None:  # fmt: skip
     body, headers, query, right = case
     answer = await client.post(f"/predict{query}", content=body, headers=headers)
@@ -265,15 +268,22 @@ def connections(photo: bytes) -> dict[str, tuple[bool, Connection]]:
 # --- the load
 
 
-async def client_loop(load: Load, number: int) -> None:
+async def client_loop(load: Load, number: int, cases: Cases) -> None:
     rng = random.Random(f"{load.seed}/{number}")
-    photo = load.photos[0]
-    cases, wires = bodies(photo), connections(photo)
-    async with httpx.AsyncClient(base_url=load.url, timeout=120, trust_env=False) as client:
+    wires = connections(load.photos[0])
+    # A connection that the service is about to close for idleness is not used again.
+    limits = httpx.Limits(keepalive_expiry=READ_TIMEOUT / 2)
+    async with httpx.AsyncClient(
+        base_url=load.url, timeout=120, trust_env=False, limits=limits
+    ) as client:
         while not load.over:
             load.sent += 1
+            await asyncio.sleep(0)
             if rng.random() >= load.bad:
-                await good(load, client, rng)
+                try:
+                    await good(load, client, rng)
+                except httpx.TransportError as error:
+                    load.count("good request", type(error).__name__, set())
                 continue
             name = rng.choice([*cases, *wires])
             try:
@@ -314,10 +324,10 @@ def processor_seconds(pid: int) -> float:
     return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def run(load: Load, clients: int, pid: int) -> list[dict[str, float]]:
+async def run(load: Load, clients: int, pid: int, cases: Cases) -> list[dict[str, float]]:
     samples: list[dict[str, float]] = []
     watching = asyncio.ensure_future(watch(load, pid, samples))
-    await asyncio.gather(*(client_loop(load, number) for number in range(clients)))
+    await asyncio.gather(*(client_loop(load, number, cases) for number in range(clients)))
     await watching
     if load.slow:
         await asyncio.wait(load.slow)
@@ -349,7 +359,7 @@ def report(
         "service": arguments.options,
         "requests": load.sent,
         "photos answered": load.answered,
-        "photos a second": round(load.answered / wall, 2),
+        "photos a second": round(load.answered / max(wall, 1e-9), 2),
         "photos a second of its processor time": round(load.answered / cpu, 2),
         "milliseconds": {f"p{p}": percentile(p / 100) for p in (50, 90, 99)},
         "memory in MiB": {
@@ -383,6 +393,7 @@ def main() -> int:
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // arguments.count)]]
     predictions = Classifier.load(arguments.model).predict(photos)
     expected = [dict(prediction.top) for prediction in predictions]
+    cases = bodies(photos[0])
     command = [
         *(sys.executable, "-m", "googlenet", "serve", arguments.model, "--port", "0"),
         *("--read-timeout", str(READ_TIMEOUT), *arguments.options),
@@ -401,7 +412,7 @@ def main() -> int:
         async def loaded() -> list[dict[str, float]]:
             reading = asyncio.create_task(asyncio.to_thread(read_faults, service, lines))
             try:
-                return await run(load, arguments.clients, service.pid)
+                return await run(load, arguments.clients, service.pid, cases)
             finally:
                 service.send_signal(signal.SIGTERM)
                 await reading

@@ -17,14 +17,14 @@ from googlenet.images.decode import decode
 from googlenet.images.preprocess import MODES, Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.serving.photo import MAX_SCANS, SCAN, read_photo
-from googlenet.serving.refusal import Refusal
+from googlenet.serving.refusal import RefusalError
 from tests.fixtures import encoded, noise
 
 SMALL = Preprocessing(size=32, resize=37)
 
 
-def refused(data: bytes, max_pixels: int = 10**6) -> Refusal:
-    with pytest.raises(Refusal) as caught:
+def refused(data: bytes, max_pixels: int = 10**6) -> RefusalError:
+    with pytest.raises(RefusalError) as caught:
         read_photo(data, SMALL, max_pixels)
     return caught.value
 
@@ -103,7 +103,7 @@ def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
     refusal = None
     try:
         assert read_photo(bytes(photo), SMALL, 10**6).pixels.shape == (32, 32, 3)
-    except Refusal as error:
+    except RefusalError as error:
         refusal = error
     if refusal is not None:
         assert refusal.status in (413, 415, 422)

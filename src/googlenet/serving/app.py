@@ -21,7 +21,7 @@ from googlenet.serving.guard import Guard, check_token
 from googlenet.serving.inference import Answer
 from googlenet.serving.intake import parameters, read_photos
 from googlenet.serving.openapi import description
-from googlenet.serving.refusal import Refusal
+from googlenet.serving.refusal import RefusalError
 from googlenet.serving.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -93,7 +93,7 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
         middleware=[guard],
         lifespan=lifespan,
         exception_handlers={
-            Refusal: refused,
+            RefusalError: refused,
             HTTPException: no_route,
             ClientDisconnect: gone,
         },
@@ -105,15 +105,17 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
 async def answer(service: Service, request: Request) -> Response:
     """POST /predict.  The status is that of the first refused photo where all were refused."""
     top, cam = parameters(request)
+    if cam and not service.maps:
+        raise RefusalError(400, "this model has no class activation maps: ask without cam")
     service.refuse_when_stopped()
     service.refuse_when_full(1)
     with service.holding() as holding:
         photos = await read_photos(request, service.limits, holding)
         results = await while_connected(request.receive, service.answers(photos, top, cam))
-    refusals = [result for result in results if isinstance(result, Refusal)]
+    refusals = [result for result in results if isinstance(result, RefusalError)]
     content: dict[str, Any] = {
         "results": [
-            {"error": result.sentence} if isinstance(result, Refusal) else result
+            {"error": result.sentence} if isinstance(result, RefusalError) else result
             for result in results
         ]
     }
@@ -124,8 +126,8 @@ async def answer(service: Service, request: Request) -> Response:
 
 
 async def while_connected(
-    receive: Receive, work: Awaitable[list[Answer | Refusal]]
-) -> list[Answer | Refusal]:
+    receive: Receive, work: Awaitable[list[Answer | RefusalError]]
+) -> list[Answer | RefusalError]:
     """The work's result, unless the client goes before it is done: then it is given up."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(receive())  # the body is read: the next message is the end
@@ -161,7 +163,7 @@ def page(name: str, media_type: str) -> Endpoint:
 
 
 async def refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, RefusalError)
     return JSONResponse({"error": error.sentence}, error.status, error.headers)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from googlenet.serving.metrics import Metrics
-from googlenet.serving.refusal import Refusal
+from googlenet.serving.refusal import RefusalError
 
 log = logging.getLogger("googlenet.serving")
 
@@ -33,13 +33,15 @@ LINGER = 5.0  # seconds in which a refused sender may finish, so that it reads t
 
 
 def check_token(request: Request, token: str | None) -> None:
-    """Raises Refusal (401) unless the request bears the service's token, if it has one."""
+    """Raises RefusalError (401) unless the request bears the service's token, if it has one."""
     if token is None:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     same = hmac.compare_digest(given.strip().encode(), token.encode())
     if scheme.lower() != "bearer" or not same:
-        raise Refusal(401, "this service asks for a bearer token", {"WWW-Authenticate": "Bearer"})
+        raise RefusalError(
+            401, "this service asks for a bearer token", {"WWW-Authenticate": "Bearer"}
+        )
 
 
 class Guard:

@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from googlenet.serving.limits import Limits
-from googlenet.serving.refusal import Refusal
+from googlenet.serving.refusal import RefusalError
 from googlenet.serving.service import Holding
 
 if TYPE_CHECKING:
@@ -24,36 +24,38 @@ FORM = "multipart/form-data"
 
 
 def parameters(request: Request) -> tuple[int, bool]:
-    """The query's `top` and `cam`.  Raises Refusal (400) for any other, or another value."""
+    """The query's `top` and `cam`.  Raises RefusalError (400) for any other, or another value."""
     for name in request.query_params:
         if name not in ("top", "cam"):
-            raise Refusal(400, f"the parameters are top and cam, got {name[:40]!r}")
+            raise RefusalError(400, f"the parameters are top and cam, got {name[:40]!r}")
     top, cam = request.query_params.get("top", "5"), request.query_params.get("cam", "0")
     if not (top.isascii() and top.isdigit() and len(top) <= 4 and 1 <= int(top) <= MAX_TOP):
-        raise Refusal(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")
+        raise RefusalError(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")
     if cam not in ("0", "1"):
-        raise Refusal(400, f"cam must be 0 or 1, got {cam[:40]!r}")
+        raise RefusalError(400, f"cam must be 0 or 1, got {cam[:40]!r}")
     return int(top), cam == "1"
 
 
 async def read_photos(request: Request, limits: Limits, holding: Holding) -> list[bytes]:
     """The photos of a request: its body, or each file of a form.
 
-    Raises Refusal: 400 for a body that is no form or empty, 408 for one that comes too slowly,
+    Raises RefusalError: 400 for a body that is no form or empty, 408 for one that comes too slowly,
     413 for one too large, 415 for another type; starlette's ClientDisconnect for half a body.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind not in (FORM, *RAW) and not kind.startswith("image/"):
-        raise Refusal(415, f"a body must be of type image/* or {FORM}, got {kind[:60]!r}")
+        raise RefusalError(415, f"a body must be of type image/* or {FORM}, got {kind[:60]!r}")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(415, "a body must not be compressed: photos are already")
+        raise RefusalError(415, "a body must not be compressed: photos are already")
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limits.body:
-        raise Refusal(413, f"a request may have {limits.body} bytes, this announces {announced}")
+        raise RefusalError(
+            413, f"a request may have {limits.body} bytes, this announces {announced}"
+        )
     stream = bounded(request, limits, holding)
     photos = await form(request, stream, limits) if kind == FORM else await raw(stream)
     if not photos:
-        raise Refusal(400, "a request must hold a photo, this holds none")
+        raise RefusalError(400, "a request must hold a photo, this holds none")
     return photos
 
 
@@ -71,12 +73,12 @@ async def bounded(
             async with asyncio.timeout_at(deadline):
                 piece = await anext(pieces, None)
         except TimeoutError:
-            raise Refusal(408, "the request's body came too slowly") from None
+            raise RefusalError(408, "the request's body came too slowly") from None
         if piece is None:
             return
         total += len(piece)
         if total > limits.body:
-            raise Refusal(413, f"a request may have {limits.body} bytes, this has more")
+            raise RefusalError(413, f"a request may have {limits.body} bytes, this has more")
         holding.add(len(piece))
         yield piece
 
@@ -93,7 +95,7 @@ async def form(
     _, options = parse_options_header(request.headers["content-type"])
     boundary = options.get(b"boundary")
     if not boundary:
-        raise Refusal(400, f"a body of type {FORM} must name its boundary")
+        raise RefusalError(400, f"a body of type {FORM} must name its boundary")
     files = Files(limits.photos)
     try:
         parser = MultipartParser(boundary, files.callbacks())
@@ -101,9 +103,9 @@ async def form(
             parser.write(piece)
         parser.finalize()
     except FormParserError as error:
-        raise Refusal(400, f"the body is no {FORM}") from error
+        raise RefusalError(400, f"the body is no {FORM}") from error
     if not files.ended:
-        raise Refusal(400, "the form is not complete: its last boundary is missing")
+        raise RefusalError(400, "the form is not complete: its last boundary is missing")
     return [bytes(photo) for photo in files.photos]
 
 
@@ -129,7 +131,7 @@ class Files:
 
     def on_part_begin(self) -> None:
         if len(self.photos) == self.most:
-            raise Refusal(413, f"a request may have {self.most} photos, this has more")
+            raise RefusalError(413, f"a request may have {self.most} photos, this has more")
         self.photos.append(bytearray())
         self.disposition = b""
 
@@ -146,7 +148,7 @@ class Files:
 
     def on_headers_finished(self) -> None:
         if b"filename" not in parse_options_header(self.disposition)[1]:
-            raise Refusal(400, "each part of the form must be a file, with a file name")
+            raise RefusalError(400, "each part of the form must be a file, with a file name")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self.photos[-1] += data[start:end]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from googlenet.errors import GoogLeNetError
 
 
-class Refusal(GoogLeNetError):
+class RefusalError(GoogLeNetError):
     """What the client is told; `status` is of RFC 9110."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None):
@@ -16,6 +16,6 @@ class Refusal(GoogLeNetError):
         self.headers = dict(headers or {})
 
 
-def busy(sentence: str) -> Refusal:
+def busy(sentence: str) -> RefusalError:
     """503, with the time after which it is worth asking again."""
-    return Refusal(503, sentence, {"Retry-After": "1"})
+    return RefusalError(503, sentence, {"Retry-After": "1"})

@@ -57,6 +57,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=round(limits.read_seconds) or 1,
                 h11_max_incomplete_event_size=MAX_HEADERS,
                 # Longer than any request may take: a last resort.
                 timeout_graceful_shutdown=round(limits.seconds + 4 * limits.read_seconds) + 1,

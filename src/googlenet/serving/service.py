@@ -14,7 +14,7 @@ from googlenet.serving.inference import Answer, Question, answer, has_maps
 from googlenet.serving.limits import Limits
 from googlenet.serving.metrics import Metrics
 from googlenet.serving.photo import read_photo
-from googlenet.serving.refusal import Refusal, busy
+from googlenet.serving.refusal import RefusalError, busy
 
 
 class Service:
@@ -53,12 +53,12 @@ class Service:
         self.decoders.shutdown(cancel_futures=True)
 
     def refuse_when_stopped(self) -> None:
-        """Raises Refusal where nothing new is taken on."""
+        """Raises RefusalError where nothing new is taken on."""
         if self.stopping or not self.ready:
             raise busy("the service is stopping" if self.stopping else "the service is starting")
 
     def refuse_when_full(self, photos: int) -> None:
-        """Raises Refusal where so many photos do not fit the queue."""
+        """Raises RefusalError where so many photos do not fit the queue."""
         if self.pending + photos > self.limits.queue:
             raise busy(
                 f"at most {self.limits.queue} photos may wait for answers, {self.pending} do"
@@ -75,10 +75,10 @@ class Service:
 
     async def answers(
         self, photos: Sequence[bytes], top: int, cam: bool = False
-    ) -> list[Answer | Refusal]:
+    ) -> list[Answer | RefusalError]:
         """An answer or a refusal for each photo, in order.
 
-        Raises Refusal, 503 where the queue is full, 504 where it takes longer than the limit.
+        Raises RefusalError, 503 where the queue is full, 504 where it takes longer than the limit.
         """
         self.refuse_when_full(len(photos))
         self.pending += len(photos)
@@ -86,12 +86,12 @@ class Service:
             async with asyncio.timeout(self.limits.seconds), asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.one(photo, top, cam)) for photo in photos]
         except TimeoutError:
-            raise Refusal(504, f"no answer within {self.limits.seconds:g} seconds") from None
+            raise RefusalError(504, f"no answer within {self.limits.seconds:g} seconds") from None
         finally:
             self.pending -= len(photos)
         return [task.result() for task in tasks]
 
-    async def one(self, photo: bytes, top: int, cam: bool) -> Answer | Refusal:
+    async def one(self, photo: bytes, top: int, cam: bool) -> Answer | RefusalError:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.batcher.expect(1)
@@ -103,7 +103,7 @@ class Service:
                 self.classifier.preprocessing,
                 self.limits.pixels,
             )
-        except Refusal as refusal:
+        except RefusalError as refusal:
             self.metrics.photos.labels("refused").inc()
             return refusal
         finally:
@@ -120,7 +120,7 @@ class Holding:
         self.service, self.bytes = service, 0
 
     def add(self, count: int) -> None:
-        """Raises Refusal where it would be more than all requests together may have."""
+        """Raises RefusalError where it would be more than all requests together may have."""
         if self.service.held + count > self.service.limits.held:
             raise busy("the requests that are being read fill the memory set apart for them")
         self.service.held += count

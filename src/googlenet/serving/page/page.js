@@ -16,14 +16,16 @@ let facts = null; // what /model tells
 // --- photos come in
 
 function add(files) {
+  const added = document.createDocumentFragment(); // in their order, above what was there
   for (const file of files) {
     const element = byId("card").content.firstElementChild.cloneNode(true);
     const card = { element, file, answer: null, shown: 0 };
     cards.set(element, card);
     element.querySelector("figcaption").textContent = file.name || "pasted photo";
-    byId("photos").prepend(element);
+    added.append(element);
     waiting.push(card);
   }
+  byId("photos").prepend(added);
   byId("tools").hidden = cards.size === 0;
   sendMore();
 }
@@ -85,6 +87,7 @@ function sendMore() {
 
 async function work(card) {
   await drawPhoto(card);
+  await learnt;
   const limit = facts?.limits.body;
   if (limit && card.file.size > limit) {
     fail(card, `This photo has ${megabytes(card.file.size)}, the service takes ${megabytes(limit)}.`);
@@ -110,7 +113,7 @@ async function work(card) {
 /** The service's response, asked again while it is busy. */
 async function ask(card) {
   for (let tries = 1; ; tries += 1) {
-    const response = await fetch(`predict?top=${TOP}&cam=${facts?.cam === false ? 0 : 1}`, {
+    const response = await fetch(`predict?top=${TOP}&cam=${facts?.cam ? 1 : 0}`, {
       method: "POST",
       body: card.file,
       headers: { "content-type": "application/octet-stream", ...credentials() },
@@ -132,8 +135,8 @@ function answer(card, result, milliseconds) {
   const list = card.element.querySelector(".answers");
   list.replaceChildren(...result.top.map((entry, at) => row(card, entry, at)));
   card.element.querySelector(".time").textContent =
-    `${result.width} × ${result.height} pixels, ${result.milliseconds.toFixed(0)} ms, ` +
-    `${milliseconds.toFixed(0)} ms with the way there and back`;
+    `${result.width} × ${result.height} pixels · ${result.milliseconds.toFixed(0)} ms in the ` +
+    `service, ${milliseconds.toFixed(0)} ms in all`;
   drawMap(card);
   const verdict = result.unknown ? "not sure, closest is " : "";
   say(`${name}: ${verdict}${result.label}, ${percent(result.probability)}`);
@@ -231,8 +234,8 @@ function heat(grid) {
   const most = Math.max(1e-9, ...grid.flat());
   const picture = new ImageData(columns, rows);
   grid.flat().forEach((value, at) => {
-    const share = Math.max(0, value) / most;
-    picture.data.set([255, 220 - 200 * share, 0, 190 * share], 4 * at);
+    const share = rows * columns > 1 ? Math.max(0, value) / most : 0; // one place says nothing
+    picture.data.set([255, 200 - 180 * share, 0, 165 * share ** 1.5], 4 * at);
   });
   const canvas = document.createElement("canvas");
   canvas.width = columns;
@@ -288,7 +291,8 @@ byId("token").addEventListener("submit", async (event) => {
   token = byId("secret").value.trim();
   sessionStorage.setItem("token", token);
   byId("token").hidden = true;
-  await learn();
+  learnt = learn();
+  await learnt;
   sendMore();
 });
 
@@ -304,10 +308,11 @@ async function learn() {
       byId("model").textContent = `GoogLeNet “${facts.variant}” knows ${classes.length} classes${some}.`;
       byId("limits").textContent = `Up to ${megabytes(facts.limits.body)} a photo. Photos are answered and forgotten.`;
       byId("look").hidden = !facts.cam;
+      byId("blind").hidden = facts.cam;
     }
   } catch {
     byId("model").textContent = "The service cannot be reached.";
   }
 }
 
-learn();
+let learnt = learn(); // what is sent depends on it
