@@ -344,19 +344,20 @@ def report(
     def percentile(share: float) -> float:
         return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
 
-    def memory(part: int) -> float:
-        """The median of a fifth of the run; the first 5 % are the service's start."""
-        settled = samples[len(samples) // 20 :]
+    def memory(part: int) -> dict[str, float]:
+        """Of a fifth of the run; the first 5 % are the service's start."""
+        settled = [sample["rss"] for sample in samples[len(samples) // 20 :]]
         size = max(1, len(settled) // 5)
-        return round(
-            median(sample["rss"] for sample in settled[part * size : (part + 1) * size]), 1
-        )
+        values = settled[part * size : (part + 1) * size]
+        return {"least": min(values), "median": round(median(values), 1), "most": max(values)}
 
     return {
+        "model": Path(arguments.model).name,
         "minutes": round(wall / 60, 2),
         "clients": arguments.clients,
         "bad": load.bad,
         "service": arguments.options,
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("MALLOC", "OMP"))},
         "requests": load.sent,
         "photos answered": load.answered,
         "photos a second": round(load.answered / max(wall, 1e-9), 2),
