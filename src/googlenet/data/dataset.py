@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, printable
 
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
 
@@ -26,6 +26,11 @@ class Class(NamedTuple):
 
     id: str
     name: str
+
+
+def class_called(label: str) -> Class:
+    """The class of a label that has no other name; what cannot be printed is escaped in it."""
+    return Class(label, printable(label))
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,8 @@ class ClassIndex:
 
 
 def is_index(label: str) -> bool:
-    return label.isascii() and label.isdigit()
+    # `int` refuses thousands of digits; so many are no number of a class.
+    return label.isascii() and label.isdigit() and len(label) < 19
 
 
 def in_order(labels: set[str]) -> list[str]:
