@@ -134,6 +134,7 @@ def cosine_terms(terms: int, begin: float, share: float) -> Floats:
         edges[:-1].reshape(-1, 1), cells
     )
     means = covered.clip(0) / covered.clip(0).sum(1, keepdims=True)
-    angles = np.pi / samples * (np.arange(samples) + 0.5) * np.arange(terms)[:, None]
-    scale = np.where(np.arange(terms) == 0, np.sqrt(1 / samples), np.sqrt(2 / samples))
-    return np.asarray((scale[:, None] * np.cos(angles)) @ means, np.float32)
+    angles = np.pi / samples * (np.arange(samples) + 0.5) * np.arange(terms).reshape(-1, 1)
+    scale = np.full((terms, 1), np.sqrt(2 / samples))
+    scale[0] = np.sqrt(1 / samples)
+    return np.asarray((scale * np.cos(angles)) @ means, np.float32)

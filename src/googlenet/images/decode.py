@@ -167,6 +167,9 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
         size = len(source)
     else:
         status = os.stat(source)  # noqa: PTH116 - three times as fast as Path.stat
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(source):  # says so where it may not be listed
+                raise ImageError("cannot be read as an image (it is a folder)")
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             raise ImageError("cannot be read as an image (it is no file)")
         size = status.st_size
