@@ -154,6 +154,8 @@ def named(source: Source, error: Exception) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
         kinds = ", ".join(FORMATS)
         reason = f"its content is of no known format: {kinds}"
+    elif isinstance(error, Image.DecompressionBombError):  # twice as large, or a part of the file
+        reason = f"it declares more than {MAX_PIXELS} pixels"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror  # without the path, which is said already
     else:
