@@ -84,7 +84,7 @@ def turned_profile() -> bytes:
 
 
 def grey_profile() -> bytes:
-    """The smallest ICC profile of a grey scale, old Macs': light is the value to the power of 1.8."""
+    """The smallest ICC profile of a grey scale: light is the value to the power of 1.8."""
     white = b"XYZ " + struct.pack(">4x3I", 0xF6D6, 0x10000, 0xD32D)
     curve = b"curv" + struct.pack(">4xIHH", 1, 0x01CD, 0)  # one entry: the exponent, 1.8
     begin = 128 + 4 + 2 * 12

@@ -51,6 +51,8 @@ def alike(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
     boundary: how many of the photos, from the first, are training photos; each photo's most
     similar ones are looked for among these and among the others, so that neither hides the other.
     """
+    if not len(thumbnails):
+        return
     vectors = signature(thumbnails.astype(np.float32), whole(COARSE), whole(COARSE))
     vectors[thumbnails.std((1, 2)) < FLAT] = 0
     waiting: list[tuple[int, int]] = []

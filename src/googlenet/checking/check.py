@@ -14,7 +14,7 @@ from googlenet.checking.alike import alike
 from googlenet.checking.inventory import Entry, Inventory, take_inventory
 from googlenet.checking.photos import Photo, examine, problems_of
 from googlenet.checking.problems import KINDS, Problem
-from googlenet.data.loader import prefetch
+from googlenet.data.prefetch import prefetch
 from googlenet.errors import printable
 
 IMBALANCE = 5  # the largest class has so many times the photos of one that is named, or more

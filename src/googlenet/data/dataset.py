@@ -69,7 +69,7 @@ class DataSet:
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
-            found = ", ".join(c.id for c in self.classes) or "none"
+            found = ", ".join(printable(c.id) for c in self.classes) or "none"
             raise DataError(f"{self.name}: a data set must have two classes or more, has {found}")
 
     @property
@@ -129,7 +129,7 @@ class ClassIndex:
         try:
             return self.by_name[label]
         except KeyError:
-            known = ", ".join(c.id for c in self.classes[:5])
+            known = ", ".join(printable(c.id) for c in self.classes[:5])
             more = ", …" if len(self.classes) > 5 else ""
             raise DataError(
                 f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
