@@ -21,7 +21,7 @@ from tests.cli.conftest import command
 # `table` is frozen by a test of its own.
 OPTIONS = {
     "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
-    "--seed --mode --no-mirror --precision --set --views --workers --json",
+    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --workers --json",
     "predict": "MODEL PATH --top --out --json",
     "info": "MODEL --json",

@@ -56,7 +56,7 @@ def test_files_of_a_run(done: Run) -> None:
     names = {path.name for path in done.folder.path.iterdir()} - {"tensorboard"}
     assert names == {
         "settings.json", "log.csv", "log.jsonl",
-        "last.safetensors", "best.safetensors", "checkpoint.safetensors",
+        "last.safetensors", "best.safetensors", "checkpoint.safetensors", ".lock",
     }  # fmt: skip
     assert Settings.from_json(done.folder.read_settings()) == done.settings
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from googlenet.modelfile import check_digest
 from googlenet.weights.weightfile import WeightFile, WeightFileError, keep
 
 # Its first eight bytes are the length of a JSON header: a few hundred tensors, a thousand classes.
@@ -28,4 +29,5 @@ def read_safetensors(path: Path, data: memoryview) -> WeightFile:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, RecursionError, ValueError) as error:
         raise WeightFileError(f"is not a complete safetensors file ({error})") from error
+    check_digest(tensors, metadata, path)  # where it was written by us
     return WeightFile("safetensors file", tensors, metadata=metadata)
