@@ -7,7 +7,9 @@ docs/model-file.md describes every key.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -65,10 +67,23 @@ def in_order(content: bytes) -> tuple[bytes, memoryview]:
     return len(header).to_bytes(8, "little") + header, memoryview(content)[8 + size :]
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The library's view of a safetensors file, also where its name is no text."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:  # which the library refuses
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as view:
+            yield view
+    else:
+        with safe_open(path, framework="pt") as view:
+            yield view
+
+
 def is_model_file(path: Path) -> bool:
     """Whether this is a safetensors file with our header, be the header itself good or bad."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             return KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
@@ -84,7 +99,7 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
     """The JSON value under a key of a safetensors file's metadata, of the format we know."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
@@ -109,7 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises ModelFileError for a file that is damaged: incomplete, or not what its digest says.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
