@@ -114,6 +114,6 @@ def test_names_of_the_fields_are_frozen() -> None:
         "learning_rate", "momentum", "nesterov", "weight_decay", "decay_biases", "bias_rate",
         "plain_rate", "early_rate", "freeze", "schedule", "warmup",
         "average", "average_from", "average_decay",
-        "heads", "label_smoothing", "dropout",
+        "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "photometric", "lighting",
     ]  # fmt: skip

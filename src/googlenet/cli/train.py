@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox: how a photo becomes square (default: crop)")
     add("--no-mirror", action="store_true", help="mirrored photos are not of their class (text)")
     add("--precision", help="auto (default), fp32 or bf16")
+    add("--balance", help="none (default), weights or sampling: rare classes count as the others")
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
     add_workers(parser)
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
-            "precision", "set", "no_mirror")  # fmt: skip
+            "precision", "balance", "set", "no_mirror")  # fmt: skip
 UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are None
 
 
@@ -106,7 +107,8 @@ def resolve(args: argparse.Namespace) -> Settings:
         heads=source is None or bool(source.network.heads),
     )
     # What was set is not adapted.
-    recipe = recipe.with_settings(({"epochs": args.epochs} if args.epochs else {}) | fields)
+    given = {name: getattr(args, name) for name in ("epochs", "balance") if getattr(args, name)}
+    recipe = recipe.with_settings(given | fields)
     return Settings(
         data=args.data,
         recipe=recipe,

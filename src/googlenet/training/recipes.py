@@ -17,6 +17,7 @@ from googlenet.images.augment import (
 )
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
 from googlenet.initialise import INITIALISATIONS
+from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
 
 AVERAGES = ("none", "mean", "ema")
@@ -54,6 +55,7 @@ class Recipe:
     # The loss.
     heads: float = 0.3  # weight of each auxiliary head; 0 trains without them
     label_smoothing: float = 0.0
+    balance: str = "none"  # "weights" or "sampling": classes of unequal size count the same
     dropout: float = -1.0  # before the classifier; below 0: the variant's own
     # Sampling.
     crop: str = "area"  # "area": random area and aspect; "bvlc": random crop of the squashed photo
@@ -68,6 +70,7 @@ class Recipe:
             "initialisation": tuple(INITIALISATIONS),
             "schedule": tuple(SCHEDULES),
             "average": AVERAGES,
+            "balance": BALANCES,
             "crop": ("area", "bvlc"),
         }
         for name, allowed in choices.items():

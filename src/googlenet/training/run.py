@@ -16,17 +16,21 @@ from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.measure import balanced_accuracy
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from googlenet.training.loop import Trainer, stuck_heads
+from googlenet.training.loop import Trainer
+from googlenet.training.objective import stuck_heads
+from googlenet.training.recipes import Recipe
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
 from googlenet.training.transfer import transfer
 
 CHECKPOINT_SECONDS = 300  # between checkpoints within an epoch
+BALANCED = "balanced_accuracy"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -165,15 +169,17 @@ def train_epoch(run: Run, began: float) -> None:
             "val_loss": nll(found),
             "top1_accuracy": accuracy,
             "top5_accuracy": 100 - found.error(5),
-            "seconds": progress.seconds,
         }
+        | ({} if trainer.recipe.balance == "none" else {BALANCED: balanced_accuracy(found)})
+        | {"seconds": progress.seconds}
     )
     classifier.metrics = {
         "1": {"top1_error": found.error(1), "top5_error": found.error(5), "images": len(found)}
     }
     classifier.save(folder.last)
-    if accuracy > progress.best:
-        progress.best = accuracy
+    found_best = progress.history[-1][measure(trainer.recipe)]
+    if found_best > progress.best:
+        progress.best = found_best
         classifier.save(folder.best)
     folder.write_log(progress.history)
     run.board.write(progress.history[-1])
@@ -187,12 +193,14 @@ def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
     recipe, epoch = run.trainer.recipe, run.trainer.epoch
     if epoch < 3 or epoch - 1 < recipe.warmup * recipe.epochs:
         return
-    for head in set(stuck_heads(row, len(run.data.classes))) - run.warned:
-        run.warned.add(head)
-        run.console.say(
-            f"warning: head {head} has learnt nothing, its loss is still ln(classes): "
-            "try a lower rate (--set learning_rate=…) or batch normalisation (--variant bn)"
-        )
+    for head in stuck_heads(row, run.trainer.objective.plateaus):
+        if head not in run.warned:
+            run.warned.add(head)
+            run.console.say(
+                f"warning: head {head} has learnt nothing: its loss, {row[f'loss_{head}']:.3f}, is "
+                "still that of the same answer for every photo: try a lower rate "
+                "(--set learning_rate=…) or batch normalisation (--variant bn)"
+            )
 
 
 def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable[[], None]:
@@ -243,6 +251,11 @@ def provenance(run: Run) -> dict[str, Any]:
         "epochs": run.trainer.epoch,
         "weights": run.source.provenance if run.source else None,
     }
+
+
+def measure(recipe: Recipe) -> str:
+    """The column of the log that tells the best epoch: who balances classes means all of them."""
+    return "top1_accuracy" if recipe.balance == "none" else BALANCED
 
 
 def nll(found: Scores) -> float:
