@@ -7,13 +7,23 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import MODEL, add_json, add_workers, positive, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_json,
+    add_workers,
+    batch_size,
+    duration,
+    positive,
+    view_list,
+)
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.images.preprocess import Preprocessing
+    from googlenet.training.plan import Plan
     from googlenet.training.recipes import Recipe
     from googlenet.training.run import Run, Trained
     from googlenet.training.runfolder import RunFolder
@@ -29,8 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
     add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
     add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
+    add("--time-limit", type=duration, metavar="TIME", help="as many epochs as fit into 90s, 30m "
+        "or 1.5h, all included (a plain number is minutes)")  # fmt: skip
+    add("--patience", type=positive, metavar="N", help="end after N epochs that bring no better "
+        "validation; the model is then the best epoch's")  # fmt: skip
     add("--size", type=positive, help="side of the network's input in pixels (default: 224)")
-    add("--batch", type=positive, help="photos a step; the learning rate scales with it")
+    add("--batch", type=batch_size, metavar="N", help="photos a step, which the learning rate "
+        "scales with; auto: as the recipe says, or fewer if memory is short")  # fmt: skip
     add("--width", type=float, help="factor on every number of filters (default: 1)")
     add("--seed", type=int, help="of everything random (default: 0)")
     add("--mode", help="crop, squash or letterbox: how a photo becomes square (default: crop)")
@@ -45,11 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
-            "precision", "balance", "set", "no_mirror")  # fmt: skip
+            "precision", "balance", "patience", "time_limit", "set", "no_mirror")  # fmt: skip
 UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are None
 
 
 def run(args: argparse.Namespace) -> int:
+    began = perf_counter()
     from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
     from googlenet.training.runfolder import RunFolder, next_folder
@@ -58,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or next_folder(Path("runs"), Path(args.data).resolve().stem or "data")
     folder = RunFolder(out)
     settings = resumed(args, folder) if args.resume else resolve(args)
-    prepared = prepare(settings, folder, console, args.resume)
+    prepared = prepare(settings, folder, console, args.resume, plan(args, settings, began))
     try:
         trained = train(prepared, args.views)
     except Interrupted as stop:
@@ -101,14 +117,14 @@ def resolve(args: argparse.Namespace) -> Settings:
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
     recipe = recipe.adapted(
         variant,
-        args.batch,
+        None if args.batch == "auto" else args.batch,
         normalised=has_batch_norm(variant),
         # Fresh heads on a trained network would teach it their own beginnings.
         heads=source is None or bool(source.network.heads),
     )
     # What was set is not adapted.
-    given = {name: getattr(args, name) for name in ("epochs", "balance") if getattr(args, name)}
-    recipe = recipe.with_settings(given | fields)
+    given = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
+    recipe = recipe.with_settings({k: v for k, v in given.items() if v} | fields)
     return Settings(
         data=args.data,
         recipe=recipe,
@@ -118,6 +134,24 @@ def resolve(args: argparse.Namespace) -> Settings:
         precision=args.precision or "auto",
         weights=args.weights,
         workers=args.workers,
+        time_limit=args.time_limit,
+    )
+
+
+def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
+    """What the options leave for the run to find out."""
+    from googlenet.training.limits import TimeLimit
+    from googlenet.training.plan import Plan
+
+    fields = dict(map(assignment, args.set))
+    if args.time_limit and "epochs" in fields:
+        raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
+    return Plan(
+        find_batch=args.batch == "auto",
+        keep_rate="learning_rate" in fields,
+        limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
+        most_epochs=args.epochs,
+        views=args.views,
     )
 
 

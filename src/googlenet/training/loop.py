@@ -75,6 +75,11 @@ class Trainer:
         return (self.step - bool(self.sums)) // self.epoch_steps
 
     @property
+    def steps(self) -> int:
+        """How many the whole run has."""
+        return self.recipe.epochs * self.epoch_steps
+
+    @property
     def finished(self) -> bool:
         return self.epoch >= self.recipe.epochs
 
@@ -108,7 +113,8 @@ class Trainer:
             order = balanced_order(samples.labels, self.seed, epoch)
         else:
             order = epoch_order(len(samples), self.seed, epoch)
-        return equal_batches(order, self.recipe.batch)
+        drawn = max(1, round(self.recipe.epoch_share * len(order)))
+        return equal_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
         seed_step(self.seed, self.step)
@@ -174,10 +180,11 @@ class Trainer:
         self.sums = {}
         return row
 
-    def model(self) -> Network:
+    def model(self, photos: int = STATISTICS_PHOTOS) -> Network:
         """The network with averaged weights and its own batch statistics, without heads.
 
-        The run's state and random numbers are left as they are.
+        The statistics are of so many photos, about.  The run's state and random numbers are
+        left as they are.
         """
         network: Network = deepcopy(self.network)
         network.drop_heads()
@@ -185,13 +192,13 @@ class Trainer:
         network.eval()
         if self.recipe.average != "none":
             with self.machine.autocast():
-                recompute_statistics(network, self.statistics_batches(), self.frozen)
+                recompute_statistics(network, self.statistics_batches(photos), self.frozen)
         return network
 
-    def statistics_batches(self) -> Iterator[Tensor]:
+    def statistics_batches(self, photos: int) -> Iterator[Tensor]:
         """Training crops, as the last epoch drew them, for the average's batch statistics."""
         epoch, batch = max(0, self.epoch - 1), self.recipe.batch
-        enough = self.epoch_draws(epoch)[: max(1, STATISTICS_PHOTOS // batch)]
+        enough = self.epoch_draws(epoch)[: max(1, photos // batch)]
         load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
         return (self.crops(loaded) for loaded in load if len(loaded) >= self.least)
 

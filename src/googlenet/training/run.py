@@ -22,8 +22,11 @@ from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from googlenet.training.limits import TimeLimit
 from googlenet.training.loop import Trainer
 from googlenet.training.objective import stuck_heads
+from googlenet.training.patience import best_epoch, out_of_patience
+from googlenet.training.plan import Plan, decide, measure
 from googlenet.training.recipes import Recipe
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
@@ -31,6 +34,7 @@ from googlenet.training.transfer import transfer
 
 CHECKPOINT_SECONDS = 300  # between checkpoints within an epoch
 BALANCED = "balanced_accuracy"
+OUT_OF_TIME = "out_of_time"  # the column of the log that says that its last epoch is not whole
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,6 +54,7 @@ class Run:
     console: Console
     board: Board
     source: Classifier | None = None  # the model that fine-tuning begins with
+    limit: TimeLimit | None = None
     warned: set[str] = field(default_factory=set)  # heads of which it was said that they are stuck
 
 
@@ -62,19 +67,57 @@ class Trained:
     seconds: float
 
 
-def prepare(settings: Settings, folder: RunFolder, console: Console, resume: bool) -> Run:
-    """Load the data, build the network, and go back to the checkpoint where there is one."""
+class OutOfTime(Exception):  # noqa: N818 - no error: the run goes on with its evaluation
+    """What ends an epoch when the time limit is near."""
+
+
+def prepare(
+    settings: Settings,
+    folder: RunFolder,
+    console: Console,
+    resume: bool,
+    plan: Plan | None = None,
+) -> Run:
+    """Load the data, build the network, and go back to the checkpoint where there is one.
+
+    `plan` says what is to be decided before; a run that goes on has decided already.
+    """
     machine = Machine.here(settings.precision)
     data = load_data(settings.data, settings.seed)
     if not len(data.train) or not len(data.val):
         raise DataError(f"{data.name}: training needs photos to train and to validate on")
     console.say(data.describe())
+    plan = plan or Plan()
+    if not resume and (plan.find_batch or plan.limit):
+        folder.require_empty()
+        settings = decide(plan, settings, scratch(data, machine), data, folder.path, console)
     source = Classifier.load(settings.weights) if settings.weights else None
     network = build(settings, len(data.classes))
     carried = carry_over(source, network, settings, data, console) if source else ()
+    trainer = trainer_of(settings, data, machine, network, carried)
+    progress = Progress(data.fingerprint())
+    if resume:
+        if folder.checkpoint.exists():
+            progress = load_checkpoint(folder.checkpoint, trainer, progress.data)
+        console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
+        if plan.limit:
+            plan.limit.spent = progress.seconds
+            measure(plan, settings, scratch(data, machine), data, folder.path)
+    else:
+        folder.create(settings.to_json())
+    board = Board(folder.path / "tensorboard")
+    return Run(
+        settings, folder, data, trainer, machine, progress, console, board, source, plan.limit
+    )
+
+
+def trainer_of(
+    settings: Settings, data: DataSet, machine: Machine, network: Network, carried: tuple[str, ...]
+) -> Trainer:
+    """The settings' trainer of a network, at its beginning."""
     steps = settings.recipe.augmentation(settings.preprocessing)
     loader = TrainingLoader(data.train, settings.preprocessing, Augmentation(steps, settings.seed))
-    trainer = Trainer(
+    return Trainer(
         network,
         settings.recipe,
         loader,
@@ -83,15 +126,13 @@ def prepare(settings: Settings, folder: RunFolder, console: Console, resume: boo
         workers=settings.workers,
         carried=carried,
     )
-    progress = Progress(data.fingerprint())
-    if resume:
-        if folder.checkpoint.exists():
-            progress = load_checkpoint(folder.checkpoint, trainer, progress.data)
-        console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
-    else:
-        folder.create(settings.to_json())
-    board = Board(folder.path / "tensorboard")
-    return Run(settings, folder, data, trainer, machine, progress, console, board, source)
+
+
+def scratch(data: DataSet, machine: Machine) -> Callable[[Settings], Trainer]:
+    """Makes trainers to measure with; the run's own begins after them, untouched."""
+    return lambda settings: trainer_of(
+        settings, data, machine, build(settings, len(data.classes)), ()
+    )
 
 
 def build(settings: Settings, classes: int) -> Network:
@@ -129,12 +170,10 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
     """
     with torch.random.fork_rng(), run.console.interruptible():
         began = perf_counter() - run.progress.seconds
-        while not run.trainer.finished:
+        while not ended(run):
             train_epoch(run, began)
-        network = run.trainer.model()
+        classifier = final_classifier(run)
     run.board.close()
-    # The final figures are in fp32, whatever the precision of training.
-    classifier = classifier_of(run, network, Machine(run.machine.device, "fp32"))
     scores = {}
     for count in views:
         run.console.say(f"evaluating with {count} view{'s' * (count > 1)} a photo")
@@ -148,6 +187,34 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
     return Trained(classifier, scores, perf_counter() - began)
 
 
+def ended(run: Run) -> bool:
+    """Whether training is over: by its length, its patience or its time limit."""
+    history, recipe = run.progress.history, run.trainer.recipe
+    if run.trainer.finished or (history and OUT_OF_TIME in history[-1]):
+        return True
+    measures = [row[measured(recipe)] for row in history]
+    if not out_of_patience(measures, recipe.patience):
+        return False
+    run.console.say(
+        f"no better than epoch {best_epoch(measures) + 1} for {recipe.patience} epochs: "
+        "training ends here"
+    )
+    return True
+
+
+def final_classifier(run: Run) -> Classifier:
+    """The model of the run: the last epoch's, or with patience the best one's.
+
+    Its figures are in fp32, whatever the precision of training.
+    """
+    machine = Machine(run.machine.device, "fp32")
+    if not run.trainer.recipe.patience:
+        return classifier_of(run, run.trainer.model(), machine)
+    best = Classifier.load(run.folder.best, machine)
+    run.console.say(f"the model is that of epoch {best.provenance['epochs']}, the best")
+    return best
+
+
 def train_epoch(run: Run, began: float) -> None:
     """One epoch, its validation, its log and its checkpoint."""
     trainer, folder, progress, console = run.trainer, run.folder, run.progress, run.console
@@ -155,9 +222,14 @@ def train_epoch(run: Run, began: float) -> None:
     begin = trainer.epoch * trainer.epoch_steps
     rate = trainer.learning_rate(begin)
     with console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin) as bar:
-        row = trainer.train_epoch(after_step(run, began, bar.update))
+        try:
+            row = trainer.train_epoch(after_step(run, began, bar.update))
+        except OutOfTime as stop:
+            row = trainer.means() | {OUT_OF_TIME: 1.0}
+            console.say(str(stop))
     for line in list(trainer.bad.values())[reported:]:
         console.say(f"left out: {line}")
+    validated = run.limit.stopwatch() if run.limit else None
     classifier = classifier_of(run, trainer.model(), run.machine)
     found = score(classifier, run.data.val, workers=run.settings.workers)
     accuracy = 100 - found.error(1)
@@ -177,13 +249,15 @@ def train_epoch(run: Run, began: float) -> None:
         "1": {"top1_error": found.error(1), "top5_error": found.error(5), "images": len(found)}
     }
     classifier.save(folder.last)
-    found_best = progress.history[-1][measure(trainer.recipe)]
+    found_best = progress.history[-1][measured(trainer.recipe)]
     if found_best > progress.best:
         progress.best = found_best
         classifier.save(folder.best)
     folder.write_log(progress.history)
     run.board.write(progress.history[-1])
     save_checkpoint(folder.checkpoint, trainer, progress)
+    if validated:
+        validated()
     console.epoch(progress.history[-1], trainer.recipe.epochs)
     warn_of_stuck_heads(run, row)
 
@@ -206,6 +280,7 @@ def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
 def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable[[], None]:
     """What happens between steps: the progress bar, Ctrl-C, and a checkpoint now and then."""
     saved = perf_counter()
+    late = run.limit.steps() if run.limit else bool
 
     def act() -> None:
         nonlocal saved
@@ -218,9 +293,15 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
         if run.console.interrupted:
             trainer = run.trainer
             raise Interrupted(
-                f"stopped at step {trainer.step} of {trainer.recipe.epochs * trainer.epoch_steps}, "
+                f"stopped at step {trainer.step} of {trainer.steps}, "
                 f"all saved; go on with: googlenet train {quote(run.settings.data)} "
                 f"--out {quote(str(run.folder.path))} --resume"
+            )
+        if late() and run.trainer.step < run.trainer.steps:
+            done = run.trainer.step / run.trainer.epoch_steps
+            raise OutOfTime(
+                f"the time limit is near: training ends after {done:.2f} of "
+                f"{run.trainer.recipe.epochs} epochs"
             )
 
     return act
@@ -253,7 +334,7 @@ def provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def measure(recipe: Recipe) -> str:
+def measured(recipe: Recipe) -> str:
     """The column of the log that tells the best epoch: who balances classes means all of them."""
     return "top1_accuracy" if recipe.balance == "none" else BALANCED
 

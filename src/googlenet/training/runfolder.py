@@ -34,15 +34,19 @@ class RunFolder:
     def create(self, settings: dict[str, Any]) -> None:
         """Make the folder.  Raises UsageError where there is one already with something in it."""
         try:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise UsageError(
-                    f"--out must be a new or empty folder, got {self.path}: "
-                    "give another one, or --resume to go on with that run"
-                )
+            self.require_empty()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GoogLeNetError(f"{self.path}: cannot be made ({error})") from error
         write_text(self.settings, json.dumps(settings, indent=2) + "\n")
+
+    def require_empty(self) -> None:
+        """Raises UsageError where the folder has something in it."""
+        if self.path.exists() and any(self.path.iterdir()):
+            raise UsageError(
+                f"--out must be a new or empty folder, got {self.path}: "
+                "give another one, or --resume to go on with that run"
+            )
 
     def read_settings(self) -> dict[str, Any]:
         """The settings of an earlier session.  Raises UsageError where there was none."""

@@ -14,7 +14,11 @@ from googlenet.training.recipes import Recipe, recipe_named
 
 @dataclass(frozen=True)
 class Settings:
-    """data: as the user named it; weights: the model file to begin with, if any."""
+    """data: as the user named it; weights: the model file to begin with, if any.
+
+    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
+    for a run that goes on, and for a machine that has become slower.
+    """
 
     data: str
     recipe: Recipe
@@ -24,6 +28,7 @@ class Settings:
     precision: str = "auto"
     weights: str | None = None
     workers: int = 2
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -42,6 +47,7 @@ class Settings:
             "precision": self.precision,
             "weights": self.weights,
             "workers": self.workers,
+            "time_limit": self.time_limit,
         }
 
     @classmethod
@@ -49,7 +55,16 @@ class Settings:
         """The settings that `to_json` wrote.  Raises GoogLeNetError for others."""
         try:
             plain = {
-                k: values[k] for k in ("data", "width", "seed", "precision", "weights", "workers")
+                k: values[k]
+                for k in (
+                    "data",
+                    "width",
+                    "seed",
+                    "precision",
+                    "weights",
+                    "workers",
+                    "time_limit",
+                )
             }
             recipe = recipe_named(values["recipe"]["name"]).with_settings(dict(values["recipe"]))
             return cls(
