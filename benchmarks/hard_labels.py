@@ -1,6 +1,7 @@
 """Does it pay?  Training on labels that are hard, with and without what is made for them.
 
     python benchmarks/hard_labels.py imbalance [--seeds 3]
+    python benchmarks/hard_labels.py noise [--seeds 3]
 
 The data are made of the built-in digits: photos as PNG files and a CSV, in a folder that is
 removed afterwards.  Prints a Markdown table for docs/labels.md.
@@ -15,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 from PIL import Image
 
 from googlenet.classifier import Classifier
@@ -28,6 +31,7 @@ from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.measure import balanced_accuracy
 
 SMALL = ("--size=32", "--width=0.25", "--no-mirror", "--set=area=0.6,1", "--precision=fp32")
+FLIPPED = 0.05  # of the labels of the noisy set
 RATIO = 50  # between the largest and the smallest class of the imbalanced set
 
 
@@ -90,7 +94,49 @@ def imbalance(seeds: int) -> None:
         print(f"| **{balance}** | **mean** | " + " | ".join(f"**{m:.2f}**" for m in means) + " |")
 
 
-EXPERIMENTS = {"imbalance": imbalance}
+def flipped(
+    rng: np.random.Generator, labels: Sequence[int], classes: int
+) -> tuple[list[int], set[int]]:
+    """The labels with FLIPPED of them another class, and which."""
+    changed = rng.permutation(len(labels))[: round(FLIPPED * len(labels))].tolist()
+    found = list(labels)
+    for i in changed:
+        found[i] = int((found[i] + rng.integers(1, classes)) % classes)
+    return found, set(changed)
+
+
+def noise(seeds: int) -> None:
+    print("| seed | part | photos | wrong labels | of the first so many doubts, wrong | first 20 |")
+    print("|---|---|---|---|---|---|")
+    found: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
+    for seed in range(seeds):
+        data, rng = read_digits(seed), np.random.default_rng(seed)
+        train_labels, wrong_train = flipped(rng, data.train.labels, 10)
+        val_labels, wrong_val = flipped(rng, data.val.labels, 10)
+        noisy = replace(data, val=replace(data.val, labels=tuple(val_labels)))
+        everything = list(range(len(data.train)))
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            names = [data.classes[label].id for label in train_labels]
+            table = write_csv(folder, noisy, everything, names)
+            train(table, folder / "run", "--epochs=20", f"--seed={seed}")
+            with (folder / "run" / "doubts.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        # In the folder the validation photos are numbered after those of training.
+        after = len(everything)
+        for part, wrong, first in (("train", wrong_train, 0), ("val", wrong_val, after)):
+            doubted = [int(Path(r["path"]).stem) - first for r in rows if r["part"] == part]
+            k = len(wrong)
+            right = [100 * mean(i in wrong for i in doubted[:n]) for n in (k, 20)]
+            found[part].append((right[0], right[1]))
+            photos = len(noisy.train if part == "train" else noisy.val)
+            print(f"| {seed} | {part} | {photos} | {k} | {right[0]:.1f} % | {right[1]:.1f} % |")
+    for part, figures in found.items():
+        first, few = (mean(column) for column in zip(*figures, strict=True))
+        print(f"| **mean** | **{part}** | | | **{first:.1f} %** | **{few:.1f} %** |")
+
+
+EXPERIMENTS = {"imbalance": imbalance, "noise": noise}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

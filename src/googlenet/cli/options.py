@@ -22,6 +22,13 @@ def positive(text: str) -> int:
     return value
 
 
+def natural(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
 def batch_size(text: str) -> int | str:
     """A whole number of 1 or more, or "auto"."""
     try:

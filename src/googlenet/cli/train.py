@@ -16,6 +16,7 @@ from googlenet.cli.options import (
     add_workers,
     batch_size,
     duration,
+    natural,
     positive,
     view_list,
 )
@@ -54,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--balance", help="none (default), weights or sampling: rare classes count as the others")
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
+    add("--doubts", type=natural, default=2048, metavar="N", help="training photos to look through "
+        "for doubtful labels at the end (default: 2048)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     settings = resumed(args, folder) if args.resume else resolve(args)
     prepared = prepare(settings, folder, console, args.resume, plan(args, settings, began))
     try:
-        trained = train(prepared, args.views)
+        trained = train(prepared, args.views, args.doubts)
     except Interrupted as stop:
         console.say(str(stop))
         return 130
@@ -152,6 +155,7 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
         limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
         most_epochs=args.epochs,
         views=args.views,
+        doubts=args.doubts,
     )
 
 
@@ -201,6 +205,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
         "top1_accuracy": round(100 - first.error(1), 4),
         "top5_accuracy": round(100 - first.error(5), 4),
+        "doubts": len(trained.doubts),
         "skipped": len(run.trainer.bad) + len(first.bad),
     }
     if as_json:
@@ -212,3 +217,5 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
             f"  top-5 {100 - scores.error(5):.2f} %  of {len(scores)} photos"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")
+    if trained.doubts:
+        run.console.say(f"doubts  {run.folder.doubts}: {len(trained.doubts)} labels")

@@ -16,6 +16,14 @@ from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.doubts import (
+    Doubt,
+    doubts,
+    look_for_doubts,
+    sample_of,
+    strongest_first,
+    write_doubts,
+)
 from googlenet.evaluation.measure import balanced_accuracy
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
@@ -65,6 +73,7 @@ class Trained:
     classifier: Classifier
     scores: dict[int, Scores]
     seconds: float
+    doubts: tuple[Doubt, ...] = ()  # of labels, in validation and training, the strongest first
 
 
 class OutOfTime(Exception):  # noqa: N818 - no error: the run goes on with its evaluation
@@ -162,8 +171,11 @@ def carry_over(
     return account.kept
 
 
-def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
+def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Trained:
     """Train to the end, evaluate, and leave the models in the run's folder.
+
+    `look_through` training photos, chosen by the seed if there are more, are searched for labels
+    that the model doubts.
 
     The last epoch's averaged weights become `last.safetensors`.  Ctrl-C saves a checkpoint and
     raises Interrupted.  PyTorch's global random state is left as it was.
@@ -184,7 +196,23 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
         for count, s in scores.items()
     }
     classifier.save(run.folder.last)
-    return Trained(classifier, scores, perf_counter() - began)
+    found = doubtful(run, classifier, scores[min(scores)], look_through)
+    return Trained(classifier, scores, perf_counter() - began, found)
+
+
+def doubtful(run: Run, classifier: Classifier, scores: Scores, most: int) -> tuple[Doubt, ...]:
+    """The labels that the model doubts, also in `doubts.csv`."""
+    found = doubts(scores, run.data.val, run.data.classes, "val")
+    chosen = sample_of(run.data.train, most, run.settings.seed)
+    if chosen:
+        run.console.say(f"looking for doubtful labels in {len(chosen)} training photos")
+        with run.console.bar(len(chosen), "doubts") as bar:
+            found += look_for_doubts(
+                classifier, run.data.train, "train", chosen, run.settings.workers, bar.update
+            )
+    found = strongest_first(found)
+    write_doubts(run.folder.doubts, found)
+    return tuple(found)
 
 
 def ended(run: Run) -> bool:
