@@ -21,16 +21,18 @@ from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 
+Targets = NDArray[np.int64 | np.float32]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels: (N, size, size, channels) uint8; labels: (N,) int64; bad: errors by sample name."""
+    """pixels: (N, size, size, channels) uint8; labels: (N,) int64, or (N, classes) float32 of 0
+    and 1 where photos have several; bad: errors by sample name."""
 
     pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    labels: Targets
     bad: dict[str, str]
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class TrainingLoader:
     augmentation: Augmentation
 
     def load(self, epoch: int, draws: Iterable[int]) -> Batch:
-        pixels, labels, bad = [], [], {}
+        pixels, loaded, bad = [], [], {}
         for draw in map(int, draws):
             index = draw % len(self.samples)
             try:
@@ -70,10 +72,11 @@ class TrainingLoader:
                 continue
             crop = self.augmentation(photo, epoch, draw)
             pixels.append(self.preprocessing.pixels(crop))
-            labels.append(self.samples.labels[index])
+            loaded.append(index)
         size, channels = self.preprocessing.size, self.preprocessing.channels
         empty = np.empty((0, size, size, channels), np.uint8)
-        return Batch(np.stack(pixels) if pixels else empty, np.array(labels, np.int64), bad)
+        labels = self.samples.targets(loaded)
+        return Batch(np.stack(pixels) if pixels else empty, labels, bad)
 
 
 def prefetch(

@@ -53,7 +53,7 @@ class Trainer:
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
-        self.objective = objective(recipe, loader.samples.labels, network.classes, machine.device)
+        self.objective = objective(recipe, loader.samples, network.classes, machine.device)
         sizes = [len(batch) for batch in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
         # Batch normalisation can tell nothing from a single photo.

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from googlenet.data.dataset import Samples
+from googlenet.errors import UsageError
 from googlenet.training.balance import class_counts, class_weights
 from googlenet.training.recipes import Recipe
 
@@ -40,11 +42,40 @@ class CrossEntropy:
         return int((logits.argmax(1) == labels).sum())
 
 
+@dataclass(frozen=True)
+class BinaryCrossEntropy:
+    """For photos with several labels: the sum over classes of each one's yes or no, smoothed.
+
+    With weights, (2, classes), a photo's yes and no to a class count by them: row 0 for no.
+    """
+
+    smoothing: float
+    plateaus: tuple[float, ...]
+    weights: Tensor | None = None
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(N, classes) logits and (N, classes) of 0 and 1 -> scalar."""
+        smoothed = labels * (1 - self.smoothing) + self.smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
+        if self.weights is not None:
+            each = each * torch.where(labels > 0, self.weights[1], self.weights[0])
+        return each.sum(1).mean()
+
+    def correct(self, logits: Tensor, labels: Tensor) -> int:
+        """How many of the photos get the right answer for every class."""
+        return int(((logits > 0) == (labels > 0)).all(1).sum())
+
+
+Objective = CrossEntropy | BinaryCrossEntropy
+
+
 def objective(
-    recipe: Recipe, labels: Sequence[int], classes: int, device: torch.device | str = "cpu"
-) -> CrossEntropy:
-    """The objective for training photos with these labels."""
-    counts = class_counts(labels, classes)
+    recipe: Recipe, samples: Samples, classes: int, device: torch.device | str = "cpu"
+) -> Objective:
+    """The objective for these training photos.  Raises UsageError for one that there is not."""
+    if samples.marks is not None:
+        return objective_of_several(recipe, samples.marks, device)
+    counts = class_counts(samples.labels, classes)
     weights = None
     if recipe.balance == "weights":
         weights = torch.from_numpy(class_weights(counts)).to(device, torch.float32)
@@ -53,6 +84,26 @@ def objective(
     shares = counting / counting.sum()
     plateaus = (log(classes), constant_loss(shares, recipe.label_smoothing))
     return CrossEntropy(recipe.label_smoothing, plateaus, weights)
+
+
+def objective_of_several(
+    recipe: Recipe, marks: NDArray[np.bool_], device: torch.device | str
+) -> BinaryCrossEntropy:
+    """The objective for photos with several labels: classes by themselves, each a yes or no."""
+    if recipe.balance == "sampling":
+        raise UsageError(
+            "balance must be none or weights where photos have several labels, got sampling: "
+            "a photo cannot be drawn for one of its labels alone"
+        )
+    answers = np.stack([(~marks).sum(0), marks.sum(0)])  # (2, classes): no, yes
+    weights = None
+    if recipe.balance == "weights":
+        by_class = np.stack([class_weights(answers[:, c]) for c in range(answers.shape[1])], 1)
+        weights = torch.from_numpy(by_class).to(device, torch.float32)
+    counting = answers if recipe.balance == "none" else answers > 0
+    shares = counting / counting.sum(0)
+    constant = sum(constant_loss(s, recipe.label_smoothing) for s in shares.T)
+    return BinaryCrossEntropy(recipe.label_smoothing, (marks.shape[1] * log(2), constant), weights)
 
 
 def constant_loss(shares: NDArray[np.float64], smoothing: float) -> float:
