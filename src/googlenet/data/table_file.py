@@ -16,11 +16,13 @@ from googlenet.data.dataset import (
     DataError,
     DataSet,
     Samples,
+    class_called,
     in_order,
     parted,
     split,
 )
 from googlenet.data.folder import TRAIN, VALIDATION
+from googlenet.errors import printable
 
 
 def read_csv(
@@ -41,7 +43,7 @@ def read_csv(
     # The class list is the training rows'; validation may lack a class but bring none.
     own = {label for row, train in zip(labels, trains, strict=True) if train for label in row}
     every = [label for row in labels for label in row]
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(own or set(every)))
+    chosen = tuple(classes or map(class_called, in_order(own or set(every))))
     index = ClassIndex(chosen)
     find = index.at if index.are_indices(every) else index.find
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
@@ -57,7 +59,7 @@ def read_csv(
         photos.take([i for i, trained in enumerate(trains) if trained is part])
         for part in (True, False)
     )
-    data = DataSet(path.name, chosen, train, val)
+    data = DataSet(printable(path.name), chosen, train, val)
     return data if len(val) else split(data, seed)
 
 
@@ -82,13 +84,15 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of the table.  Raises DataError for a file that is no such table."""
+    """The rows of the table, whole or not.  Raises DataError for a file that is no such table."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(
                 file, restkey="", restval="", strict=True, skipinitialspace=True
             )
-            rows = [Row(f"{path} line {reader.line_num}", values) for values in reader]
+            rows = [
+                Row(f"{printable(str(path))} line {reader.line_num}", values) for values in reader
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     if not rows:
