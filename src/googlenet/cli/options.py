@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from math import inf
+from math import inf, nan
 
 MODEL = (
     "a model file, a run folder, a published weight file, "
@@ -52,6 +52,17 @@ def duration(text: str) -> float:
             f"must be a time such as 90s, 30m or 1.5h (a plain number is minutes), got {text!r}"
         )
     return seconds
+
+
+def minutes(text: str) -> float:
+    """A number of minutes, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value < inf:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes, 0 or more, got {text!r}")
+    return value
 
 
 def view_list(text: str) -> tuple[int, ...]:

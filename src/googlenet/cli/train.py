@@ -16,6 +16,7 @@ from googlenet.cli.options import (
     add_workers,
     batch_size,
     duration,
+    minutes,
     natural,
     positive,
     view_list,
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
     add("--doubts", type=natural, default=2048, metavar="N", help="training photos to look through "
         "for doubtful labels at the end (default: 2048)")  # fmt: skip
+    add("--checkpoint-minutes", type=minutes, default=5.0, metavar="N",
+        help="between checkpoints within an epoch (default: 5)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
@@ -71,13 +74,14 @@ def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
-    from googlenet.training.runfolder import RunFolder, next_folder
+    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    out = args.out or next_folder(Path("runs"), Path(args.data).resolve().stem or "data")
-    folder = RunFolder(out)
+    name = Path(args.data).resolve().stem or "data"
+    folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
     settings = resumed(args, folder) if args.resume else resolve(args)
     prepared = prepare(settings, folder, console, args.resume, plan(args, settings, began))
+    prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
         trained = train(prepared, args.views, args.doubts)
     except Interrupted as stop:
@@ -100,7 +104,7 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
-    settings = Settings.from_json(folder.read_settings())
+    settings = Settings.from_json(folder.read_settings(), folder.settings)
     return replace(settings, data=args.data, workers=args.workers)
 
 
@@ -188,7 +192,7 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
-    if name in ("name", "about"):  # settings.json finds the recipe by its name
+    if name in ("name", "about"):  # by which a reader knows where the others come from
         raise UsageError(f"--set must change what a recipe does, got {text!r}")
     return name, value
 

@@ -97,7 +97,7 @@ def model_seconds(trainer: Trainer, clock: Callable[[], float]) -> float:
     photos, batch = min(STATISTICS_PHOTOS, len(trainer.loader.samples)), trainer.recipe.batch
     times = [clock()]
     for batches in (1, 1, SOME):  # in the first, much is set up
-        trainer.model(batches * batch)
+        trainer.model(photos=batches * batch)
         times.append(clock())
     _, one, some = np.diff(times).tolist()
     return one + max(0.0, some - one) / (SOME - 1) * max(0.0, photos / batch - 1)
