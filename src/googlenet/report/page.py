@@ -18,6 +18,7 @@ from PIL import Image
 from googlenet.data.dataset import Class, Samples
 from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
+from googlenet.evaluation.doubts import Doubt
 from googlenet.evaluation.grid import protocol
 from googlenet.files import write_text
 from googlenet.images.augment import Augmentation
@@ -77,6 +78,7 @@ def render(run: Run, trained: Trained) -> str:
         curves=Markup(curves(run.progress.history)),
         confusion=Markup(confusion(matrix, [c.name for c in classes])),
         per_class=per_class(matrix, classes),
+        doubts=doubted(trained.doubts, run.data.train, p),
         mistakes=mistakes(scores, run.data.val, classes, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
@@ -128,6 +130,20 @@ def mistakes(
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
         found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
     return found
+
+
+def doubted(found: Sequence[Doubt], samples: Samples, p: Preprocessing) -> list[Mistake]:
+    """The training photos whose label the model doubts most; the mistakes show the others."""
+    return [
+        Mistake(
+            thumbnail(next(center(decode(samples.sources[doubt.index]), p))),
+            doubt.path.replace("\\", "/").rsplit("/", 1)[-1],
+            doubt.label,
+            doubt.answer,
+            doubt.probability,
+        )
+        for doubt in [doubt for doubt in found if doubt.part == "train"][:MISTAKES]
+    ]
 
 
 def augmented_sheet(
