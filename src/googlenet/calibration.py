@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 PREFIX = "unknown."  # of the score's tensors in a model file
@@ -27,21 +28,47 @@ class Outputs(NamedTuple):
     features: Tensor | None
 
 
-def energy(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
+def logit_score(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
     """log Σ exp of the logits: (N,).  Source: Liu et al. 2020, with the sign turned."""
     return outputs.logits.logsumexp(1)
 
 
+def distance(features: Tensor, numbers: Mapping[str, Tensor]) -> Tensor:
+    """How far features lie from where those of known photos vary: (N, F) -> (N,).
+
+    The length of what is left of them without the mean (F,) and the directions (F, D), which
+    are orthonormal.  Source: the residual of Wang et al. 2022 (ViM).
+    """
+    centred = features - numbers["mean"]
+    along = centred @ numbers["directions"]
+    rest: Tensor = centred.square().sum(1) - along.square().sum(1)
+    return rest.clamp_min(0).sqrt()
+
+
+def guarded_score(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
+    """`logit_score`, less what the distance exceeds that of nearly all known photos: (N,).
+
+    Logits tell best what photos of other things look like; but far from all photos, in noise
+    say, they mean nothing and can be of any size.  hinge: the edge and the slope.
+    """
+    assert outputs.features is not None
+    edge, slope = numbers["hinge"]
+    excess: Tensor = (distance(outputs.features, numbers) - edge).clamp_min(0)
+    known: Tensor = logit_score(outputs, numbers) - slope * excess
+    return known
+
+
 # Each says how much a photo is like those that the model knows: (N,), higher is more alike.
-SCORES = {"energy": energy}
+SCORES = {"logits": logit_score, "logits and distance": guarded_score}
+LOGITS, GUARDED = SCORES
 
 
 @dataclass(frozen=True)
 class Unknown:
     """When a photo is of none of the classes: where its score is below the threshold.
 
-    false_alarms: the share of known photos, in percent, for which the threshold was chosen.
-    numbers: the tensors that the score needs.
+    score: a name of SCORES.  false_alarms: the share of known photos, in percent, for which
+    the threshold was chosen.  numbers: the tensors that the score needs.
     """
 
     score: str
@@ -54,6 +81,17 @@ class Unknown:
             raise ValueError(f"unknown.score must be one of {', '.join(SCORES)}, is {self.score!r}")
         if not isfinite(self.threshold):
             raise ValueError(f"unknown.threshold must be a finite number, is {self.threshold}")
+
+    def check(self, features: int | None) -> None:
+        """Raises ValueError where the score cannot be had from so many features (None: none)."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.numbers.items()}
+        if self.score == LOGITS:
+            fits = not shapes
+        else:
+            d = shapes.get("directions", (0, 0))[-1:]
+            fits = shapes == {"mean": (features,), "directions": (features, *d), "hinge": (2,)}
+        if not fits or not all(n.dtype == torch.float32 for n in self.numbers.values()):
+            raise ValueError(f"the tensors of unknown do not fit the score {self.score!r}")
 
     def scores(self, outputs: Outputs) -> Tensor:
         """How known each photo is: (N,) float32."""

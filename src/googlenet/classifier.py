@@ -96,7 +96,7 @@ class Classifier:
         header, tensors = read_header(path), read_tensors(path)
         try:
             classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
-            classifier.calibration = read_calibration(header, tensors)
+            classifier.calibration = read_calibration(header, tensors, classifier.network)
         except (
             AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError,
         ) as error:  # fmt: skip
@@ -205,7 +205,9 @@ class Classifier:
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            for at, found in zip(crops, self.judge(np.stack(list(crops.values())), top), strict=True):
+            for at, found in zip(
+                crops, self.judge(np.stack(list(crops.values())), top), strict=True
+            ):
                 results[at] = replace(found, path=results[at].path)
         return results
 
@@ -220,20 +222,31 @@ class Classifier:
             yield Prediction(
                 "",
                 tuple(zip(names, values.tolist(), strict=True)),
-                unknown=unknown and score < unknown.threshold,
+                unknown=None if unknown is None else score < unknown.threshold,
                 score=score,
             )
 
 
-def read_calibration(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Calibration | None:
-    """A model file's calibration; takes its tensors out of the network's."""
+def read_calibration(
+    header: Mapping[str, Any], tensors: dict[str, Tensor], network: Network
+) -> Calibration | None:
+    """A model file's calibration; takes its tensors out of the network's.
+
+    Raises ValueError and the like for one that cannot be used with the network.
+    """
     numbers = {
         name.removeprefix(PREFIX): tensors.pop(name)
         for name in sorted(tensors)
         if name.startswith(PREFIX)
     }
     value = header.get("calibration")
-    return None if value is None else Calibration.from_json(value, numbers)
+    if value is None:
+        return None
+    calibration = Calibration.from_json(value, numbers)
+    if calibration.unknown:
+        last = network.classifier if isinstance(network, GoogLeNet) else None
+        calibration.unknown.check(last.in_features if last else None)
+    return calibration
 
 
 def load_foreign(source: Path) -> Classifier:

@@ -21,6 +21,17 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """A share in percent, above 0 and below 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
+    return value
+
+
 def view_list(text: str) -> tuple[int, ...]:
     """Numbers of views, separated by commas: "1,10,144"."""
     allowed = {"1": 1, "10": 10, "144": 144}

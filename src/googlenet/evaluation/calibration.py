@@ -17,6 +17,7 @@ TEMPERATURES = (0.01, 100.0)  # the range in which one is looked for
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 def bin_of(confidence: Floats, bins: int = BINS) -> NDArray[np.intp]:
@@ -24,7 +25,9 @@ def bin_of(confidence: Floats, bins: int = BINS) -> NDArray[np.intp]:
     return np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
 
 
-def expected_calibration_error(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
+def expected_calibration_error(
+    confidence: Floats, correct: Floats | Flags, bins: int = BINS
+) -> float:
     """Mean distance of confidence and accuracy, bin by bin, over photos; a share of 1.
 
     confidence: (N,); correct: (N,), 1 or True where the answer is right.
@@ -33,7 +36,9 @@ def expected_calibration_error(confidence: Floats, correct: Floats, bins: int = 
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def reliability(confidence: Floats, correct: Floats, bins: int = BINS) -> list[dict[str, Any]]:
+def reliability(
+    confidence: Floats, correct: Floats | Flags, bins: int = BINS
+) -> list[dict[str, Any]]:
     """The bins that have photos: their range, photos, mean confidence and accuracy."""
     where = bin_of(confidence, bins)
     photos = np.bincount(where, minlength=bins)
@@ -102,7 +107,7 @@ class TemperatureFit:
     temperature: float
     before: Floats
     after: Floats
-    correct: NDArray[np.bool_]
+    correct: Flags
 
 
 def cross_fit(logits: Floats, labels: Labels, seed: int = 0) -> TemperatureFit:

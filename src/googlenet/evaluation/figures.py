@@ -74,6 +74,15 @@ def figures(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[s
     return found
 
 
+def as_errors(found: dict[str, Figure]) -> dict[str, Figure]:
+    """The same figures with top-1 and top-5 error in place of the accuracies."""
+    turned = {
+        name.replace("accuracy", "error"): found[name].complement
+        for name in ("top1_accuracy", "top5_accuracy")
+    }
+    return turned | {name: figure for name, figure in found.items() if name[:3] != "top"}
+
+
 def class_means(
     labels: NDArray[np.int64], answers: NDArray[np.int64], draws: Draws, classes: int
 ) -> dict[str, Floats]:
@@ -95,7 +104,19 @@ def class_means(
     return {"macro_f1": f1.sum(1) / there, "balanced_accuracy": recall.sum(1) / there}
 
 
-def calibration_error(
+def calibration_error(scores: Scores) -> Figure:
+    """The expected calibration error of the scores' probabilities, in percent."""
+    right = (scores.predicted() == scores.labels).numpy()
+    return error_of(scores.confidence().double().numpy(), right)
+
+
+def share(hits: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> Figure:
+    """The share of photos that are hits, (N,) bool, in percent."""
+    draws = resampled(lambda draws: {"": hits[draws].mean(1)}, len(hits), resamples, seed)[""]
+    return in_percent(float(hits.mean()), proportion(draws, int(hits.sum()), len(hits)))
+
+
+def error_of(
     confidence: Floats, correct: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0
 ) -> Figure:
     """The expected calibration error of (N,) confidences, 15 bins, in percent."""
@@ -106,7 +127,7 @@ def calibration_error(
         rows = len(values)
         flat = (bins + BINS * np.arange(rows)[:, None]).ravel()
         sums = np.bincount(flat, values.ravel(), rows * BINS).reshape(rows, BINS)
-        return np.abs(sums).sum(1) / photos
+        return np.asarray(np.abs(sums).sum(1) / photos)
 
     def of_draws(draws: Draws) -> dict[str, Floats]:
         return {"error": mean_gap(where[draws], gaps[draws])}
@@ -117,7 +138,7 @@ def calibration_error(
         drawn = rng.random(draws.shape) < confidence
         return {"error": mean_gap(np.broadcast_to(where, draws.shape), confidence - drawn)}
 
-    error = expected_calibration_error(confidence, correct.astype(np.float64))
+    error = expected_calibration_error(confidence, correct)
     drawn = resampled(of_draws, photos, resamples, seed)["error"]
     chance = resampled(if_calibrated, photos, resamples, seed)["error"]
     return in_percent(error, debiased(drawn, error, chance))

@@ -20,18 +20,20 @@ Floats = NDArray[np.float64]
 def confusion_matrix(labels: Counts, answers: Counts, classes: int) -> Counts:
     """Counts (true class, answer): two times (N,) -> (classes, classes)."""
     pairs = np.asarray(labels) * classes + np.asarray(answers)
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    return np.asarray(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
 
 
 def by_row(matrix: Counts) -> Floats:
     """Shares of each true class, (classes, classes); a class without support has zeros."""
-    return matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    return np.asarray(matrix / np.maximum(1, matrix.sum(1, keepdims=True)))
 
 
 def ratio(part: Counts, whole: Counts) -> Floats:
     """part/whole, NaN where the whole is 0: there is nothing to have a share of."""
     whole = np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    found: Floats = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found
 
 
 @dataclass(frozen=True)

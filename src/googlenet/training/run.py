@@ -16,6 +16,8 @@ from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.calibrate import Calibrated, calibrate
+from googlenet.evaluation.figures import Figure, as_errors, figures, to_json
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
 from googlenet.networks import Network, build_network
@@ -51,11 +53,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Trained:
-    """The finished run: its model, the scores of its validation photos by number of views."""
+    """The finished run: its model, the scores of its validation photos by number of views.
+
+    figures: those of the scores, with intervals.  calibrated: how its calibration does on them.
+    """
 
     classifier: Classifier
     scores: dict[int, Scores]
     seconds: float
+    figures: dict[int, dict[str, Figure]]
+    calibrated: Calibrated
 
 
 def prepare(settings: Settings, folder: RunFolder, console: Console, resume: bool) -> Run:
@@ -118,7 +125,7 @@ def carry_over(
 
 
 def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
-    """Train to the end, evaluate, and leave the models in the run's folder.
+    """Train to the end, evaluate, calibrate, and leave the models in the run's folder.
 
     The last epoch's averaged weights become `last.safetensors`.  Ctrl-C saves a checkpoint and
     raises Interrupted.  PyTorch's global random state is left as it was.
@@ -131,17 +138,26 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
     run.board.close()
     # The final figures are in fp32, whatever the precision of training.
     classifier = classifier_of(run, network, Machine(run.machine.device, "fp32"))
-    scores = {}
-    for count in views:
-        run.console.say(f"evaluating with {count} view{'s' * (count > 1)} a photo")
-        with run.console.bar(len(run.data.val), "evaluate") as bar:
-            scores[count] = score(classifier, run.data.val, count, run.settings.workers, bar.update)
+    scores = {count: evaluate(run, classifier, count) for count in views}
+    found = {count: figures(s) for count, s in scores.items()}
+    calibrated = calibrate(scores.get(1) or evaluate(run, classifier, 1), seed=run.settings.seed)
+    for line in calibrated.lines():
+        run.console.say(line)
+    classifier.calibration = calibrated.calibration
     classifier.metrics = {
-        str(count): {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
+        str(count): to_json(as_errors(found[count]))
+        | {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
         for count, s in scores.items()
     }
     classifier.save(run.folder.last)
-    return Trained(classifier, scores, perf_counter() - began)
+    return Trained(classifier, scores, perf_counter() - began, found, calibrated)
+
+
+def evaluate(run: Run, classifier: Classifier, views: int) -> Scores:
+    """The scores of the validation photos; of a single view with what calibration needs."""
+    run.console.say(f"evaluating with {views} view{'s' * (views > 1)} a photo")
+    with run.console.bar(len(run.data.val), "evaluate") as bar:
+        return score(classifier, run.data.val, views, run.settings.workers, bar.update, views == 1)
 
 
 def train_epoch(run: Run, began: float) -> None:
