@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.evaluation.calibrate import calibrate
     from googlenet.machine import Machine
 
-    check_out(args.out, model_path(args.model))
+    check_out(args.out, model_path(args.model), "MODEL")
     classifier = Classifier.load(args.model, Machine.here("fp32"))
     data = load_data(args.data, split_seed(classifier), classifier.classes)
     part = args.split or default_split(data, classifier)

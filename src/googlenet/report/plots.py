@@ -105,7 +105,8 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
             lower.set_xlabel("confidence")
         drawn[0, 0].set_ylabel("share of right answers")
         drawn[1, 0].set_ylabel("photos")
-        drawn[0, 0].legend(loc="upper left", fontsize=8)
+        handles, labels = drawn[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
         return svg(figure)
 
 
@@ -118,9 +119,9 @@ def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
 def heat_map(numbers: NDArray[np.number], shares: NDArray[np.float64], names: Sequence[str]) -> str:
     """Numbers (true class, answer), each on a ground as dark as its share of the true class."""
     few = len(names) <= LABELLED_CLASSES
-    side = min(9.0, 2.2 + 0.42 * len(names))
+    side = min(9.0, 2.0 + 0.3 * len(names))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xlabel("answer")
