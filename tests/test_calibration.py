@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from scipy.special import logsumexp
 
 from googlenet.calibration import (
-    GUARDED,
-    LOGITS,
+    ENERGY,
+    ENERGY_AND_ANGLE,
     Calibration,
     Outputs,
     Unknown,
-    distance,
+    angle,
 )
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
@@ -29,21 +29,18 @@ from tests.test_classifier import rewrite
 
 
 def numbers(features: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A mean, three orthonormal directions, an edge and a slope."""
+    """Three orthonormal directions and a slope."""
     generator = torch.Generator().manual_seed(seed)
     directions, _ = torch.linalg.qr(torch.randn(features, 3, generator=generator))
-    return {
-        "mean": torch.rand(features, generator=generator),
-        "directions": directions.contiguous(),
-        "hinge": torch.tensor([1.5, 2.0]),
-    }
+    return {"directions": directions.contiguous(), "slope": torch.tensor([2.0])}
 
 
 def calibrated(**unknown: Any) -> Classifier:
     classifier = tiny_classifier()
     features = classifier.network.get_parameter("classifier.weight").shape[1]
     values: dict[str, Any] = {
-        "score": GUARDED, "threshold": 0.5, "false_alarms": 5.0, "numbers": numbers(features),
+        "score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0,
+        "numbers": numbers(features),
     }  # fmt: skip
     classifier.calibration = Calibration(1.7, Unknown(**(values | unknown)), {"images": 9})
     return classifier
@@ -116,18 +113,17 @@ def test_score_is_numpy_s() -> None:
     logits, features = rng.normal(size=(20, 5)), rng.normal(size=(20, 8))
     outputs = Outputs(torch.from_numpy(logits).float(), torch.from_numpy(features).float())
     held = numbers(8)
-    mean, basis = held["mean"].numpy(), held["directions"].numpy()
-    rest = (features - mean) @ (np.eye(8) - basis @ basis.T)
-    far = np.linalg.norm(rest, axis=1)
+    basis = held["directions"].numpy()
+    outside = np.linalg.norm(features @ (np.eye(8) - basis @ basis.T), axis=1)
+    sine = outside / np.linalg.norm(features, axis=1)
     assert outputs.features is not None
-    np.testing.assert_allclose(distance(outputs.features, held).numpy(), far, rtol=1e-4)
+    np.testing.assert_allclose(angle(outputs.features, held["directions"]).numpy(), sine, rtol=1e-4)
     known = logsumexp(logits, axis=1)
-    assert (far > 1.5).sum() > 0
-    expected = known - 2.0 * np.maximum(0, far - 1.5)
-    found = Unknown(GUARDED, 0.0, 5.0, held).scores(outputs)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
-    alone = Unknown(LOGITS, 0.0, 5.0).scores(outputs)
+    found = Unknown(ENERGY_AND_ANGLE, 0.0, 5.0, held).scores(outputs)
+    np.testing.assert_allclose(found.numpy(), known - 2.0 * sine, rtol=1e-4)
+    alone = Unknown(ENERGY, 0.0, 5.0).scores(outputs)
     np.testing.assert_allclose(alone.numpy(), known, rtol=1e-5)
+    assert angle(torch.zeros(1, 8), held["directions"]).tolist() == [1]
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -137,7 +133,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.header() == classifier.header()
     assert loaded.header()["calibration"] == {
         "temperature": 1.7, "images": 9,
-        "unknown": {"score": GUARDED, "threshold": 0.5, "false_alarms": 5.0},
+        "unknown": {"score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0},
     }  # fmt: skip
     sources = [noise(40, 40, seed) for seed in range(3)]
     for ours, theirs in zip(loaded.predict(sources), classifier.predict(sources), strict=True):
@@ -181,13 +177,13 @@ def test_score_of_views_is_their_mean() -> None:
 
 def test_network_without_a_last_layer_is_scored_by_its_logits(tmp_path: Path) -> None:
     classifier = tiny_classifier(variant="nin", size=64)
-    classifier.calibration = Calibration(1.0, Unknown(LOGITS, 0.5, 5.0))
+    classifier.calibration = Calibration(1.0, Unknown(ENERGY, 0.5, 5.0))
     classifier.save(tmp_path / "m.safetensors")
     (found,) = Classifier.load(tmp_path / "m.safetensors").predict([noise(80, 80)])
     assert found.score is not None
 
 
-UNKNOWN = {"score": GUARDED, "threshold": 0.5, "false_alarms": 5.0}
+UNKNOWN = {"score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0}
 
 
 @pytest.mark.parametrize(
@@ -199,13 +195,13 @@ UNKNOWN = {"score": GUARDED, "threshold": 0.5, "false_alarms": 5.0}
         ({"temperature": 1, "unknown": 3}, {}),
         ({"temperature": 1, "unknown": {}}, {}),
         ({"temperature": 1, "unknown": UNKNOWN | {"score": "mine"}}, {}),
-        ({"temperature": 1, "unknown": UNKNOWN | {"score": ["logits"]}}, {}),
+        ({"temperature": 1, "unknown": UNKNOWN | {"score": ["energy"]}}, {}),
         ({"temperature": 1, "unknown": UNKNOWN | {"threshold": "low"}}, {}),
         ({"temperature": 1, "unknown": UNKNOWN | {"threshold": 1e999}}, {}),
-        ({"temperature": 1, "unknown": UNKNOWN | {"score": LOGITS}}, {}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.mean": torch.zeros(3)}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.hinge": torch.zeros(3)}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.hinge": torch.zeros(2).bool()}),
+        ({"temperature": 1, "unknown": UNKNOWN | {"score": ENERGY}}, {}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions": torch.zeros(3, 3)}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slope": torch.zeros(3)}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slope": torch.zeros(1).bool()}),
         ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions": torch.zeros(0)}),
         ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.more": torch.zeros(1)}),
     ],

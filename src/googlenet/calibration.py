@@ -28,39 +28,38 @@ class Outputs(NamedTuple):
     features: Tensor | None
 
 
-def logit_score(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
+def energy(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
     """log Σ exp of the logits: (N,).  Source: Liu et al. 2020, with the sign turned."""
     return outputs.logits.logsumexp(1)
 
 
-def distance(features: Tensor, numbers: Mapping[str, Tensor]) -> Tensor:
-    """How far features lie from where those of known photos vary: (N, F) -> (N,).
+def angle(features: Tensor, directions: Tensor) -> Tensor:
+    """How far features point away from those of known photos: (N, F) -> (N,), from 0 to 1.
 
-    The length of what is left of them without the mean (F,) and the directions (F, D), which
-    are orthonormal.  Source: the residual of Wang et al. 2022 (ViM).
+    The sine of their angle to the space of the orthonormal directions (F, D), in which known
+    photos' features lie but for a little.  It is 1 for features that are 0.
     """
-    centred = features - numbers["mean"]
-    along = centred @ numbers["directions"]
-    rest: Tensor = centred.square().sum(1) - along.square().sum(1)
-    return rest.clamp_min(0).sqrt()
+    along = (features @ directions).square().sum(1)
+    share: Tensor = along / features.square().sum(1).clamp_min(1e-30)
+    return (1 - share).clamp_min(0).sqrt()
 
 
-def guarded_score(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
-    """`logit_score`, less what the distance exceeds that of nearly all known photos: (N,).
+def energy_and_angle(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
+    """The energy, less slope (1,) times the angle: (N,).
 
-    Logits tell best what photos of other things look like; but far from all photos, in noise
-    say, they mean nothing and can be of any size.  hinge: the edge and the slope.
+    The energy tells best what photos of other things look like, but in noise, far from all
+    photos, logits can be of any size; there the features point elsewhere.  Much like Wang et
+    al. 2022 (ViM), who subtract the length of what lies outside the space.
     """
     assert outputs.features is not None
-    edge, slope = numbers["hinge"]
-    excess: Tensor = (distance(outputs.features, numbers) - edge).clamp_min(0)
-    known: Tensor = logit_score(outputs, numbers) - slope * excess
-    return known
+    return energy(outputs, numbers) - numbers["slope"] * angle(
+        outputs.features, numbers["directions"]
+    )
 
 
 # Each says how much a photo is like those that the model knows: (N,), higher is more alike.
-SCORES = {"logits": logit_score, "logits and distance": guarded_score}
-LOGITS, GUARDED = SCORES
+SCORES = {"energy": energy, "energy and angle": energy_and_angle}
+ENERGY, ENERGY_AND_ANGLE = SCORES
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,11 @@ class Unknown:
     def check(self, features: int | None) -> None:
         """Raises ValueError where the score cannot be had from so many features (None: none)."""
         shapes = {name: tuple(tensor.shape) for name, tensor in self.numbers.items()}
-        if self.score == LOGITS:
+        if self.score == ENERGY:
             fits = not shapes
         else:
-            d = shapes.get("directions", (0, 0))[-1:]
-            fits = shapes == {"mean": (features,), "directions": (features, *d), "hinge": (2,)}
+            d = shapes.get("directions", ())[-1:]
+            fits = shapes == {"directions": (features, *d), "slope": (1,)}
         if not fits or not all(n.dtype == torch.float32 for n in self.numbers.values()):
             raise ValueError(f"the tensors of unknown do not fit the score {self.score!r}")
 

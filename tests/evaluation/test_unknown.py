@@ -7,15 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from googlenet.calibration import GUARDED, LOGITS, Outputs
+from googlenet.calibration import ENERGY, ENERGY_AND_ANGLE, Outputs
 from googlenet.errors import UsageError
 from googlenet.evaluation.calibration import halves
 from googlenet.evaluation.unknown import (
-    DIRECTIONS,
-    ENOUGH,
     area_under_roc,
     detection_rate,
     directions,
@@ -70,23 +67,20 @@ def test_threshold_of_too_few_photos_is_none() -> None:
     assert rejected(outputs(30, 0), 5.0, halves(30)) is None
 
 
-def test_directions_are_the_principal_components() -> None:
+def test_directions_are_the_leading_singular_vectors() -> None:
     features = outputs(400, 0).features
     assert features is not None
-    theirs = PCA(DIRECTIONS, svd_solver="full").fit(features.double().numpy())
-    ours = directions(features)
-    np.testing.assert_allclose(ours["mean"].numpy(), theirs.mean_, atol=1e-5)
-    projection = ours["directions"].double().numpy()
-    np.testing.assert_allclose(
-        projection @ projection.T, theirs.components_.T @ theirs.components_, atol=1e-3
-    )
+    theirs = np.linalg.svd(features.double().numpy(), full_matrices=False)[2][:CLASSES]
+    ours = directions(features, CLASSES).double().numpy()
+    np.testing.assert_allclose(ours @ ours.T, theirs.T @ theirs, atol=1e-4)
+    assert directions(features, 1000).shape == (FEATURES, FEATURES // 4)
 
 
 def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     known = outputs(2000, 0)
     unknown = fit_unknown(known)
     assert unknown
-    assert unknown.score == GUARDED
+    assert unknown.score == ENERGY_AND_ANGLE
     new = unknown.scores(outputs(4000, 1)).numpy()
     assert detection_rate(unknown.threshold, new) == pytest.approx(0.05, abs=0.015)
     crossed = rejected(known, 5.0, halves(2000))
@@ -94,22 +88,25 @@ def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     assert crossed.mean() == pytest.approx(0.05, abs=0.02)
 
 
-def test_photos_far_from_all_others_are_found_whatever_their_logits() -> None:
-    unknown, far = fit_unknown(outputs(2000, 0)), outputs(200, 2, spread=3.0)
-    assert unknown
-    assert detection_rate(unknown.threshold, unknown.scores(far).numpy()) > 0.9
-    by_logits = fit_unknown(Outputs(outputs(2000, 0).logits, None))
-    assert by_logits
-    assert detection_rate(by_logits.threshold, by_logits.scores(far).numpy()) < 0.2
+def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> None:
+    fitted, known, far = outputs(2000, 0), outputs(2000, 1), outputs(500, 2, spread=3.0)
+
+    def area(features: bool) -> float:
+        unknown = fit_unknown(fitted if features else Outputs(fitted.logits, None))
+        assert unknown
+        return area_under_roc(unknown.scores(known).numpy(), unknown.scores(far).numpy())
+
+    assert area(features=True) > area(features=False) + 0.2
 
 
-def test_few_photos_or_no_features_leave_the_logits() -> None:
-    few = fit_unknown(outputs(2 * ENOUGH - 1, 0))
+def test_few_photos_leave_the_energy() -> None:
+    few = fit_unknown(outputs(8 * CLASSES - 1, 0))
     assert few
-    assert (few.score, few.numbers) == (LOGITS, {})
-    enough = fit_unknown(outputs(2 * ENOUGH, 0))
+    assert (few.score, few.numbers) == (ENERGY, {})
+    enough = fit_unknown(outputs(8 * CLASSES, 0))
     assert enough
-    assert enough.score == GUARDED
+    assert enough.score == ENERGY_AND_ANGLE
+    enough.check(FEATURES)
 
 
 def test_features_that_never_vary_are_no_error() -> None:

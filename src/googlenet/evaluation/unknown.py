@@ -12,17 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet.calibration import GUARDED, LOGITS, Outputs, Unknown, distance, logit_score
+from googlenet.calibration import ENERGY, ENERGY_AND_ANGLE, Outputs, Unknown, angle, energy
 from googlenet.errors import UsageError
 from googlenet.evaluation.calibration import halves
 
 FALSE_ALARMS = 5.0  # percent of known photos that may be called unknown
-DIRECTIONS = 32  # in which known photos' features vary most: what is left is the distance
-EDGE = 0.99  # share of known photos whose distance takes nothing from their score
-SLOPE = 3.0  # what a deviation of the distance beyond the edge takes, in deviations of the score
-ENOUGH = 4 * DIRECTIONS  # photos in either half for the directions to mean something
+SLOPE = 0.5  # what a deviation of the angle takes from the score, in deviations of the energy
+LARGEST_SHARE = 4  # of the features' dimensions at most one in so many is a known direction
 
-Floats = NDArray[np.floating]
 Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
@@ -34,43 +31,47 @@ def fit_unknown(outputs: Outputs, false_alarms: float = FALSE_ALARMS) -> Unknown
     """
     if not 0 < false_alarms < 100:
         raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
-    base = logit_score(outputs, {})
-    distances = cross_distances(outputs.features)
-    if outputs.features is None or distances is None:
-        name, numbers, scores = LOGITS, {}, base
-    else:
-        edge = distances.double().quantile(EDGE)
-        slope = SLOPE * base.std() / distances.std().clamp_min(1e-12)
-        hinge = torch.stack([edge.float(), slope])
-        name, numbers = GUARDED, directions(outputs.features) | {"hinge": hinge}
-        scores = base - slope * (distances - edge.float()).clamp_min(0)
+    scores, angles = energy(outputs, {}), cross_angles(outputs)
+    name, numbers = ENERGY, dict[str, Tensor]()
+    if outputs.features is not None and angles is not None:
+        slope = SLOPE * scores.std() / angles.std().clamp_min(1e-6)
+        scores = scores - slope * angles
+        count = outputs.logits.shape[1]
+        name = ENERGY_AND_ANGLE
+        numbers = {"directions": directions(outputs.features, count), "slope": slope[None]}
     threshold = threshold_of(scores.numpy(), false_alarms)
     return None if threshold is None else Unknown(name, threshold, false_alarms, numbers)
 
 
-def directions(features: Tensor) -> dict[str, Tensor]:
-    """The mean of (N, F) features and the directions (F, DIRECTIONS) of their largest variance."""
-    x = features.double()
-    mean = x.mean(0)
-    _, vectors = torch.linalg.eigh((x - mean).T @ (x - mean))
-    return {"mean": mean.float(), "directions": vectors[:, -DIRECTIONS:].float().contiguous()}
+def directions(features: Tensor, classes: int) -> Tensor:
+    """The directions in which (N, F) features are largest, a direction a class: (F, D).
 
-
-def cross_distances(features: Tensor | None) -> Tensor | None:
-    """Each photo's distance by the directions of the half that it is not in: (N,).
-
-    Its own half would call it nearer than a new photo is.  None for too few photos.
+    As a classifier learns, its features gather around as many points as there are classes
+    (Papyan et al. 2020), so known photos take up hardly more directions than that.
     """
-    if features is None or len(features) < 2 * ENOUGH:
+    x = features.double()
+    _, vectors = torch.linalg.eigh(x.T @ x)
+    count = min(classes, features.shape[1] // LARGEST_SHARE)
+    largest: Tensor = vectors[:, -count:].float()
+    return largest.contiguous()
+
+
+def cross_angles(outputs: Outputs) -> Tensor | None:
+    """Each photo's angle to the directions of the half that it is not in: (N,).
+
+    To those of its own half it is nearer than a new photo's.  None without features, or where
+    the photos of a half are fewer than four a direction.
+    """
+    classes, parts = outputs.logits.shape[1], halves(len(outputs.logits))
+    if outputs.features is None or len(parts[0]) < 4 * classes:
         return None
-    found = torch.empty(len(features))
-    parts = halves(len(features))
+    found = torch.empty(len(outputs.logits))
     for own, other in (parts, parts[::-1]):
-        found[own] = distance(features[own], directions(features[other]))
+        found[own] = angle(outputs.features[own], directions(outputs.features[other], classes))
     return found
 
 
-def threshold_of(scores: Floats, false_alarms: float) -> float | None:
+def threshold_of(scores: NDArray[np.floating], false_alarms: float) -> float | None:
     """The score below which a further photo, drawn as these (N,) were, lies that seldom.
 
     That is the k-th lowest, k = ⌊share · (N + 1)⌋ (Vovk et al. 2005, conformal prediction);
@@ -96,7 +97,7 @@ def take(outputs: Outputs, photos: NDArray[np.intp]) -> Outputs:
     return Outputs(outputs.logits[photos], features)
 
 
-def area_under_roc(known: Floats, unknown: Floats) -> float:
+def area_under_roc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
     """The chance that a known photo has the higher score of the two; a tie counts half."""
     both = np.concatenate([known, unknown])
     _, place, count = np.unique(both, return_inverse=True, return_counts=True)
@@ -105,6 +106,6 @@ def area_under_roc(known: Floats, unknown: Floats) -> float:
     return float(above / (len(known) * len(unknown)))
 
 
-def detection_rate(threshold: float, unknown: Floats) -> float:
+def detection_rate(threshold: float, unknown: NDArray[np.floating]) -> float:
     """The share of unknown photos that are called so."""
     return float((unknown < threshold).mean())
