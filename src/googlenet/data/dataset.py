@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, printable
 
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
 
@@ -26,6 +26,11 @@ class Class(NamedTuple):
 
     id: str
     name: str
+
+
+def class_called(label: str) -> Class:
+    """The class of a label that has no other name; what cannot be printed is escaped in it."""
+    return Class(label, printable(label))
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class DataSet:
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
-            found = ", ".join(c.id for c in self.classes) or "none"
+            found = ", ".join(printable(c.id) for c in self.classes) or "none"
             raise DataError(f"{self.name}: a data set must have two classes or more, has {found}")
 
     @property
@@ -81,6 +86,19 @@ class DataSet:
         # A file's name may hold bytes that are no text; they count as they are.
         names = "\n".join(lines).encode(errors="surrogateescape")
         return sha256(names).hexdigest()[:16]
+
+    def order(self) -> str:
+        """A short hash of which photo is where: names and labels, in order, of either part.
+
+        Random choices go by a sample's index, so a run can only go on with the same order.
+        """
+        found = sha256()
+        for samples in (self.train, self.val):
+            for i, label in enumerate(samples.labels):
+                line = f"{Path(samples.name(i)).name}\n{label}\n"
+                found.update(line.encode(errors="surrogateescape"))
+            found.update(b"\n")
+        return found.hexdigest()[:16]
 
     def describe(self) -> str:
         return (
@@ -124,7 +142,7 @@ class ClassIndex:
         try:
             return self.by_name[label]
         except KeyError:
-            known = ", ".join(c.id for c in self.classes[:5])
+            known = ", ".join(printable(c.id) for c in self.classes[:5])
             more = ", …" if len(self.classes) > 5 else ""
             raise DataError(
                 f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
@@ -149,7 +167,8 @@ class ClassIndex:
 
 
 def is_index(label: str) -> bool:
-    return label.isascii() and label.isdigit()
+    # `int` refuses thousands of digits; so many are no number of a class.
+    return label.isascii() and label.isdigit() and len(label) < 19
 
 
 def in_order(labels: set[str]) -> list[str]:

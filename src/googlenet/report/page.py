@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from googlenet.data.dataset import Class, Samples
+from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration import reliability as bins
 from googlenet.evaluation.details import class_metrics
@@ -84,7 +85,10 @@ def render(run: Run, trained: Trained) -> str:
         ),
         mistakes=mistakes(scores.tempered(calibrated.calibration), run.data.val, classes, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
-        bad=sorted((run.trainer.bad | scores.bad).values()),
+        bad={
+            "train on": sorted(run.trainer.bad.values()),
+            "validate on": sorted(scores.bad.values()),
+        },
         settings=run.settings.to_json(),
         machine=run.machine.describe(),
         made_by=trained.classifier.provenance["made_by"],
@@ -109,7 +113,7 @@ def mistakes(
     for i in wrong[:MISTAKES]:
         index = scores.indices[i]
         photo = next(center(decode(samples.sources[index]), p))
-        name = samples.name(index).replace("\\", "/").rsplit("/", 1)[-1]
+        name = printable(samples.name(index).replace("\\", "/").rsplit("/", 1)[-1])
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
         found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
     return found
