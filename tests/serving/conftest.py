@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from torch import Tensor
 
+from googlenet.calibration import Outputs
 from googlenet.classifier import Classifier
 from googlenet.serving.app import build_app
 from googlenet.serving.limits import Limits
@@ -28,13 +28,13 @@ class Gate:
     """A classifier's arithmetic, held up until the gate is open."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self.classifier, self.inner = classifier, classifier.probabilities
+        self.inner = classifier.outputs
         self.open, self.reached = threading.Event(), threading.Event()
         self.open.set()
         self.batches: list[int] = []  # the photos of each batch
-        classifier.probabilities = self  # type: ignore[method-assign]
+        classifier.outputs = self  # type: ignore[method-assign]
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
+    def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         self.batches.append(len(pixels))
         self.reached.set()
         assert self.open.wait(30)

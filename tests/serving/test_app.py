@@ -9,11 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from googlenet.calibration import Calibration, Unknown, energy
 from googlenet.classifier import Classifier
+from googlenet.data.dataset import Class
 from googlenet.serving.guard import SECURITY
+from googlenet.serving.photo import read_photo
 from tests.fixtures import encoded, noise
 from tests.serving.conftest import PHOTOS, Running, running, until
 
@@ -51,7 +55,7 @@ def test_photos_of_a_form_in_their_order(serving: Running) -> None:
     good = expected(serving.service.classifier, [PHOTOS[2], PHOTOS[0]], top=2)
     assert [results[0]["top"], results[2]["top"]] == good
     assert results[1] == {"error": "this is no image of a known format"}
-    assert results[3] == {"error": "a photo may have 10000 pixels, this declares 400×300"}
+    assert results[3] == {"error": "a photo may have 10000 pixels, this has 400×300"}
 
 
 def test_photos_that_ask_together_are_answered_together(serving: Running) -> None:
@@ -81,6 +85,33 @@ def test_photos_that_ask_together_are_answered_together(serving: Running) -> Non
     ]  # fmt: skip
 
 
+def test_unknown_as_the_classifier_says() -> None:
+    with running() as serving:
+        classifier = serving.service.classifier
+        scores = [energy(classifier.outputs(crops(classifier, p)), {}).item() for p in PHOTOS]
+        threshold = sum(scores) / len(scores)
+        classifier.calibration = Calibration(2.0, Unknown("energy", threshold, 5.0))
+        results = serving.form(PHOTOS).json()["results"]
+        assert [result["unknown"] for result in results] == [score < threshold for score in scores]
+        assert [result["top"] for result in results] == expected(classifier, PHOTOS)
+        assert serving.client.get("/model").json()["calibration"]["temperature"] == 2.0
+
+
+def crops(classifier: Classifier, photo: bytes) -> NDArray[np.uint8]:
+    return read_photo(photo, classifier.preprocessing, 10**6).pixels[None].copy()
+
+
+def test_classes_of_one_name_have_maps_of_their_own() -> None:
+    """ImageNet has two cranes."""
+    with running() as serving:
+        classifier = serving.service.classifier
+        (before,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
+        classifier.classes = tuple(Class(c.id, "crane") for c in classifier.classes)
+        (after,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
+        assert after["cam"] == before["cam"]
+        assert {entry["label"] for entry in after["top"]} == {"crane"}
+
+
 def test_maps_of_the_first_answers(serving: Running) -> None:
     (result,) = serving.predict(PHOTOS[1], params={"cam": 1, "top": 7}).json()["results"]
     classifier = serving.service.classifier
@@ -93,6 +124,16 @@ def test_maps_of_the_first_answers(serving: Running) -> None:
     logits = maps.mean((1, 2)) + [bias[names.index(a["label"])] for a in result["top"][:5]]
     ratios = np.array([a["probability"] for a in result["top"][:5]])
     np.testing.assert_allclose(np.exp(logits - logits[0]), ratios / ratios[0], rtol=0.01)
+
+
+def test_model_without_maps_says_so() -> None:
+    with running() as serving:
+        serving.service.maps = False
+        answer = serving.predict(PHOTOS[0], params={"cam": 1})
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("this model has no class activation maps")
+        assert serving.client.get("/model").json()["cam"] is False
+        assert serving.predict(PHOTOS[0]).status_code == 200
 
 
 def test_rotated_photo_is_upright_in_answer_and_map(serving: Running) -> None:
@@ -136,7 +177,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
         ("", FORM, (PART + b"hello\r\n") * 5 + b"--x--\r\n", 413,
          "a request may have 4 photos, this has more"),
         ("", JPEG, bytes(200_001), 413, "a request may have 200000 bytes, this announces 200001"),
-        ("", JPEG, BOMB, 413, "a photo may have 10000 pixels, this declares 400×300"),
+        ("", JPEG, BOMB, 413, "a photo may have 10000 pixels, this has 400×300"),
         ("", {"content-type": "text/plain"}, TEXT, 415, "must be of type image/*"),
         ("", {"content-type": "application/json"}, b"{}", 415, "got 'application/json'"),
         ("", JPEG | {"content-encoding": "gzip"}, PHOTOS[0], 415, "must not be compressed"),
@@ -314,18 +355,18 @@ def test_nobody_waits_for_who_has_gone(serving: Running) -> None:
 def test_a_fault_of_ours_is_500_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with running() as serving:
         classifier = serving.service.classifier
-        working = classifier.probabilities
+        working = classifier.outputs
 
         def fail(_: object) -> None:
             raise RuntimeError("out of luck")
 
-        classifier.probabilities = fail  # type: ignore[method-assign,assignment]
+        classifier.outputs = fail  # type: ignore[method-assign,assignment]
         answer = serving.predict(PHOTOS[0])
         assert answer.status_code == 500
         assert answer.json() == {"error": "the service failed; its log says how"}
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "out of luck" in caplog.text
-        classifier.probabilities = working  # type: ignore[method-assign]
+        classifier.outputs = working  # type: ignore[method-assign]
         assert serving.predict(PHOTOS[0]).status_code == 200
         assert (serving.count(500), serving.count(200)) == (1, 1)
 

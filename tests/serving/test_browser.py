@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
+from googlenet.calibration import Calibration, Unknown
 from googlenet.images.decode import decode
 from tests.fixtures import encoded, noise
 from tests.serving.conftest import Running, running
@@ -193,7 +194,7 @@ def test_many_photos_and_errors(
             expect(card(page, photo["name"]).get_by_role("button")).to_have_count(5)
         for file, sentence in (
             ("broken.jpg", "The photo is damaged or incomplete."),
-            ("huge.png", "A photo may have 4000000 pixels, this declares 3000×3000."),
+            ("huge.png", "A photo may have 4000000 pixels, this has 3000×3000."),
             ("large.png", "This photo has 2.4 MiB, the service takes 1.9 MiB."),
         ):
             expect(card(page, file).get_by_role("heading")).to_have_text("No answer")
@@ -312,7 +313,9 @@ def test_photos_that_are_pasted_or_dropped(kind: str, browser: Browser, service:
 
 def test_unknown_verdict(browser: Browser) -> None:
     with running() as service:
-        service.service.classifier.calibration = {"threshold": 0.999}
+        service.service.classifier.calibration = Calibration(
+            unknown=Unknown("energy", threshold=1e9, false_alarms=5.0)
+        )
         with opened(browser, service) as page:
             add(page, TALL)
             one = card(page, "tall.png")
