@@ -59,11 +59,11 @@ def checkpoint(folder: Path) -> Kind:
     path = folder / "checkpoint.safetensors"
     run = trainer()
     run.train_epoch(nothing)
-    now = {"data": "abc", "order": "def", "settings": {"seed": 1}, "machine": {}}
-    save_checkpoint(path, run, Progress(**now, history=[{"epoch": 1, "loss": 0.5}], best=50.0))
+    history = [{"epoch": 1.0, "loss": 0.5}]
+    save_checkpoint(path, run, Progress("abc", "def", {"seed": 1}, history=history, best=50.0))
 
     def read(path: Path) -> Any:
-        progress = restore(read_checkpoint(path), run, Progress(**now))
+        progress = restore(read_checkpoint(path), run, Progress("abc", "def", {"seed": 1}))
         return (
             run.step,
             run.sums,

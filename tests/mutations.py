@@ -68,7 +68,7 @@ def odd_json(value: Any, rng: Random) -> Any:
         return changed | {key: odd_json(value[key], rng)}
     if isinstance(value, list) and value and rng.random() < 0.7:
         at = rng.randrange(len(value))
-        kinds = ([odd_json(value[at], rng)], [], [value[at], value[at]])
+        kinds: tuple[list[Any], ...] = ([odd_json(value[at], rng)], [], [value[at]] * 2)
         return value[:at] + rng.choice(kinds) + value[at + 1 :]
     if isinstance(value, int | float) and rng.random() < 0.4:
         return rng.choice((value + 1, value - 1, value * 2, -value))

@@ -86,7 +86,7 @@ def kill_at_file(n: int) -> None:
         if made or event in ("os.rename", "os.remove", "os.mkdir"):
             countdown()
 
-    os.fsync = fsync
+    os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(audit)
 
 
