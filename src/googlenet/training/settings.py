@@ -16,7 +16,11 @@ from googlenet.training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """data: as the user named it; weights: the model file to begin with, if any."""
+    """data: as the user named it; weights: the model file to begin with, if any.
+
+    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
+    for a run that goes on, and for a machine that has become slower.
+    """
 
     data: str
     recipe: Recipe
@@ -26,6 +30,7 @@ class Settings:
     precision: str = "auto"
     weights: str | None = None
     workers: int = 2
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -44,6 +49,7 @@ class Settings:
             "precision": self.precision,
             "weights": self.weights,
             "workers": self.workers,
+            "time_limit": self.time_limit,
         }
 
     def deciding(self) -> dict[str, Any]:
@@ -78,6 +84,7 @@ KINDS: dict[str, Any] = {
     "precision": str,
     "weights": (str, NoneType),
     "workers": int,
+    "time_limit": (int, float, NoneType),
 }
 
 
