@@ -54,6 +54,17 @@ def duration(text: str) -> float:
     return seconds
 
 
+def share(text: str) -> float:
+    """A share in percent, above 0 and below 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
+    return value
+
+
 def minutes(text: str) -> float:
     """A number of minutes, 0 or more."""
     try:

@@ -199,7 +199,10 @@ def assignment(text: str) -> tuple[str, str]:
 
 def finish(run: Run, trained: Trained, as_json: bool) -> None:
     """Say how it went: the lines for a reader or the object for a program."""
-    first = next(iter(trained.scores.values()))
+    from googlenet.evaluation.figures import to_json
+
+    views, first = next(iter(trained.scores.items()))
+    figures, calibrated = to_json(trained.figures[views]), trained.calibrated.to_json()
     summary = {
         "run": str(run.folder.path),
         "model": str(run.folder.last),
@@ -213,14 +216,21 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "skipped": len(run.trainer.bad) + len(first.bad),
         "skipped_train": len(run.trainer.bad),
         "skipped_val": len(first.bad),
+        "macro_f1": figures["macro_f1"],
+        "balanced_accuracy": figures["balanced_accuracy"],
+        "temperature": calibrated["temperature"],
+        "calibration_error_before": calibrated["calibration_error_before"],
+        "calibration_error": calibrated["calibration_error"],
+        "intervals": figures["intervals"] | calibrated["intervals"],
     }
     if as_json:
         print(json.dumps(summary))
         return
     for views, scores in trained.scores.items():
+        found = trained.figures[views]
         run.console.say(
-            f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {100 - scores.error(1):.2f} %"
-            f"  top-5 {100 - scores.error(5):.2f} %  of {len(scores)} photos"
+            f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {found['top1_accuracy']}"
+            f"  top-5 {found['top5_accuracy']}  of {len(scores)} photos"
         )
     if summary["skipped"]:
         run.console.say(

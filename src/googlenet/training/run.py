@@ -17,6 +17,8 @@ from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.calibrate import Calibrated, calibrate
+from googlenet.evaluation.details import class_metrics
 from googlenet.evaluation.doubts import (
     Doubt,
     doubts,
@@ -25,7 +27,7 @@ from googlenet.evaluation.doubts import (
     strongest_first,
     write_doubts,
 )
-from googlenet.evaluation.measure import balanced_accuracy
+from googlenet.evaluation.figures import Figure, as_errors, figures, to_json
 from googlenet.files import WriteError
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
@@ -79,11 +81,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Trained:
-    """The finished run: its model, the scores of its validation photos by number of views."""
+    """The finished run: its model, the scores of its validation photos by number of views.
+
+    figures: those of the scores, with intervals.  calibrated: how its calibration does on them.
+    """
 
     classifier: Classifier
     scores: dict[int, Scores]
     seconds: float
+    figures: dict[int, dict[str, Figure]]
+    calibrated: Calibrated
     doubts: tuple[Doubt, ...] = ()  # of labels, in validation and training, the strongest first
 
 
@@ -250,7 +257,7 @@ def carry_over(network: Network, settings: Settings, data: DataSet, console: Con
 
 
 def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Trained:
-    """Train to the end, evaluate, and leave the models in the run's folder.
+    """Train to the end, evaluate, calibrate, and leave the models in the run's folder.
 
     `look_through` training photos, chosen by the seed if there are more, are searched for labels
     that the model doubts.
@@ -283,26 +290,36 @@ def work(run: Run, views: Sequence[int], look_through: int) -> Trained:
         train_epoch(run, began)
     watch = watcher(run, began)
     classifier = final_classifier(run, watch)
-    scores = {}
-    for count in views:
-        run.console.say(f"evaluating with {count} view{'s' * (count > 1)} a photo")
-        with run.console.bar(len(run.data.val), "evaluate") as bar:
-            scores[count] = score(
-                classifier, run.data.val, count, run.settings.workers, both(bar.update, watch)
-            )
-        name_left_out(run, scores[count].bad)
+    scores = {count: evaluate(run, classifier, count, watch) for count in views}
+    found = {count: figures(s) for count, s in scores.items()}
+    one = scores.get(1) or evaluate(run, classifier, 1, watch)
+    calibrated = calibrate(one, seed=run.settings.seed)
+    for line in calibrated.lines():
+        run.console.say(line)
+    classifier.calibration = calibrated.calibration
     classifier.metrics = {
-        str(count): {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
+        str(count): to_json(as_errors(found[count]))
+        | {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
         for count, s in scores.items()
     }
     run.folder.require()
     classifier.save(run.folder.last)
-    found = doubtful(run, classifier, scores[min(scores)], look_through, watch)
-    return Trained(classifier, scores, perf_counter() - began, found)
+    doubted = doubtful(run, classifier, scores[min(scores)], look_through, watch)
+    return Trained(classifier, scores, perf_counter() - began, found, calibrated, doubted)
+
+
+def evaluate(run: Run, classifier: Classifier, views: int, watch: Callable[[], object]) -> Scores:
+    """The scores of the validation photos; of a single view with what calibration needs."""
+    run.console.say(f"evaluating with {views} view{'s' * (views > 1)} a photo")
+    workers, val = run.settings.workers, run.data.val
+    with run.console.bar(len(val), "evaluate") as bar:
+        found = score(classifier, val, views, workers, both(bar.update, watch), views == 1)
+    name_left_out(run, found.bad)
+    return found
 
 
 def doubtful(
-    run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], None]
+    run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], object]
 ) -> tuple[Doubt, ...]:
     """The labels that the model doubts, also in `doubts.csv`."""
     found = doubts(scores, run.data.val, run.data.classes, "val")
@@ -374,7 +391,11 @@ def train_epoch(run: Run, began: float) -> None:
             "top1_accuracy": accuracy,
             "top5_accuracy": 100 - found.error(5),
         }
-        | ({} if trainer.recipe.balance == "none" else {BALANCED: balanced_accuracy(found)})
+        | (
+            {}
+            if trainer.recipe.balance == "none"
+            else {BALANCED: 100 * class_metrics(found).balanced_accuracy}
+        )
         | {"seconds": progress.seconds}
     )
     classifier.metrics = {
