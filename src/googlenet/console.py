@@ -40,12 +40,15 @@ class Console:
             for name, value in row.items()
             if name.startswith("loss_") and name != "loss_main"
         )
+        waits = row.get("data_wait", 0.0)
         self.say(
             f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
             f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
-            f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+            f"  {row['images_per_second']:.0f} images/s"
+            + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
+            + f"  {row['seconds']:.0f} s"
         )
 
     @contextmanager

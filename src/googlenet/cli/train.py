@@ -163,6 +163,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "epochs": run.trainer.epoch,
         "seconds": round(trained.seconds, 1),
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
+        "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
         "top1_accuracy": round(100 - first.error(1), 4),
         "top5_accuracy": round(100 - first.error(5), 4),
         "skipped": len(run.trainer.bad) + len(first.bad),

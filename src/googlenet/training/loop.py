@@ -79,10 +79,13 @@ class Trainer:
     def train_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
         """Train to the end of the current epoch; returns its means over photos.
 
+        `images_per_second` counts the steps alone, `data_wait` is the share of the time, in
+        percent, in which the next step's photos were not ready yet.
         `after_step` is called after every step, when everything is consistent: it may save,
         and may raise to stop.
         """
         epoch = self.epoch
+        asked = perf_counter()
         for batch in self.batches(epoch):
             began = perf_counter()
             self.bad |= batch.bad
@@ -90,7 +93,9 @@ class Trainer:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
+            self.add("wait_seconds", began - asked)
             after_step()
+            asked = perf_counter()
         return self.means()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -163,7 +168,9 @@ class Trainer:
             raise GoogLeNetError("no photo of the training data could be read")
         row = {k: v / photos for k, v in self.sums.items() if k.startswith("loss_")}
         row["train_accuracy"] = 100 * self.sums["correct"] / photos
-        row["images_per_second"] = photos / self.sums["compute_seconds"]
+        compute, wait = self.sums["compute_seconds"], self.sums.get("wait_seconds", 0.0)
+        row["images_per_second"] = photos / compute
+        row["data_wait"] = 100 * wait / (wait + compute)
         self.sums = {}
         return row
 
