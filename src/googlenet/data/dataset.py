@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.shards import PackedSources
 from googlenet.errors import GoogLeNetError
+from googlenet.images.stored import StoredPhoto
 
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
 
@@ -30,23 +32,25 @@ class Class(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """Photos and their labels: `sources[i]` is a path or an array, `labels[i]` a class index."""
+    """Photos and their labels: `sources[i]` is a path, an array or a place in a shard,
+    `labels[i]` a class index."""
 
-    sources: tuple[Path | NDArray[np.uint8], ...] = ()
+    sources: tuple[Path | NDArray[np.uint8] | StoredPhoto, ...] | PackedSources = ()
     labels: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def take(self, indices: Sequence[int]) -> Samples:
-        return Samples(
-            tuple(self.sources[i] for i in indices), tuple(self.labels[i] for i in indices)
-        )
+        labels = tuple(self.labels[i] for i in indices)
+        if isinstance(self.sources, PackedSources):
+            return Samples(self.sources.take(indices), labels)
+        return Samples(tuple(self.sources[i] for i in indices), labels)
 
     def name(self, index: int) -> str:
         """What to call a sample in a message or a table."""
         source = self.sources[index]
-        return str(source) if isinstance(source, Path) else f"#{index}"
+        return f"#{index}" if isinstance(source, np.ndarray) else str(source)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,11 @@ class DataSet:
 
     @property
     def all(self) -> Samples:
-        return Samples(self.train.sources + self.val.sources, self.train.labels + self.val.labels)
+        if not len(self.val):
+            return self.train
+        return Samples(
+            (*self.train.sources, *self.val.sources), self.train.labels + self.val.labels
+        )
 
     def fingerprint(self) -> str:
         """A short hash of the samples' names and classes, the same wherever the folder lies."""
@@ -89,11 +97,13 @@ class DataSet:
         )
 
 
-def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
-    """Hold `share` of every class out for validation, chosen by the seed.
+def split(data: DataSet, seed: int | None, share: float = VALIDATION_SHARE) -> DataSet:
+    """Hold `share` of every class out for validation, chosen by the seed; nothing without one.
 
     A class of a single photo keeps it for training.
     """
+    if seed is None:
+        return replace(data, train=data.all, val=Samples(), divided=False)
     everything = data.all
     rng = np.random.default_rng((seed, 0))
     by_class: list[list[int]] = [[] for _ in data.classes]

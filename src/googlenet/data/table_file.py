@@ -19,7 +19,7 @@ from googlenet.data.dataset import (
 from googlenet.data.folder import TRAIN, VALIDATION
 
 
-def read_csv(path: Path, seed: int, classes: Sequence[Class] | None = None) -> DataSet:
+def read_csv(path: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
     """The data set in a CSV file; with `classes`, labelled by that list and no other.
 
     A label is a class's id or name; if every label is an integer and no class is so called, it
