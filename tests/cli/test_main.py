@@ -20,6 +20,7 @@ from tests.cli.conftest import command
 # The public command line: adding to it is free, a change of what is here breaks its users.
 # `table` is frozen by a test of its own.
 OPTIONS = {
+    "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
     "--seed --mode --no-mirror --precision --set --views --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --workers --json",

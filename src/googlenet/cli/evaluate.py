@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
     for error in rows[0].bad.values():
         console.say(f"left out: {error}")
+    if rows[0].bad:
+        console.say(f"left out: {len(rows[0].bad)} of {len(samples)} photos")
     if args.json:
         print(
             json.dumps({"data": data.name, "split": part, "results": [r.to_json() for r in rows]})

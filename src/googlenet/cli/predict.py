@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from googlenet.cli.options import MODEL, add_json, positive
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
     from googlenet.classifier import Prediction
@@ -66,10 +66,13 @@ def expand(paths: Iterable[str]) -> Iterator[Path]:
 
     for path in map(Path, paths):
         if path.is_dir():
-            photos = photos_in(path)
+            # A folder that cannot be listed is a path without an answer, like a bad photo.
+            errors: list[OSError] = []
+            photos = photos_in(path, errors.append)
+            photos += [Path(str(error.filename)) for error in errors]
             if not photos:
                 raise UsageError(f"PATH must hold photos, got {path}, which holds none")
-            yield from photos
+            yield from sorted(photos)
         else:
             yield path
 
@@ -90,7 +93,7 @@ def show(predictions: Iterable[Prediction]) -> None:
             print(f"error: {prediction.error}")  # which begins with the path
             continue
         answers = "; ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
-        print(f"{prediction.path}: {answers}")
+        print(f"{printable(prediction.path)}: {answers}")
 
 
 def write(path: Path, predictions: Iterable[Prediction], top: int) -> None:

@@ -167,6 +167,8 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "top1_accuracy": round(100 - first.error(1), 4),
         "top5_accuracy": round(100 - first.error(5), 4),
         "skipped": len(run.trainer.bad) + len(first.bad),
+        "skipped_train": len(run.trainer.bad),
+        "skipped_val": len(first.bad),
     }
     if as_json:
         print(json.dumps(summary))
@@ -175,5 +177,10 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         run.console.say(
             f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {100 - scores.error(1):.2f} %"
             f"  top-5 {100 - scores.error(5):.2f} %  of {len(scores)} photos"
+        )
+    if summary["skipped"]:
+        run.console.say(
+            f"left out: {len(run.trainer.bad)} of {len(run.data.train)} photos to train on, "
+            f"{len(first.bad)} of {len(run.data.val)} to validate on"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.shards import PackedSources
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, printable
 from googlenet.images.stored import StoredPhoto
 
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
@@ -28,6 +28,11 @@ class Class(NamedTuple):
 
     id: str
     name: str
+
+
+def class_called(label: str) -> Class:
+    """The class of a label that has no other name; what cannot be printed is escaped in it."""
+    return Class(label, printable(label))
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class DataSet:
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
-            found = ", ".join(c.id for c in self.classes) or "none"
+            found = ", ".join(printable(c.id) for c in self.classes) or "none"
             raise DataError(f"{self.name}: a data set must have two classes or more, has {found}")
 
     @property
@@ -134,7 +139,7 @@ class ClassIndex:
         try:
             return self.by_name[label]
         except KeyError:
-            known = ", ".join(c.id for c in self.classes[:5])
+            known = ", ".join(printable(c.id) for c in self.classes[:5])
             more = ", …" if len(self.classes) > 5 else ""
             raise DataError(
                 f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
@@ -159,7 +164,8 @@ class ClassIndex:
 
 
 def is_index(label: str) -> bool:
-    return label.isascii() and label.isdigit()
+    # `int` refuses thousands of digits; so many are no number of a class.
+    return label.isascii() and label.isdigit() and len(label) < 19
 
 
 def in_order(labels: set[str]) -> list[str]:

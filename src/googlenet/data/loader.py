@@ -1,28 +1,19 @@
-"""Photos to batches: the order of an epoch, decoding in threads, bad files left out by name.
-
-Pillow and NumPy release the interpreter's lock while they work on pixels, so threads decode in
-parallel without the processes, shared memory and start-up of worker processes.
-"""
+"""Photos to batches: the order of an epoch, bad files left out by name."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.dataset import Samples
+from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -68,24 +59,3 @@ class TrainingLoader:
         size, channels = self.preprocessing.size, self.preprocessing.channels
         empty = np.empty((0, size, size, channels), np.uint8)
         return Batch(np.stack(pixels) if pixels else empty, np.array(labels, np.int64), bad)
-
-
-def prefetch(
-    function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int = 2
-) -> Iterator[R]:
-    """`map(function, items)` in threads, in order, at most `ahead` results a worker waiting."""
-    if workers < 1:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > workers * ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

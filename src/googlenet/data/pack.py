@@ -23,7 +23,6 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from googlenet.data.dataset import DataSet, Samples
-from googlenet.data.loader import prefetch
 from googlenet.data.packed import (
     INDEX,
     PARTS,
@@ -34,17 +33,17 @@ from googlenet.data.packed import (
     scan,
     shard_file,
 )
+from googlenet.data.prefetch import prefetch
 from googlenet.data.store import LocalStore
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.files import file_digest, write_atomically, write_text
-from googlenet.images.decode import ImageError, decode
+from googlenet.images.decode import FORMATS, ImageError, decode, read_header
 from googlenet.images.preprocess import resize_shorter
 from googlenet.images.stored import StoredPhoto
 
 STATE = "state.json"
 LOCK = "lock"
 INTERPOLATION = "bicubic"  # antialiased
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # of the others, their name
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ class Packer:
                         state.left_out[self.name(samples, number)] = file
                         self.say(f"left out: {samples.name(number)}: {file}")
                         continue
-                    add(tar, f"{number:06d}.{file.extension}", file.content)
+                    add(tar, f"{number:06d}{file.extension}", file.content)
                     add(tar, f"{number:06d}.cls", str(samples.labels[number]).encode())
                     photos += 1
                     if tar.offset >= self.packing.shard_bytes:
@@ -207,12 +206,12 @@ class Packer:
         try:
             photo = decode(source)
             if isinstance(source, np.ndarray):
-                return File(encoded(photo, "PNG"), "png")
+                return File(encoded(photo, "PNG"), ".png")
             if self.packing.side is None or min(photo.size) <= self.packing.side:
                 content = source.read() if isinstance(source, StoredPhoto) else source.read_bytes()
                 return File(content, extension_of(content))
             small = resize_shorter(photo, self.packing.side, INTERPOLATION)
-            return File(encoded(small, "JPEG", quality=self.packing.quality), "jpg")
+            return File(encoded(small, "JPEG", quality=self.packing.quality), ".jpg")
         except ImageError as error:
             return str(error).removeprefix(f"{samples.name(number)}: ")
 
@@ -277,6 +276,4 @@ def encoded(image: Image.Image, kind: str, **options: int) -> bytes:
 
 def extension_of(content: bytes) -> str:
     """By what the file is, not by what it was called: other programs go by the extension."""
-    with Image.open(BytesIO(content)) as image:
-        kind = str(image.format)
-    return EXTENSIONS.get(kind, kind.lower())
+    return FORMATS[read_header(content).format][0]

@@ -13,10 +13,12 @@ from googlenet.data.dataset import (
     DataError,
     DataSet,
     Samples,
+    class_called,
     in_order,
     split,
 )
 from googlenet.data.folder import TRAIN, VALIDATION
+from googlenet.errors import printable
 
 
 def read_csv(path: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
@@ -26,11 +28,13 @@ def read_csv(path: Path, seed: int | None, classes: Sequence[Class] | None = Non
     is an index.  Other columns are ignored.  Raises DataError, which names the line.
     """
     rows = read_rows(path)
+    for row in rows:
+        require_cells(row)
     labels = [row.values["label"] for row in rows]
     trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
     # The class list is the training rows'; validation may lack a class but bring none.
     own = {label for label, train in zip(labels, trains, strict=True) if train} or set(labels)
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(own))
+    chosen = tuple(classes) if classes else tuple(map(class_called, in_order(own)))
     index = ClassIndex(chosen)
     find = index.at if index.are_indices(labels) else index.find
     photos = Samples(
@@ -41,7 +45,7 @@ def read_csv(path: Path, seed: int | None, classes: Sequence[Class] | None = Non
         photos.take([i for i, trained in enumerate(trains) if trained is part])
         for part in (True, False)
     )
-    data = DataSet(path.name, chosen, train, val)
+    data = DataSet(printable(path.name), chosen, train, val)
     return data if len(val) else split(data, seed)
 
 
@@ -53,13 +57,15 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of the table.  Raises DataError for a file that is no such table."""
+    """The rows of the table, whole or not.  Raises DataError for a file that is no such table."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(
                 file, restkey="", restval="", strict=True, skipinitialspace=True
             )
-            rows = [Row(f"{path} line {reader.line_num}", values) for values in reader]
+            rows = [
+                Row(f"{printable(str(path))} line {reader.line_num}", values) for values in reader
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     if not rows:
@@ -70,10 +76,13 @@ def read_rows(path: Path) -> list[Row]:
             f"{path}: a data file must have the columns path and label, "
             f"has {', '.join(filter(None, columns))}"
         )
-    for where, values in rows:
-        if not values["path"] or not values["label"]:
-            raise DataError(f"{where}: path and label must not be empty")
     return rows
+
+
+def require_cells(row: Row) -> None:
+    """Raises DataError for a row without a photo or without a label."""
+    if not row.values["path"] or not row.values["label"]:
+        raise DataError(f"{row.where}: path and label must not be empty")
 
 
 def is_training(value: str, where: str) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.data.dataset import Class, Samples
+from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.grid import protocol
 from googlenet.files import write_text
@@ -78,7 +79,10 @@ def render(run: Run, trained: Trained) -> str:
         per_class=per_class(matrix, classes),
         mistakes=mistakes(scores, run.data.val, classes, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
-        bad=sorted((run.trainer.bad | scores.bad).values()),
+        bad={
+            "train on": sorted(run.trainer.bad.values()),
+            "validate on": sorted(scores.bad.values()),
+        },
         settings=run.settings.to_json(),
         machine=run.machine.describe(),
         made_by=trained.classifier.provenance["made_by"],
@@ -120,7 +124,7 @@ def mistakes(
     for i in wrong[:MISTAKES]:
         index = scores.indices[i]
         photo = next(center(decode(samples.sources[index]), p))
-        name = samples.name(index).replace("\\", "/").rsplit("/", 1)[-1]
+        name = printable(samples.name(index).replace("\\", "/").rsplit("/", 1)[-1])
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
         found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
     return found

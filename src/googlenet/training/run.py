@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from time import perf_counter
@@ -47,6 +47,7 @@ class Run:
     board: Board
     source: Classifier | None = None  # the model that fine-tuning begins with
     warned: set[str] = field(default_factory=set)  # heads of which it was said that they are stuck
+    named: set[str] = field(default_factory=set)  # photos of which it was said that they are bad
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
         run.console.say(f"evaluating with {count} view{'s' * (count > 1)} a photo")
         with run.console.bar(len(run.data.val), "evaluate") as bar:
             scores[count] = score(classifier, run.data.val, count, run.settings.workers, bar.update)
+        name_left_out(run, scores[count].bad)
     classifier.metrics = {
         str(count): {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
         for count, s in scores.items()
@@ -147,15 +149,14 @@ def train(run: Run, views: Sequence[int] = (1,)) -> Trained:
 def train_epoch(run: Run, began: float) -> None:
     """One epoch, its validation, its log and its checkpoint."""
     trainer, folder, progress, console = run.trainer, run.folder, run.progress, run.console
-    epoch, reported = trainer.epoch + 1, len(trainer.bad)
+    epoch = trainer.epoch + 1
     begin = trainer.epoch * trainer.epoch_steps
     rate = trainer.learning_rate(begin)
     with console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin) as bar:
         row = trainer.train_epoch(after_step(run, began, bar.update))
-    for line in list(trainer.bad.values())[reported:]:
-        console.say(f"left out: {line}")
     classifier = classifier_of(run, trainer.model(), run.machine)
     found = score(classifier, run.data.val, workers=run.settings.workers)
+    name_left_out(run, found.bad)
     accuracy = 100 - found.error(1)
     progress.seconds = perf_counter() - began
     progress.history.append(
@@ -182,6 +183,14 @@ def train_epoch(run: Run, began: float) -> None:
     warn_of_stuck_heads(run, row)
 
 
+def name_left_out(run: Run, bad: Mapping[str, str]) -> None:
+    """Say once of each photo that it cannot be read; a resumed run begins with the earlier ones."""
+    for name, reason in bad.items():
+        if name not in run.named:
+            run.console.say(f"left out: {reason}")
+    run.named.update(bad)
+
+
 def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
     """Say it once of a head that should have learnt something by now and has not."""
     recipe, epoch = run.trainer.recipe, run.trainer.epoch
@@ -202,6 +211,7 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
     def act() -> None:
         nonlocal saved
         update()
+        name_left_out(run, run.trainer.bad)
         due = perf_counter() - saved > CHECKPOINT_SECONDS
         if due or run.console.interrupted:
             run.progress.seconds = perf_counter() - began
