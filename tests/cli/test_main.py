@@ -22,7 +22,7 @@ from tests.cli.conftest import command
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
-    "--seed --mode --no-mirror --precision --set --views --workers --json",
+    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --workers --json",
     "predict": "MODEL PATH --top --out --json",
     "info": "MODEL --json",

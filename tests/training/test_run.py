@@ -56,7 +56,7 @@ def test_files_of_a_run(done: Run) -> None:
     names = {path.name for path in done.folder.path.iterdir()} - {"tensorboard"}
     assert names == {
         "settings.json", "log.csv", "log.jsonl",
-        "last.safetensors", "best.safetensors", "checkpoint.safetensors",
+        "last.safetensors", "best.safetensors", "checkpoint.safetensors", ".lock",
     }  # fmt: skip
     assert Settings.from_json(done.folder.read_settings()) == done.settings
 
@@ -186,7 +186,7 @@ def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
     trained = train(run)
     assert len(trained.scores[1]) == 6
     assert list(run.trainer.bad) == [str(bad)]
-    assert said.getvalue().count("left out: ") == 1
+    assert said.getvalue().count("left out: ") == 2  # each once, of training and of validation
     assert f"left out: {bad}: cannot be read as an image" in said.getvalue()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import MODEL, add_json, add_workers, positive, view_list
+from googlenet.cli.options import MODEL, add_json, add_workers, minutes, positive, view_list
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", help="auto (default), fp32 or bf16")
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
+    add("--checkpoint-minutes", type=minutes, default=5.0, metavar="N",
+        help="between checkpoints within an epoch (default: 5)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
@@ -51,13 +53,14 @@ UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are Non
 def run(args: argparse.Namespace) -> int:
     from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
-    from googlenet.training.runfolder import RunFolder, next_folder
+    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    out = args.out or next_folder(Path("runs"), Path(args.data).resolve().stem or "data")
-    folder = RunFolder(out)
+    name = Path(args.data).resolve().stem or "data"
+    folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
     settings = resumed(args, folder) if args.resume else resolve(args)
     prepared = prepare(settings, folder, console, args.resume)
+    prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
         trained = train(prepared, args.views)
     except Interrupted as stop:
@@ -80,7 +83,7 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
-    settings = Settings.from_json(folder.read_settings())
+    settings = Settings.from_json(folder.read_settings(), folder.settings)
     return replace(settings, data=args.data, workers=args.workers)
 
 
@@ -148,7 +151,7 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
-    if name in ("name", "about"):  # settings.json finds the recipe by its name
+    if name in ("name", "about"):  # by which a reader knows where the others come from
         raise UsageError(f"--set must change what a recipe does, got {text!r}")
     return name, value
 

@@ -95,6 +95,19 @@ class DataSet:
         names = "\n".join(lines).encode(errors="surrogateescape")
         return sha256(names).hexdigest()[:16]
 
+    def order(self) -> str:
+        """A short hash of which photo is where: names and labels, in order, of either part.
+
+        Random choices go by a sample's index, so a run can only go on with the same order.
+        """
+        found = sha256()
+        for samples in (self.train, self.val):
+            for i, label in enumerate(samples.labels):
+                line = f"{Path(samples.name(i)).name}\n{label}\n"
+                found.update(line.encode(errors="surrogateescape"))
+            found.update(b"\n")
+        return found.hexdigest()[:16]
+
     def describe(self) -> str:
         return (
             f"{self.name}: {len(self.classes)} classes, {len(self.train)} photos to train on, "

@@ -65,6 +65,7 @@ class Trainer:
         self.average = WeightAverage(network, recipe.average, recipe.average_decay, start)
         self.step = 0
         self.sums: dict[str, float] = {}  # over the photos of the epoch so far
+        self.ended: dict[str, float] = {}  # those of the epoch before
         self.bad: dict[str, str] = {}  # photos that could not be read, and why
 
     @property
@@ -171,13 +172,18 @@ class Trainer:
         compute, wait = self.sums["compute_seconds"], self.sums.get("wait_seconds", 0.0)
         row["images_per_second"] = photos / compute
         row["data_wait"] = 100 * wait / (wait + compute)
-        self.sums = {}
+        self.ended, self.sums = self.sums, {}
         return row
 
-    def model(self) -> Network:
+    def reopen_epoch(self) -> None:
+        """Take back the end of the epoch, whose means have been taken: it is to come again."""
+        self.sums = self.ended
+
+    def model(self, after_batch: Callable[[], None] = lambda: None) -> Network:
         """The network with averaged weights and its own batch statistics, without heads.
 
-        The run's state and random numbers are left as they are.
+        The run's state and random numbers are left as they are.  `after_batch` is called after
+        every batch of the statistics and may raise to stop.
         """
         network: Network = deepcopy(self.network)
         network.drop_heads()
@@ -185,16 +191,20 @@ class Trainer:
         network.eval()
         if self.recipe.average != "none":
             with self.machine.autocast():
-                recompute_statistics(network, self.statistics_batches(), self.frozen)
+                batches = self.statistics_batches(after_batch)
+                recompute_statistics(network, batches, self.frozen)
         return network
 
-    def statistics_batches(self) -> Iterator[Tensor]:
+    def statistics_batches(self, after_batch: Callable[[], None]) -> Iterator[Tensor]:
         """Training crops, as the last epoch drew them, for the average's batch statistics."""
         epoch, batch = max(0, self.epoch - 1), self.recipe.batch
         indices = epoch_batches(len(self.loader.samples), batch, self.seed, epoch)
         enough = indices[: max(1, STATISTICS_PHOTOS // batch)]
         load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
-        return (self.crops(loaded) for loaded in load if len(loaded) >= self.least)
+        for loaded in load:
+            if len(loaded) >= self.least:
+                yield self.crops(loaded)
+            after_batch()
 
 
 def seed_step(seed: int, step: int) -> None:

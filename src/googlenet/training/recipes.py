@@ -26,7 +26,8 @@ AVERAGES = ("none", "mean", "ema")
 class Recipe:
     """Everything that decides how a network is trained, but for data, size and seed.
 
-    Every field can be set from the command line with `--set name=value`.
+    Every field can be set from the command line with `--set name=value`.  A run's settings hold
+    every field: the default of a new one must be what was done before it was there.
     """
 
     name: str
@@ -130,12 +131,15 @@ class Recipe:
 
         Raises UsageError for a field that a recipe does not have or a value that does not fit.
         """
-        kinds = get_type_hints(Recipe)
-        unknown = set(settings) - set(kinds)
-        if unknown:
-            name = sorted(unknown)[0]
-            raise UsageError(f"--set must name one of {', '.join(kinds)}, got {name!r}")
-        return replace(self, **{k: parse(k, v, kinds[k]) for k, v in settings.items()})
+        return replace(self, **parsed(settings, "--set"))
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Recipe:
+        """The recipe that `settings` wrote, whether or not there is still one of its name.
+
+        Raises UsageError as `with_settings` does, TypeError where name or about are missing.
+        """
+        return cls(**parsed(settings, "the recipe"))
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -174,6 +178,14 @@ def prose(text: str) -> str:
     return " ".join(text.split())
 
 
+def parsed(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Fields of a recipe, each of its type.  Raises UsageError, which says where it was said."""
+    kinds = get_type_hints(Recipe)
+    for name in sorted(set(settings) - set(kinds)):
+        raise UsageError(f"{where} must name one of {', '.join(kinds)}, got {name!r}")
+    return {k: parse(k, v, kinds[k]) for k, v in settings.items()}
+
+
 def parse(name: str, value: Any, kind: Any) -> Any:
     """A field's value from what a user or a JSON file gives for it."""
     try:
@@ -188,7 +200,7 @@ def parse(name: str, value: Any, kind: Any) -> Any:
                 value.lower()
             ]
         return kind(value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{name} must be {EXPECTED[kind]}, got {value!r}") from None
 
 
