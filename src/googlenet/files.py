@@ -56,9 +56,14 @@ def sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8; bytes of a name that are no text stay as they are."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
 
     def write(target: Path) -> None:
-        target.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+        target.write_bytes(content)
 
     write_atomically(path, write)
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet.data.dataset import Samples
-from googlenet.data.loader import TrainingLoader, epoch_batches, prefetch
+from googlenet.data.loader import TrainingLoader, equal_batches
+from googlenet.data.prefetch import prefetch
 from googlenet.images.augment import Augmentation, RandomResizedCrop
 from googlenet.images.preprocess import Preprocessing
 from tests.fixtures import noise
@@ -24,26 +25,14 @@ SIZE = 16
 @given(
     samples=st.integers(1, 500),
     batch=st.integers(1, 70),
-    seed=st.integers(0, 2**63 - 1),
-    epoch=st.integers(0, 100),
 )
-def test_each_sample_once_in_batches_of_one_size(
-    samples: int, batch: int, seed: int, epoch: int
-) -> None:
-    batches = epoch_batches(samples, batch, seed, epoch)
+def test_each_sample_once_in_batches_of_one_size(samples: int, batch: int) -> None:
+    batches = equal_batches(np.random.default_rng(0).permutation(samples), batch)
     sizes = [len(indices) for indices in batches]
     assert sorted(np.concatenate(batches).tolist()) == list(range(samples))
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= batch
     assert len(batches) == -(-samples // batch)
-
-
-def test_order_is_a_function_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        return [int(i) for i in np.concatenate(epoch_batches(50, 8, seed, epoch))]
-
-    assert order(1, 2) == order(1, 2)
-    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
 def loader(folder: Path) -> TrainingLoader:

@@ -65,12 +65,13 @@ def run(args: argparse.Namespace) -> int:
 
 def finish(args: argparse.Namespace, index: Index, console: Console, seconds: float) -> None:
     shards = [shard for part in index.parts.values() for shard in part]
+    size = sum(shard.bytes for shard in shards)
     summary = {
         "out": str(args.out),
         "classes": len(index.classes),
         "photos": {part: sum(s.photos for s in found) for part, found in index.parts.items()},
         "shards": len(shards),
-        "bytes": sum(shard.bytes for shard in shards),
+        "bytes": size,
         "left_out": len(index.left_out),
         "seconds": round(seconds, 1),
     }
@@ -80,5 +81,5 @@ def finish(args: argparse.Namespace, index: Index, console: Console, seconds: fl
     photos = sum(shard.photos for shard in shards)
     console.say(
         f"{args.out}: {photos} photos of {len(index.classes)} classes in {len(shards)} shards, "
-        f"{summary['bytes'] / 1e6:.1f} MB, {len(index.left_out)} left out, {seconds:.0f} s"
+        f"{size / 1e6:.1f} MB, {len(index.left_out)} left out, {seconds:.0f} s"
     )

@@ -9,11 +9,15 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo, decode_turbo
+
+DECODERS = ("pillow", "turbo")
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,9 @@ class Batch:
         return len(self.labels)
 
 
-def epoch_batches(samples: int, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """The sample indices of an epoch's batches: each sample once, in an order of (seed, epoch).
-
-    The batches are of equal size to within one, so that none is a small remainder.
-    """
-    order = np.random.default_rng((seed, epoch)).permutation(samples)
-    return list(np.array_split(order, ceil(samples / batch)))
+def equal_batches(draws: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
+    """An epoch's draws in batches of equal size to within one: none is a small remainder."""
+    return np.array_split(draws, ceil(len(draws) / batch))
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,25 @@ class TrainingLoader:
     samples: Samples
     preprocessing: Preprocessing
     augmentation: Augmentation
+    decoder: str = "pillow"  # one of `DECODERS`
+    cache: DecodedCache | None = None
+
+    def photo(self, index: int) -> Photo:
+        """A photo as the augmentation takes it.  Raises ImageError."""
+        source = self.samples.sources[index]
+
+        def read() -> Photo:
+            if self.decoder == "turbo":
+                return decode_turbo(source, self.augmentation.reduction)
+            return decode(source)
+
+        return self.cache.get(index, read) if self.cache else read()
 
     def load(self, epoch: int, indices: Iterable[int]) -> Batch:
         pixels, labels, bad = [], [], {}
         for index in map(int, indices):
             try:
-                photo = decode(self.samples.sources[index])
+                photo = self.photo(index)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue

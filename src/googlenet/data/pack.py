@@ -36,7 +36,7 @@ from googlenet.data.packed import (
 from googlenet.data.prefetch import prefetch
 from googlenet.data.store import LocalStore
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.files import file_digest, write_atomically, write_text
+from googlenet.files import file_digest, write_atomically, write_bytes, write_text
 from googlenet.images.decode import FORMATS, ImageError, decode, read_header
 from googlenet.images.preprocess import resize_shorter
 from googlenet.images.stored import StoredPhoto
@@ -142,7 +142,7 @@ class Packer:
                 for part, shards in parts.items()
             }
         )
-        write_atomically(self.folder / PLACES, lambda path: path.write_bytes(content) and None)
+        write_bytes(self.folder / PLACES, content)
         write_text(self.folder / INDEX, json.dumps(index.to_json(), indent=1) + "\n")
         (self.folder / STATE).unlink()
         return index

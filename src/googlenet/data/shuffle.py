@@ -13,7 +13,7 @@ SHUFFLES = ("full", "blocks")
 WINDOW = 8  # shards that are mixed with one another
 
 
-def shuffled(samples: Samples, shuffle: str, seed: int, epoch: int) -> NDArray[np.int64]:
+def epoch_order(samples: Samples, shuffle: str, seed: int, epoch: int) -> NDArray[np.int64]:
     """The sample indices of an epoch, each once.
 
     "full": every order is as likely.  "blocks": the shards in random order, `WINDOW` of them at

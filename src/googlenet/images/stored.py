@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,12 +62,13 @@ class LocalShard:
 class Descriptor:
     """An open file, closed when nobody uses it any more, however many threads do."""
 
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):  # it could not be opened, or the process ends
-            os.close(self.number)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.number)  # an argument: at the end of the process `os` is gone first
 
 
-descriptor = lru_cache(maxsize=OPEN_FILES)(Descriptor)
+@lru_cache(maxsize=OPEN_FILES)
+def descriptor(path: Path) -> Descriptor:
+    return Descriptor(os.open(path, os.O_RDONLY))

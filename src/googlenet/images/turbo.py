@@ -7,6 +7,9 @@ or an eighth of its size because every crop of it will be shrunk by more.
 
 from __future__ import annotations
 
+import os
+import stat
+import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,9 +22,11 @@ from torch.nn.functional import interpolate
 
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import (
+    MAX_ASPECT,
+    MAX_BYTES,
+    MAX_PIXELS,
     QUIET,
     TURNS,
-    ImageError,
     Source,
     decode,
     named,
@@ -69,11 +74,110 @@ def decode_turbo(source: Source, reduction: Reduction = lambda width, height: 1)
         return decode(source)
     if not content.startswith(b"\xff\xd8"):
         return decode(source)
-    size = plain_size(content)
     try:
-        if size is not None and size[0] * size[1] > 0:
-            pixels = decode_jpeg(content, *size, reduction)
-            return decode(source) if pixels is None else pixels
-        return decode_marked(content, reduction) or decode(source)
-    except Exception as error:
+        size = plain_size(content)
+        if size is None:
+            photo = decode_marked(content, reduction)
+        else:
+            photo = decode_jpeg(content, *size, reduction) if acceptable(*size) else None
+    except Exception as error:  # as in `decode`
         raise named(source, error) from error
+    return decode(source) if photo is None else photo
+
+
+def acceptable(width: int, height: int) -> bool:
+    longer, shorter = max(width, height), min(width, height)
+    return shorter > 0 and longer <= MAX_ASPECT * shorter and width * height <= MAX_PIXELS
+
+
+def read_file(path: str | Path) -> bytes:
+    """The file's bytes; none of what `decode` refuses without reading, which is its to say."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - three times as fast as Path.stat
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            return b""
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def plain_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a baseline JPEG of three colours; None where there is more to it.
+
+    That is: another kind of JPEG, or an orientation, a profile or anything else unknown in it.
+    """
+    at, size = 2, None
+    try:
+        while content[at] == 0xFF:
+            marker = content[at + 1]
+            if marker == SCAN:
+                return size
+            if marker in BASELINE:
+                if content[at + 4] != 8 or content[at + 9] != 3:
+                    return None
+                height, width = struct.unpack_from(">HH", content, at + 5)
+                size = (width, height)
+            elif marker not in HARMLESS:
+                return None
+            at += 2 + int.from_bytes(content[at + 2 : at + 4])
+    except (IndexError, struct.error):
+        pass  # it ends there
+    return None
+
+
+def decode_jpeg(
+    content: bytes, width: int, height: int, reduction: Reduction
+) -> NDArray[np.uint8] | None:
+    """The stored rows and columns; None where something is wrong with the file."""
+    from simplejpeg import decode_jpeg
+
+    factor = reduction(width, height)
+    least = {"min_width": -(-width // factor), "min_height": -(-height // factor)}
+    try:
+        return np.asarray(decode_jpeg(content, "RGB", min_factor=factor, **least))
+    except ValueError:
+        return None
+
+
+def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
+    """A JPEG with an orientation, a profile, several scans; None where it is not of RGB."""
+    with QUIET, open_photo(content) as opened:
+        refuse_bomb(opened)
+        if opened.mode != "RGB":
+            return None
+        try:
+            turn = TURNS.get(opened.getexif().get(ExifTags.Base.Orientation) or 1)
+        except Exception:  # damaged EXIF: the pixels are sound
+            turn = None
+        profile = opened.info.get("icc_profile")
+        pixels = decode_jpeg(content, *opened.size, reduction)
+    if pixels is None:
+        return None
+    if turn is not None:
+        pixels = np.asarray(Image.fromarray(pixels).transpose(turn))
+    if isinstance(profile, bytes) and srgb_transform(profile, "RGB") is not None:
+        pixels = np.asarray(srgb(Image.fromarray(pixels), profile))
+    return pixels
+
+
+def crop_resized(
+    pixels: NDArray[np.uint8],
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+    interpolation: str,
+) -> NDArray[np.uint8]:
+    """The crop in `box` (left, top, right, bottom) at `size` (width, height), antialiased.
+
+    Within a level of Pillow's for the crop alone; Pillow's `resize(box=…)` lets the pixels
+    around the box have their part in the outermost ones.
+    """
+    left, top, right, bottom = box
+    crop = pixels[top:bottom, left:right]
+    if interpolation not in ANTIALIASED:
+        image = Image.fromarray(np.ascontiguousarray(crop))
+        return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))
+    if not crop.flags.writeable:  # PyTorch warns of tensors that nobody may write to
+        crop = crop.copy()
+    tensor = torch.from_numpy(crop).permute(2, 0, 1)[None]
+    resized = interpolate(tensor, size[::-1], mode=interpolation, antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()

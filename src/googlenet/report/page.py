@@ -20,9 +20,10 @@ from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.grid import protocol
 from googlenet.files import write_text
-from googlenet.images.augment import Augmentation
+from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves
 from googlenet.training.run import Run, Trained
@@ -146,9 +147,9 @@ def augmented_sheet(
     return rows
 
 
-def thumbnail(photo: Image.Image) -> str:
+def thumbnail(photo: Photo) -> str:
     """A small JPEG as a data address."""
-    small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_image(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

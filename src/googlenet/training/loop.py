@@ -13,11 +13,13 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from googlenet.data.loader import Batch, TrainingLoader, epoch_batches, prefetch
+from googlenet.data.loader import Batch, TrainingLoader, equal_batches, prefetch
+from googlenet.data.shuffle import epoch_order
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.machine import Machine
 from googlenet.networks import Network
@@ -45,6 +47,7 @@ class Trainer:
         seed: int,
         machine: Machine,
         workers: int = 2,
+        shuffle: str = "full",
         carried: tuple[str, ...] = (),
     ) -> None:
         self.network: Network = network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -52,7 +55,8 @@ class Trainer:
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
-        sizes = [len(b) for b in epoch_batches(len(loader.samples), recipe.batch, seed, 0)]
+        self.shuffle = shuffle
+        sizes = [len(draws) for draws in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
         # Batch normalisation can tell nothing from a single photo.
         self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
@@ -102,9 +106,13 @@ class Trainer:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of an epoch's batches, loaded ahead in threads."""
         done = self.step - epoch * self.epoch_steps
-        count = len(self.loader.samples)
-        indices = epoch_batches(count, self.recipe.batch, self.seed, epoch)[done:]
-        return prefetch(lambda chosen: self.loader.load(epoch, chosen), indices, self.workers)
+        draws = self.epoch_draws(epoch)[done:]
+        return prefetch(lambda chosen: self.loader.load(epoch, chosen), draws, self.workers)
+
+    def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
+        """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""
+        order = epoch_order(self.loader.samples, self.shuffle, self.seed, epoch)
+        return equal_batches(order, self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
         seed_step(self.seed, self.step)
@@ -198,8 +206,7 @@ class Trainer:
     def statistics_batches(self, after_batch: Callable[[], None]) -> Iterator[Tensor]:
         """Training crops, as the last epoch drew them, for the average's batch statistics."""
         epoch, batch = max(0, self.epoch - 1), self.recipe.batch
-        indices = epoch_batches(len(self.loader.samples), batch, self.seed, epoch)
-        enough = indices[: max(1, STATISTICS_PHOTOS // batch)]
+        enough = self.epoch_draws(epoch)[: max(1, STATISTICS_PHOTOS // batch)]
         load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
         for loaded in load:
             if len(loaded) >= self.least:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from time import perf_counter
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from googlenet.classifier import Classifier
 from googlenet.console import Console
+from googlenet.data.cache import build_cache
 from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
@@ -97,7 +98,12 @@ def locked(settings: Settings, folder: RunFolder, console: Console, resume: bool
     else:
         origin = carry_over(network, settings, data, console) if settings.weights else None
     steps = settings.recipe.augmentation(settings.preprocessing)
-    loader = TrainingLoader(data.train, settings.preprocessing, Augmentation(steps, settings.seed))
+    loader = TrainingLoader(
+        data.train,
+        settings.preprocessing,
+        Augmentation(steps, settings.seed),
+        settings.decoder,
+    )
     trainer = Trainer(
         network,
         settings.recipe,
@@ -105,6 +111,7 @@ def locked(settings: Settings, folder: RunFolder, console: Console, resume: bool
         seed=settings.seed,
         machine=machine,
         workers=settings.workers,
+        shuffle=settings.shuffle,
         carried=origin.kept if origin else (),
     )
     progress = Progress(
@@ -118,6 +125,8 @@ def locked(settings: Settings, folder: RunFolder, console: Console, resume: bool
     else:
         folder.require_room(room(network))
         folder.create(settings.to_json())
+    cache = build_cache(settings.cache, data.train, folder.path)
+    trainer.loader = replace(loader, cache=cache)
     board = Board(folder.path / "tensorboard")
     run = Run(settings, folder, data, trainer, machine, progress, console, board)
     begin_files(run)
