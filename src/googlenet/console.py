@@ -51,7 +51,8 @@ class Console:
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
             f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
-            f"  {row['images_per_second']:.0f} images/s"
+            + (f" balanced {row['balanced_accuracy']:.2f} %" if "balanced_accuracy" in row else "")
+            + f"  {row['images_per_second']:.0f} images/s"
             + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
             + f"  {row['seconds']:.0f} s"
         )

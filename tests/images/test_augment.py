@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from math import log
+from math import log, sqrt
 from typing import cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from googlenet.images.augment import (
     Photometric,
     RandomCrop,
     RandomResizedCrop,
+    Step,
     mirror_if_allowed,
 )
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing

@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,10 @@ STORED = {
 }
 
 
-LOSSLESS = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -201,7 +205,7 @@ def test_cmyk_jpeg_without_adobe_s_marker_is_inverted_too() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_colours_of_a_profile_become_srgb(kind: str) -> None:
     """The profile is sRGB with its primaries in turn: its red is green, its green is blue."""
-    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    options = LOSSLESS | {"JPEG": {"quality": 100, "subsampling": 0}}
     data = encoded(noise(24, 16), kind, icc_profile=turned_profile(), **options.get(kind, {}))
     with Image.open(BytesIO(data)) as opened:
         red, green, blue = opened.convert("RGB").split()

@@ -256,7 +256,12 @@ class Packer:
 
 
 def parts_of(data: DataSet) -> dict[str, Samples]:
-    """The parts to pack: training and validation, or all where the data has no such split."""
+    """The parts to pack: training and validation, or all where the data has no such split.
+
+    Raises UsageError for photos of several labels: shards have one each.
+    """
+    if data.multi:
+        raise UsageError(f"DATA must have one label a photo to be packed, {data.name} has several")
     if not data.divided:
         return {"all": data.all}
     return {"train": data.train, "val": data.val}

@@ -1,4 +1,4 @@
-"""The order of an epoch: a function of (seed, epoch), whatever the photos lie in."""
+"""The order of an epoch where photos lie in shards that should be read one after another."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ SHUFFLES = ("full", "blocks")
 WINDOW = 8  # shards that are mixed with one another
 
 
-def epoch_order(samples: Samples, shuffle: str, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The sample indices of an epoch, each once.
+def block_order(samples: Samples, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The sample indices of an epoch, each once, a few shards at a time, by (seed, epoch).
 
-    "full": every order is as likely.  "blocks": the shards in random order, `WINDOW` of them at
-    a time, and the photos of these in random order: what lies on a disk that turns, or is copied
-    from elsewhere, is read a few shards at a time.  Packing has spread the photos evenly.
+    The shards come in random order, and of `WINDOW` of them the photos, in random order: what
+    lies on a disk that turns, or is copied from elsewhere, is then read from few places at once.
+    Packing has spread the photos evenly over the shards.  Raises UsageError without shards.
     """
-    rng = np.random.default_rng((seed, epoch))
-    if shuffle == "full":
-        return rng.permutation(len(samples))
     if not isinstance(samples.sources, PackedSources):
         raise UsageError("shuffle must be full where the photos are in no shards, got blocks")
+    rng = np.random.default_rng((seed, epoch))
     shard = samples.sources.places.shard
     place = rng.permutation(int(shard.max(initial=0)) + 1)  # where each shard comes
     block = place[shard] // WINDOW

@@ -21,6 +21,9 @@ from googlenet.training.recipes import Recipe
 class Settings:
     """data: as the user named it; weights: the model file to begin with, if any.
 
+    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
+    for a run that goes on, and for a machine that has become slower.
+
     decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
     "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none".
     """
@@ -33,6 +36,7 @@ class Settings:
     precision: str = "auto"
     weights: str | None = None
     workers: int = 2
+    time_limit: float | None = None
     decoder: str = "pillow"
     shuffle: str = "full"
     cache: str = "auto"
@@ -55,6 +59,7 @@ class Settings:
             "precision": self.precision,
             "weights": self.weights,
             "workers": self.workers,
+            "time_limit": self.time_limit,
             "decoder": self.decoder,
             "shuffle": self.shuffle,
             "cache": self.cache,
@@ -94,6 +99,7 @@ KINDS: dict[str, Any] = {
     "precision": str,
     "weights": (str, NoneType),
     "workers": int,
+    "time_limit": (int, float, NoneType),
     "decoder": str,
     "shuffle": str,
     "cache": str,
