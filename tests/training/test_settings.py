@@ -11,7 +11,7 @@ import pytest
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.training.recipes import PAPER
-from googlenet.training.settings import Settings
+from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
     "photos", PAPER.with_settings({"epochs": 3, "area": "0.1,0.9"}),
@@ -71,7 +71,13 @@ def test_settings_that_cannot_be_used_are_one_sentence(changes: dict[str, Any]) 
         Settings.from_json(FULL.to_json() | changes)
 
 
-@pytest.mark.parametrize("key", FULL.to_json())
+def test_settings_of_before_there_was_a_choice() -> None:
+    values = {name: value for name, value in FULL.to_json().items() if name not in LATER}
+    found = Settings.from_json(values).to_json()
+    assert found == FULL.to_json() | LATER
+
+
+@pytest.mark.parametrize("key", [name for name in FULL.to_json() if name not in LATER])
 def test_settings_without_a_value(key: str) -> None:
     values = FULL.to_json()
     del values[key]

@@ -110,6 +110,7 @@ KINDS: dict[str, Any] = {
 }
 # What runs did before there was a choice.
 LATER: dict[str, Any] = {
+    "time_limit": None,
     "multi_label": False,
     "decoder": "pillow",
     "shuffle": "full",
