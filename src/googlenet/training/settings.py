@@ -67,7 +67,8 @@ class Settings:
         They need nothing but themselves: the recipe of that name may have changed, or gone.
         """
         try:
-            plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
+            given = LATER | dict(values)
+            plain = {name: of_kind(name, given[name], kind) for name, kind in KINDS.items()}
             return cls(
                 recipe=Recipe.from_settings(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
@@ -86,6 +87,8 @@ KINDS: dict[str, Any] = {
     "workers": int,
     "time_limit": (int, float, NoneType),
 }
+# What settings.json did not always say, and what was so before.
+LATER: dict[str, Any] = {"time_limit": None}
 
 
 def of_kind(name: str, value: Any, kind: Any) -> Any:
