@@ -125,6 +125,6 @@ def choose(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def of_kind(name: str, value: Any, kind: Any) -> Any:
     """The value, if it is of that kind; JSON's true and false are no numbers."""
-    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise TypeError(f"{name} must not be {value!r}")
     return value
