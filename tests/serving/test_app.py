@@ -97,6 +97,22 @@ def test_unknown_as_the_classifier_says() -> None:
         assert serving.client.get("/model").json()["calibration"]["temperature"] == 2.0
 
 
+def test_photos_of_several_labels() -> None:
+    with running() as serving:
+        classifier = serving.service.classifier
+        classifier.multi, classifier.threshold = True, 0.5
+        results = serving.form(PHOTOS, params={"top": 2}).json()["results"]
+        for result, own in zip(results, classifier.predict(PHOTOS, top=2), strict=True):
+            assert [entry["label"] for entry in result["labels"]] == [
+                n for n, _ in own.labels or ()
+            ]
+            assert all(entry["probability"] > 0.5 for entry in result["labels"])
+            assert len(result["top"]) == 2
+        assert any(results[0]["labels"] != result["labels"] for result in results)
+        answers = serving.client.get("/openapi.json").json()["components"]["schemas"]["Answer"]
+        assert set(results[0]) <= set(answers["properties"])
+
+
 def crops(classifier: Classifier, photo: bytes) -> NDArray[np.uint8]:
     return read_photo(photo, classifier.preprocessing, 10**6).pixels[None].copy()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +55,20 @@ def answer(classifier: Classifier, questions: Sequence[Question]) -> list[Answer
 
 
 def value(question: Question, prediction: Prediction) -> Answer:
-    top = [{"label": name, "probability": p} for name, p in prediction.top[: question.top]]
+    top = entries(prediction.top[: question.top])
+    several = {} if prediction.labels is None else {"labels": entries(prediction.labels)}
     return {
         **top[0],
         "top": top,
+        **several,
         "unknown": prediction.unknown,
         "width": question.crop.width,
         "height": question.crop.height,
     }
+
+
+def entries(answers: Iterable[tuple[str, float]]) -> list[Answer]:
+    return [{"label": name, "probability": probability} for name, probability in answers]
 
 
 def cam(classifier: Classifier, question: Question, maps: list[list[list[float]]]) -> Answer:

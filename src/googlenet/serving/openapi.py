@@ -166,6 +166,7 @@ def text(kind: str) -> Json:
 def schemas() -> Json:
     label = {"type": "string", "description": "The name of a class."}
     probability = {"type": "number", "minimum": 0, "maximum": 1}
+    entry = record({"label": label, "probability": probability})
     pixels = {"type": "integer", "minimum": 1, "description": "Of the upright photo."}
     grid = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
     error = {"type": "string", "description": "One sentence."}
@@ -184,7 +185,13 @@ def schemas() -> Json:
                     "type": "array",
                     "minItems": 1,
                     "description": "The likeliest first.",
-                    "items": record({"label": label, "probability": probability}),
+                    "items": entry,
+                },
+                "labels": {
+                    "type": "array",
+                    "description": "Of a model whose photos can have several labels, all above "
+                    "its threshold.",
+                    "items": entry,
                 },
                 "unknown": {
                     "type": ["boolean", "null"],
@@ -200,7 +207,7 @@ def schemas() -> Json:
                 },
                 "cam": reference("Cam"),
             },
-            optional=("cam",),
+            optional=("cam", "labels"),
         ),
         "Cam": record(
             {
@@ -235,6 +242,8 @@ def model() -> Json:
             "variant": {"type": "string"},
             "width": {"type": "number"},
             "heads": {"type": "array", "items": {"type": "string"}},
+            "labels": {"type": "string", "enum": ["single", "multi"]},
+            "threshold": {"type": ["number", "null"]},
             "classes": {
                 "type": "array",
                 "items": record({"id": {"type": "string"}, "name": {"type": "string"}}),

@@ -128,7 +128,9 @@ async function ask(card) {
 function answer(card, result, milliseconds) {
   card.answer = result;
   const name = card.file.name || "pasted photo";
-  heading(card).textContent = result.unknown ? "Not sure" : result.label;
+  const labels = result.labels?.map((entry) => entry.label).join("; ");
+  const said = labels === undefined ? result.label : labels || "None of the classes";
+  heading(card).textContent = result.unknown ? "Not sure" : said;
   if (result.unknown) {
     notice(card, "This may be none of the classes that the model knows. The closest:");
   }
@@ -139,7 +141,7 @@ function answer(card, result, milliseconds) {
     `service, ${milliseconds.toFixed(0)} ms in all`;
   drawMap(card);
   const verdict = result.unknown ? "not sure, closest is " : "";
-  say(`${name}: ${verdict}${result.label}, ${percent(result.probability)}`);
+  say(`${name}: ${verdict}${said}, ${percent(result.probability)}`);
 }
 
 /** One answer: a bar, and where there is a map of it a button that shows it. */
