@@ -138,7 +138,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def run_python(environment: Path, code: str, variables: dict[str, str]) -> str:
-    command = [environment / "bin" / "python", "-c", code]
+    command = [str(environment / "bin" / "python"), "-c", code]
     done = subprocess.run(
         command, env=variables, capture_output=True, text=True, check=True, cwd="/"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -135,7 +136,7 @@ def test_maps_of_the_first_answers(serving: Running) -> None:
     # 60×40 resized to 56×37, of which the middle 32×32 are seen.
     assert region == pytest.approx([12 / 56, 2 / 37, 32 / 56, 32 / 37], abs=1e-5)
     assert maps.shape == (5, 1, 1)  # of seven classes; the map of 32×32 pixels is of one place
-    bias = classifier.network.classifier.bias.detach().numpy()
+    bias = classifier.network.state_dict()["classifier.bias"].numpy()
     names = [c.name for c in classifier.classes]
     logits = maps.mean((1, 2)) + [bias[names.index(a["label"])] for a in result["top"][:5]]
     ratios = np.array([a["probability"] for a in result["top"][:5]])
@@ -395,13 +396,10 @@ def test_a_fault_of_ours_is_500_and_logged(caplog: pytest.LogCaptureFixture) -> 
     ],
 )  # fmt: skip
 def test_token(given: str | None, status: int, guarded: Running) -> None:
-    headers = {} if given is None else {"authorization": given.encode()}
-    for ask in (
-        lambda: guarded.client.post("/predict", content=PHOTOS[0], headers=headers),
-        lambda: guarded.client.get("/model", headers=headers),
-        lambda: guarded.client.get("/metrics", headers=headers),
-    ):
-        answer: httpx.Response = ask()
+    headers = httpx.Headers([] if given is None else [(b"authorization", given.encode())])
+    for method, path in (("POST", "/predict"), ("GET", "/model"), ("GET", "/metrics")):
+        content = PHOTOS[0] if method == "POST" else None
+        answer = guarded.client.request(method, path, content=content, headers=headers)
         assert answer.status_code == status
         assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
     for path in ("/health", "/ready", "/openapi.json", "/", "/page.js"):
@@ -409,7 +407,7 @@ def test_token(given: str | None, status: int, guarded: Running) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded() -> object:
+def guarded() -> Iterator[Running]:
     with running(token="sesame") as serving:
         yield serving
 

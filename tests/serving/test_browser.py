@@ -286,7 +286,7 @@ def test_screen_reader_has_a_name_for_everything(browser: Browser, service: Runn
         page.get_by_label("Show where the network looked").uncheck()
         expect(page.get_by_role("img", name="tall.png", exact=True)).to_be_visible()
         for role in ("button", "checkbox", "img", "heading", "list"):
-            for node in page.get_by_role(role).all():  # type: ignore[arg-type]
+            for node in page.get_by_role(role).all():
                 assert node.aria_snapshot().split('"')[1:2], f"a {role} without a name"
         assert page.locator("html").get_attribute("lang") == "en"
 

@@ -103,6 +103,7 @@ def find_token(given: str | None, file: Path | None) -> str | None:
     """
     if given is not None and file is not None:
         raise UsageError("--token and --token-file exclude each other, got both")
+    token: str | None
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8").strip()

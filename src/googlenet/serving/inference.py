@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from googlenet.classifier import Classifier, Prediction
 from googlenet.images.views import center_region
@@ -46,9 +47,11 @@ def answer(classifier: Classifier, questions: Sequence[Question]) -> list[Answer
     answers = [value(*both) for both in zip(questions, predictions, strict=True)]
     if wanted and seen:
         (features,) = seen.values()
+        head = classifier.network.classifier
+        assert isinstance(head, nn.Linear)
         shown = torch.tensor([predictions[n].indices[:MAPS] for n in wanted])
         with torch.inference_mode():
-            maps = class_activation_maps(features[wanted], classifier.network.classifier, shown)
+            maps = class_activation_maps(features[wanted], head, shown)
         for n, its_maps in zip(wanted, maps.tolist(), strict=True):
             answers[n]["cam"] = cam(classifier, questions[n], its_maps)
     return answers
