@@ -38,16 +38,40 @@ def test_line_of_an_epoch() -> None:
     assert "loss 1.500  train" in stream.getvalue()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_first_signal_is_noted_the_second_stops(number: signal.Signals) -> None:
+def test_first_ctrl_c_is_noted_the_second_stops() -> None:
+    console = Console(io.StringIO())
+    before = signal.getsignal(signal.SIGINT)
+    with console.interruptible():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert console.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_scheduler_that_asks_twice_gets_its_checkpoint(number: signal.Signals) -> None:
     console = Console(io.StringIO())
     before = signal.getsignal(number)
     with console.interruptible():
-        os.kill(os.getpid(), number)
+        for _ in range(3):
+            os.kill(os.getpid(), number)
         assert console.interrupted
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(number) is before
+
+
+def test_signal_that_is_ignored_stays_ignored() -> None:
+    """As `nohup` has it, and a shell for what it starts in the background."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        console = Console(io.StringIO())
+        with console.interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not console.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_other_threads_have_no_signals() -> None:

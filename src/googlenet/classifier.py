@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet.calibration import PREFIX, Calibration, Outputs
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
 from googlenet.errors import GoogLeNetError, UsageError
@@ -20,6 +21,7 @@ from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import (
     ModelFileError,
     is_model_file,
@@ -32,11 +34,17 @@ from googlenet.networks import Network, build_network
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file."""
+    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
+
+    unknown: whether the photo is of none of the classes, `score` being below the model's
+    threshold; both are None where the model has none.
+    """
 
     path: str
     top: tuple[tuple[str, float], ...] = ()  # (class name, probability), the likeliest first
     error: str | None = None
+    unknown: bool | None = None
+    score: float | None = None
 
     @property
     def label(self) -> str | None:
@@ -52,14 +60,15 @@ class Classifier:
     """A trained network with all that it needs to say what is in a photo.
 
     `metrics`, `provenance` and `licence` say how good it is, where it comes from and how it
-    may be used; `calibration` is None until a temperature has been fitted.
+    may be used; `calibration` is None until a temperature has been fitted
+    (`evaluation.calibrate`).
     """
 
     network: Network
     classes: tuple[Class, ...]
     preprocessing: Preprocessing
     variant: str
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
@@ -87,7 +96,10 @@ class Classifier:
         header, tensors = read_header(path), read_tensors(path)
         try:
             classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
-        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            classifier.calibration = read_calibration(header, tensors, classifier.network)
+        except (
+            AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError,
+        ) as error:  # fmt: skip
             raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
         load_tensors(classifier.network, tensors, path)
         return classifier
@@ -124,7 +136,6 @@ class Classifier:
             classes,
             preprocessing,
             header["variant"],
-            calibration=header.get("calibration"),
             metrics=dict(header.get("metrics") or {}),
             provenance=dict(header.get("provenance") or {}),
             licence=header.get("licence"),
@@ -138,7 +149,7 @@ class Classifier:
             "heads": list(self.network.heads),
             "classes": [c._asdict() for c in self.classes],
             "preprocessing": self.preprocessing.to_json(),
-            "calibration": self.calibration,
+            "calibration": self.calibration and self.calibration.to_json(),
             "metrics": self.metrics,
             "provenance": self.provenance,
             "licence": self.licence,
@@ -146,15 +157,28 @@ class Classifier:
 
     def save(self, path: str | Path) -> None:
         """Write the model file atomically.  Raises GoogLeNetError where that fails."""
-        write_model_file(Path(path), self.network.state_dict(), self.header())
+        unknown = self.calibration and self.calibration.unknown
+        numbers = {PREFIX + name: n for name, n in unknown.numbers.items()} if unknown else {}
+        write_model_file(Path(path), self.network.state_dict() | numbers, self.header())
 
     @torch.inference_mode()
-    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Softmax over the classes: (N, size, size, channels) uint8 -> (N, classes) float32."""
+    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Logits and pooled features: (N, size, size, channels) uint8 -> float32 on the CPU."""
         crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.machine.device))
         with self.machine.autocast():
-            logits: Tensor = self.network(crops)
-        return logits.float().softmax(1).cpu()
+            if isinstance(self.network, GoogLeNet):
+                maps = self.network.features(crops)
+                logits, features = self.network.classify(maps), self.network.pool(maps)
+                return Outputs(logits.float().cpu(), features.float().cpu())
+            return Outputs(self.network(crops).float().cpu(), None)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """(N, size, size, channels) uint8 -> (N, classes) float32, each photo's sum 1.
+
+        The softmax of the logits, divided by the temperature where there is one.
+        """
+        calibration = self.calibration or Calibration()
+        return calibration.probabilities(self.outputs(pixels).logits)
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32
@@ -181,14 +205,48 @@ class Classifier:
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            probabilities = self.probabilities(np.stack(list(crops.values())))
-            best = probabilities.topk(min(top, len(self.classes)))
-            for at, values, indices in zip(crops, best.values, best.indices, strict=True):
-                names = (self.classes[int(i)].name for i in indices)
-                results[at] = Prediction(
-                    results[at].path, tuple(zip(names, values.tolist(), strict=True))
-                )
+            for at, found in zip(
+                crops, self.judge(np.stack(list(crops.values())), top), strict=True
+            ):
+                results[at] = replace(found, path=results[at].path)
         return results
+
+    def judge(self, pixels: NDArray[np.uint8], top: int) -> Iterator[Prediction]:
+        """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
+        outputs, calibration = self.outputs(pixels), self.calibration or Calibration()
+        best = calibration.probabilities(outputs.logits).topk(min(top, len(self.classes)))
+        unknown = calibration.unknown
+        scores = unknown.scores(outputs).tolist() if unknown else [None] * len(pixels)
+        for values, indices, score in zip(best.values, best.indices, scores, strict=True):
+            names = (self.classes[int(i)].name for i in indices)
+            yield Prediction(
+                "",
+                tuple(zip(names, values.tolist(), strict=True)),
+                unknown=None if unknown is None else score < unknown.threshold,
+                score=score,
+            )
+
+
+def read_calibration(
+    header: Mapping[str, Any], tensors: dict[str, Tensor], network: Network
+) -> Calibration | None:
+    """A model file's calibration; takes its tensors out of the network's.
+
+    Raises ValueError and the like for one that cannot be used with the network.
+    """
+    numbers = {
+        name.removeprefix(PREFIX): tensors.pop(name)
+        for name in sorted(tensors)
+        if name.startswith(PREFIX)
+    }
+    value = header.get("calibration")
+    if value is None:
+        return None
+    calibration = Calibration.from_json(value, numbers)
+    if calibration.unknown:
+        last = network.classifier if isinstance(network, GoogLeNet) else None
+        calibration.unknown.check(last.in_features if last else None)
+    return calibration
 
 
 def load_foreign(source: Path) -> Classifier:

@@ -11,12 +11,17 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
 
 class Console:
     """Says things on `stream`; bars appear on stderr, if that is a terminal.
 
     `interrupted` becomes true at the first Ctrl-C inside `interruptible`, so that the loop can
-    finish its step and save; a second Ctrl-C stops at once.
+    finish its step and save; a second Ctrl-C stops at once.  What schedulers send before they
+    kill (SIGTERM, often more than once) and a terminal that closes (SIGHUP) do the first.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -45,22 +50,27 @@ class Console:
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
             f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
-            f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+            + (f" balanced {row['balanced_accuracy']:.2f} %" if "balanced_accuracy" in row else "")
+            + f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
         )
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first SIGINT or SIGTERM into `interrupted`; only the main thread can."""
+        """Turn the first of the SIGNALS into `interrupted`; only the main thread can.
+
+        A signal that this process was started to ignore (`nohup`) stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, _frame: object) -> None:
-            if self.interrupted:
+            if self.interrupted and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.interrupted = True
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in heard}
         try:
             yield
         finally:

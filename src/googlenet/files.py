@@ -9,31 +9,58 @@ from pathlib import Path
 
 from googlenet.errors import GoogLeNetError
 
+LEFT_BEHIND = ".*.part"  # what a process that was killed while it wrote leaves beside the file
+
+
+class WriteError(GoogLeNetError):
+    """A file that could not be written; what was there before is still there."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` make a file beside `path`, then put it in its place at one stroke.
 
-    Raises GoogLeNetError, which names the file, where it cannot be written; a file that was
-    there before is then still there.
+    The bytes are on the disk before the name is, so that a power cut is no worse than a kill.
+    Raises WriteError, which names the file, where it cannot be written or replaced; a file
+    that was there before is then still there.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # Replacing asks the folder alone for permission: a file that somebody protected would go.
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise WriteError(f"{path}: is there already and not writable")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(beside)
         beside.replace(path)
+        with suppress(OSError):  # not every file system can; the file is whole either way
+            sync(path.parent)
     except OSError as error:
-        raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
+        raise WriteError(f"{path}: cannot be written ({error})") from error
     finally:
         with suppress(OSError):  # not there, or nowhere that it could be
             beside.unlink()
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8."""
+    """Write a text file atomically, in UTF-8; bytes of a name that are no text stay as they are."""
 
     def write(target: Path) -> None:
-        target.write_text(text, encoding="utf-8")
+        target.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
 
     write_atomically(path, write)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes were writing.  Nobody else may be writing into the folder."""
+    for path in folder.glob(LEFT_BEHIND):
+        with suppress(OSError):  # it only takes room
+            path.unlink()

@@ -273,6 +273,40 @@ def test_table(tmp_path: Path) -> None:
     assert details["duplicate"] == f"listed before, as {tmp_path / '0.png'}"
 
 
+def test_table_of_photos_with_several_labels(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
+    shutil.copy(tmp_path / "0.png", tmp_path / "9.png")
+    labels = [
+        "cat|dog",
+        "cat",
+        "cat",
+        "",
+        "cat",
+        "cat",
+        "cat|dog",
+        "bird",
+        "cat",
+        "cat",
+        "cat",
+        "cat",
+    ]
+    parts = ["val" if number in (5, 6) else "train" for number in range(12)]
+    rows = [
+        f"{n}.png,{label},{part}" for n, (label, part) in enumerate(zip(labels, parts, strict=True))
+    ]
+    found = check(table(tmp_path, "path,label,split\n" + "\n".join(rows)))
+    assert (found.images, found.classes) == (12, 3)
+    assert [(p.path, p.kind) for p in found.problems] == [
+        (str(tmp_path / "9.png"), "duplicate"),
+        (str(tmp_path / "9.png"), "conflicting-labels"),
+        ("bird", "missing-class"),
+        ("bird", "imbalance"),
+        ("dog", "imbalance"),
+    ]
+    assert found.problems[1].detail.endswith("labelled cat here, cat|dog there")
+
+
 def test_table_that_training_refuses(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.png").write_bytes(scene_file(number))

@@ -22,8 +22,9 @@ from tests.cli.conftest import command
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
-    "--seed --mode --no-mirror --precision --set --views --workers --json",
-    "evaluate": "MODEL --data --views --split --mode --restrict --precision --workers --json",
+    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --workers --json",
+    "evaluate": "MODEL --data --views --split --mode --restrict --precision --out --workers --json",
+    "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --json",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
@@ -63,7 +64,7 @@ def test_help_tells_of_every_verb_and_version() -> None:
     answer = command("--help")
     assert answer.code == 0
     for verb in VERBS:
-        assert f"    {verb} " in answer.out
+        assert f"    {verb}" in answer.out
     assert command("--version").out == f"googlenet {googlenet.__version__}\n"
 
 

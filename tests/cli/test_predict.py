@@ -35,7 +35,9 @@ def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -
     assert answer.err == "1 of 3 photos could not be read\n"
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "probability", "label2", "probability2", "error"]
+    assert list(rows[0]) == [
+        "path", "label", "probability", "label2", "probability2", "unknown", "score", "error",
+    ]  # fmt: skip
     assert [Path(row["path"]).name for row in rows] == ["a.png", "bad.jpg", "c.png"]
     (expected,) = Classifier.load(trained.run).predict([photos / "a.png"], top=2)
     for (name, probability), n in zip(expected.top, ("", "2"), strict=True):
@@ -54,7 +56,10 @@ def test_json_lines_have_an_object_a_photo(
     assert answer.code == 0
     text = out.read_text() if to_file else answer.out
     rows = [json.loads(line) for line in text.splitlines()]
-    assert [set(row) for row in rows] == [{"path", "label", "probability", "top", "error"}] * 3
+    keys = {"path", "label", "probability", "top", "unknown", "score", "error"}
+    assert [set(row) for row in rows] == [keys] * 3
+    # Six validation photos are too few for a threshold.
+    assert [(row["unknown"], row["score"]) for row in rows] == [(None, None)] * 3
     good, bad, _ = rows
     assert good["top"][0] == {"label": good["label"], "probability": good["probability"]}
     assert len(good["top"]) == 3  # of five, as there are three classes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import log
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.training.loop import Trainer, seed_step, stuck_heads
+from googlenet.training.loop import Trainer, seed_step
 from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
 
 
@@ -261,17 +260,3 @@ def test_loss_that_is_no_number_ends_the_run() -> None:
     message = r"the loss became (nan|inf) at step \d+ with learning rate .*--set learning_rate="
     with pytest.raises(GoogLeNetError, match=message):
         deque(t.train_epoch(nothing) for _ in range(60))
-
-
-@pytest.mark.parametrize(
-    ("losses", "stuck"),
-    [
-        ({"loss_main": 1.2, "loss_4a": 6.908, "loss_4d": 6.85}, ["4a", "4d"]),
-        ({"loss_main": 6.9, "loss_4a": 6.7, "loss_4d": 7.1}, ["main"]),
-        ({"loss_main": 0.1, "train_accuracy": 6.908}, []),
-    ],
-)
-def test_stuck_heads_are_those_at_chance(losses: dict[str, float], stuck: list[str]) -> None:
-    """ln(1000) = 6.908, the known trap of the paper's network at rate 0.01."""
-    assert log(1000) == pytest.approx(6.908, abs=1e-3)
-    assert stuck_heads(losses, 1000) == stuck

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from googlenet.checking.photos import Source
 from googlenet.checking.problems import Problem
-from googlenet.data.dataset import DataError, DataSet, Samples
+from googlenet.data.dataset import DataError, DataSet, Samples, joined, parted
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
@@ -30,12 +30,17 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
-    """A photo of the data set; `part` is "train" or "val"."""
+    """A photo of the data set, with its class or classes; `part` is "train" or "val"."""
 
     source: Source
     name: str
-    label: str
+    labels: tuple[str, ...]
     part: str
+
+    @property
+    def label(self) -> str:
+        """Its classes as a table has them."""
+        return joined(self.labels)
 
 
 @dataclass
@@ -79,7 +84,7 @@ def of_data(data: DataSet) -> Inventory:
 
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
-            Entry(source, samples.name(i), ids[samples.labels[i]], called)
+            Entry(source, samples.name(i), tuple(ids[c] for c in samples.classes_of(i)), called)
             for i, source in enumerate(samples.sources)
         ]
 
@@ -105,7 +110,7 @@ def of_folder(root: Path) -> Inventory:
     if not any(parts.values()):
         parts["train"] = class_folders(root, unlisted)
     entries = [
-        Entry(path, str(path), label, part)
+        Entry(path, str(path), (label,), part)
         for part, folders in parts.items()
         for label, paths in folders.items()
         for path in paths
@@ -129,13 +134,13 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
-            entries[part].append(Entry(photo, str(photo), label, part))
+            entries[part].append(Entry(photo, str(photo), tuple(parted(label)), part))
     both = entries["train"] + entries["val"]
     return Inventory(printable(path.name), both, labels_of(both), problems=problems)
 
 
 def labels_of(entries: Iterable[Entry]) -> list[str]:
-    return sorted({entry.label for entry in entries})
+    return sorted({label for entry in entries for label in entry.labels})
 
 
 def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
@@ -180,7 +185,7 @@ def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave a photo its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
-    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
+    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] in entry.labels
     return parts[: 2 if split else 1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from math import inf, nan
 
 MODEL = (
     "a model file, a run folder, a published weight file, "
@@ -18,6 +19,60 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
+    return value
+
+
+def natural(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def batch_size(text: str) -> int | str:
+    """A whole number of 1 or more, or "auto"."""
+    try:
+        return "auto" if text == "auto" else positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of 1 or more, or auto, got {text!r}"
+        ) from None
+
+
+def duration(text: str) -> float:
+    """Seconds: a number and its unit, s, m or h; a plain number is minutes."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "m")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a time such as 90s, 30m or 1.5h (a plain number is minutes), got {text!r}"
+        )
+    return seconds
+
+
+def share(text: str) -> float:
+    """A share in percent, above 0 and below 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
+    return value
+
+
+def minutes(text: str) -> float:
+    """A number of minutes, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value < inf:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes, 0 or more, got {text!r}")
     return value
 
 

@@ -83,6 +83,8 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "label": prediction.label,
         "probability": prediction.probability,
         "top": [{"label": name, "probability": p} for name, p in prediction.top],
+        "unknown": prediction.unknown,
+        "score": prediction.score,
         "error": prediction.error,
     }
 
@@ -93,6 +95,8 @@ def show(predictions: Iterable[Prediction]) -> None:
             print(f"error: {prediction.error}")  # which begins with the path
             continue
         answers = "; ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
+        if prediction.unknown:  # of none of the classes; what it is most like all the same
+            answers = f"unknown ({answers})"
         print(f"{printable(prediction.path)}: {answers}")
 
 
@@ -114,13 +118,14 @@ def write_jsonl(file: TextIO, predictions: Iterable[Prediction]) -> None:
 
 
 def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int) -> None:
-    """Columns path, label, probability, label2, probability2, …, error."""
+    """Columns path, label, probability, label2, probability2, …, unknown, score, error."""
     columns = ["path", "label", "probability"]
     for n in range(2, top + 1):
         columns += [f"label{n}", f"probability{n}"]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*columns, "error"])
+    writer.writerow([*columns, "unknown", "score", "error"])
     for prediction in predictions:
         cells = [cell for answer in prediction.top for cell in answer]
         cells += [""] * (2 * top - len(cells))
-        writer.writerow([prediction.path, *cells, prediction.error or ""])
+        known = ["" if cell is None else cell for cell in (prediction.unknown, prediction.score)]
+        writer.writerow([prediction.path, *cells, *known, prediction.error or ""])

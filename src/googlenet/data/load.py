@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from googlenet.data.dataset import Class, DataError, DataSet, Samples
+from googlenet.data.dataset import Class, DataError, DataSet, Samples, with_several_labels
 from googlenet.data.digits import read_digits
 from googlenet.data.folder import read_folder
 from googlenet.data.table_file import read_csv
@@ -14,12 +14,24 @@ from googlenet.errors import UsageError
 BUILT_IN = ("digits",)
 
 
-def load_data(name: str, seed: int = 0, classes: Sequence[Class] | None = None) -> DataSet:
+def load_data(
+    name: str,
+    seed: int = 0,
+    classes: Sequence[Class] | None = None,
+    multi: bool | None = None,
+) -> DataSet:
     """The data set of that name, split by `seed` where it brings no split of its own.
 
     `classes` is a trained model's list: labels are then its indices, and a label that it lacks
-    is an error.  Raises UsageError for a name that is nothing, DataError for unusable data.
+    is an error.  multi: whether a photo can have several labels; None: if the data say so.
+    Raises UsageError for a name that is nothing, DataError for unusable data.
     """
+    data = read_data(name, seed, classes, multi)
+    return with_several_labels(data) if multi else data
+
+
+def read_data(name: str, seed: int, classes: Sequence[Class] | None, multi: bool | None) -> DataSet:
+    """The data set as it is: only a CSV file can have several labels a photo."""
     path = Path(name)
     if name in BUILT_IN and not path.exists():
         data = read_digits(seed)
@@ -29,7 +41,7 @@ def load_data(name: str, seed: int = 0, classes: Sequence[Class] | None = None) 
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
-        return read_csv(path, seed, classes)
+        return read_csv(path, seed, classes, multi)
     raise UsageError(
         f"DATA must be a folder, a CSV file or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"

@@ -10,21 +10,23 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import torch
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.data.dataset import Class, Samples
 from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
+from googlenet.evaluation.calibration import reliability as bins
+from googlenet.evaluation.details import class_metrics
+from googlenet.evaluation.doubts import Doubt
+from googlenet.evaluation.figures import as_errors
 from googlenet.evaluation.grid import protocol
 from googlenet.files import write_text
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import center
-from googlenet.report.plots import confusion, curves
+from googlenet.report.plots import confusion, curves, reliability
 from googlenet.training.run import Run, Trained
 
 THUMBNAIL = 128
@@ -50,7 +52,8 @@ def render(run: Run, trained: Trained) -> str:
     """The report's HTML."""
     views, scores = min(trained.scores.items())
     p, classes = run.settings.preprocessing, run.data.classes
-    matrix = confusion_matrix(scores, len(classes))
+    metrics, calibrated = class_metrics(scores), trained.calibrated
+    fit, names = calibrated.temperature, [c.name for c in classes]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
@@ -65,19 +68,24 @@ def render(run: Run, trained: Trained) -> str:
             {
                 "views": n,
                 "protocol": protocol(n, p),
-                "top1": s.error(1),
-                "top5": s.error(5),
+                "figures": as_errors(trained.figures[n]),
                 "images": len(s),
             }
             for n, s in trained.scores.items()
         ],
-        headline=100 - scores.error(1),
+        headline=trained.figures[views]["top1_accuracy"],
         headline_views=views,
         seconds=trained.seconds,
         curves=Markup(curves(run.progress.history)),
-        confusion=Markup(confusion(matrix, [c.name for c in classes])),
-        per_class=per_class(matrix, classes),
-        mistakes=mistakes(scores, run.data.val, classes, p),
+        confusion=Markup(confusion(metrics.matrix, names)),
+        per_class=weakest_first(metrics.rows(names)),
+        missing=[names[i] for i in metrics.missing],
+        calibrated=calibrated,
+        reliability=Markup(
+            reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
+        ),
+        doubts=doubted(trained.doubts, run.data.train, p),
+        mistakes=mistakes(scores.tempered(calibrated.calibration), run.data.val, classes, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
             "train on": sorted(run.trainer.bad.values()),
@@ -89,25 +97,8 @@ def render(run: Run, trained: Trained) -> str:
     )
 
 
-def confusion_matrix(scores: Scores, classes: int) -> NDArray[np.int64]:
-    """Counts (true class, answer)."""
-    pairs = scores.labels * classes + scores.predicted()
-    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
-
-
-def per_class(matrix: NDArray[np.int64], classes: Sequence[Class]) -> list[dict[str, Any]]:
-    """Precision and recall of each class in percent (None where undefined), the worst first."""
-    rows: list[dict[str, Any]] = []
-    for i, c in enumerate(classes):
-        hits, support, answered = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        rows.append(
-            {
-                "name": c.name,
-                "support": support,
-                "recall": 100 * hits / support if support else None,
-                "precision": 100 * hits / answered if answered else None,
-            }
-        )
+def weakest_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Classes by recall, those without photos last."""
     return sorted(rows, key=lambda row: 101 if row["recall"] is None else row["recall"])
 
 
@@ -128,6 +119,20 @@ def mistakes(
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
         found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
     return found
+
+
+def doubted(found: Sequence[Doubt], samples: Samples, p: Preprocessing) -> list[Mistake]:
+    """The training photos whose label the model doubts most; the mistakes show the others."""
+    return [
+        Mistake(
+            thumbnail(next(center(decode(samples.sources[doubt.index]), p))),
+            doubt.path.replace("\\", "/").rsplit("/", 1)[-1],
+            doubt.label,
+            doubt.answer,
+            doubt.probability,
+        )
+        for doubt in [doubt for doubt in found if doubt.part == "train"][:MISTAKES]
+    ]
 
 
 def augmented_sheet(

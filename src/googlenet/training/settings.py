@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.machine import PRECISIONS
-from googlenet.training.recipes import Recipe, recipe_named
+from googlenet.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
 class Settings:
-    """data: as the user named it; weights: the model file to begin with, if any."""
+    """data: as the user named it; weights: the model file to begin with, if any.
+
+    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
+    for a run that goes on, and for a machine that has become slower.
+    """
 
     data: str
     recipe: Recipe
@@ -24,6 +30,7 @@ class Settings:
     precision: str = "auto"
     weights: str | None = None
     workers: int = 2
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -42,20 +49,47 @@ class Settings:
             "precision": self.precision,
             "weights": self.weights,
             "workers": self.workers,
+            "time_limit": self.time_limit,
         }
 
+    def deciding(self) -> dict[str, Any]:
+        """What must be the same when the run is resumed, as `to_json` has it.
+
+        Where the photos lie and how many threads read them changes no bit, and the weights that
+        fine-tuning began with are in the checkpoint.
+        """
+        return {k: v for k, v in self.to_json().items() if k not in ("data", "weights", "workers")}
+
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings that `to_json` wrote.  Raises GoogLeNetError for others."""
+    def from_json(cls, values: Mapping[str, Any], where: Path | str = "settings.json") -> Settings:
+        """The settings that `to_json` wrote.  Raises GoogLeNetError, which says where, for others.
+
+        They need nothing but themselves: the recipe of that name may have changed, or gone.
+        """
         try:
-            plain = {
-                k: values[k] for k in ("data", "width", "seed", "precision", "weights", "workers")
-            }
-            recipe = recipe_named(values["recipe"]["name"]).with_settings(dict(values["recipe"]))
+            plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
             return cls(
-                recipe=recipe,
+                recipe=Recipe.from_settings(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
                 **plain,
             )
-        except (KeyError, TypeError, UsageError) as error:
-            raise GoogLeNetError(f"settings.json cannot be used ({error})") from error
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise GoogLeNetError(f"{where}: cannot be used ({error})") from error
+
+
+KINDS: dict[str, Any] = {
+    "data": str,
+    "width": (int, float),
+    "seed": int,
+    "precision": str,
+    "weights": (str, NoneType),
+    "workers": int,
+    "time_limit": (int, float, NoneType),
+}
+
+
+def of_kind(name: str, value: Any, kind: Any) -> Any:
+    """The value, if it is of that kind; JSON's true and false are no numbers."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} must not be {value!r}")
+    return value
