@@ -3,7 +3,7 @@
 Two steps.  First, each photo is a unit vector of its lowest frequencies: the 8×8 first terms of
 the cosine transform of a 32×32 grey thumbnail without the mean, each replaced by the square root
 of its size, so that the largest do not decide alone.  (The perceptual hash "pHash" keeps the
-signs of these terms; the roots find more at the same number of false pairs, docs/photos.md has
+signs of these terms; the roots find more at the same number of false pairs, docs/check.md has
 the figures.)  The vectors' products, a matrix multiplication, select the pairs that could be
 alike.  Second, these pairs are compared by 16×16 terms, each whole photo with windows of the
 other, which finds cropped photos, and the best of these similarities decides.

@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 from googlenet.checking.photos import Source
 from googlenet.checking.problems import Problem
+<<<<<<< HEAD
 from googlenet.data.dataset import DataError, DataSet, Samples, joined, parted
+=======
+from googlenet.data.dataset import DataError, DataSet, Samples, parted
+>>>>>>> main
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
@@ -22,7 +26,7 @@ from googlenet.data.folder import (
     subfolders,
 )
 from googlenet.data.load import load_data
-from googlenet.data.table_file import is_training, read_rows
+from googlenet.data.table_file import has_bars, is_training, read_rows
 from googlenet.errors import printable
 
 # What systems leave in folders by themselves.
@@ -30,12 +34,24 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
+<<<<<<< HEAD
     """A photo of the data set, with its class or classes; `part` is "train" or "val"."""
+=======
+    """A photo of the data set; `part` is "train" or "val".
+
+    `several`: its label can be that of several classes, with bars between them, or of none.
+    """
+>>>>>>> main
 
     source: Source
     name: str
     labels: tuple[str, ...]
     part: str
+    several: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        return parted(self.label) if self.several else [self.label]
 
     @property
     def label(self) -> str:
@@ -80,16 +96,21 @@ def take_inventory(name: str, seed: int) -> Inventory:
 
 
 def of_data(data: DataSet) -> Inventory:
-    ids = [c.id for c in data.classes]
-
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
+<<<<<<< HEAD
             Entry(source, samples.name(i), tuple(ids[c] for c in samples.classes_of(i)), called)
+=======
+            Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
+>>>>>>> main
             for i, source in enumerate(samples.sources)
         ]
 
     return Inventory(
-        data.name, part(data.train, "train") + part(data.val, "val"), ids, data.divided
+        data.name,
+        part(data.train, "train") + part(data.val, "val"),
+        [c.id for c in data.classes],
+        data.divided,
     )
 
 
@@ -122,11 +143,13 @@ def of_table(path: Path) -> Inventory:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
     entries: dict[str, list[Entry]] = {"train": [], "val": []}
     problems = []
-    for row in read_rows(path):
+    rows = read_rows(path)
+    several = has_bars(rows)
+    for row in rows:
         photo, label = path.parent / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
-        elif not label:
+        elif not label and not several:
             problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
         else:
             try:
@@ -134,7 +157,11 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
+<<<<<<< HEAD
             entries[part].append(Entry(photo, str(photo), tuple(parted(label)), part))
+=======
+            entries[part].append(Entry(photo, str(photo), label, part, several))
+>>>>>>> main
     both = entries["train"] + entries["val"]
     return Inventory(printable(path.name), both, labels_of(both), problems=problems)
 

@@ -30,6 +30,10 @@ STYLE: Any = {
     "axes.titlesize": 11,
     "legend.frameon": False,
 }
+MEASURES = {  # title of the middle drawing and name of the line of validation, by the log's column
+    "top1_accuracy": ("Top-1 accuracy, %", "validation"),
+    "mean_average_precision": ("All labels right, and mAP, %", "validation, mAP"),
+}
 LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
 
 
@@ -58,11 +62,12 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         line(
             accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
         )
-        line(accuracy, epochs, [row["top1_accuracy"] for row in history], "validation", GREY, "--")
+        measure = "top1_accuracy" if "top1_accuracy" in history[0] else "mean_average_precision"
+        line(accuracy, epochs, [row[measure] for row in history], MEASURES[measure][1], GREY, "--")
         line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
         for axes, title in (
             (losses, "Loss"),
-            (accuracy, "Top-1 accuracy, %"),
+            (accuracy, MEASURES[measure][0]),
             (rate, "Learning rate"),
         ):
             axes.set_title(title)

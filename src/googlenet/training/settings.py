@@ -19,7 +19,8 @@ class Settings:
     """data: as the user named it; weights: the model file to begin with, if any.
 
     time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
-    for a run that goes on, and for a machine that has become slower.
+    for a run that goes on, and for a machine that has become slower.  multi_label: photos can
+    have several labels, though the data do not say so.
     """
 
     data: str
@@ -31,6 +32,7 @@ class Settings:
     weights: str | None = None
     workers: int = 2
     time_limit: float | None = None
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -50,6 +52,7 @@ class Settings:
             "weights": self.weights,
             "workers": self.workers,
             "time_limit": self.time_limit,
+            "multi_label": self.multi_label,
         }
 
     def deciding(self) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class Settings:
             return cls(
                 recipe=Recipe.from_settings(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
+                multi_label=values["multi_label"] is True,
                 **plain,
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
