@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
     add(
         "--split",

@@ -32,11 +32,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from googlenet.errors import GoogLeNetError, printable
+from googlenet.images.stored import StoredPhoto
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-Source = str | Path | bytes | NDArray[np.generic] | Image.Image
+Source = str | Path | bytes | NDArray[np.generic] | Image.Image | StoredPhoto
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
@@ -110,13 +111,14 @@ def decode(source: Source) -> Image.Image:
     An array is (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
+    content = source.read() if isinstance(source, StoredPhoto) else source
     try:
-        if isinstance(source, np.ndarray):
-            return to_rgb(from_array(source))
+        if isinstance(content, np.ndarray):
+            return to_rgb(from_array(content))
         with QUIET:
-            if isinstance(source, Image.Image):
-                return to_rgb(upright(source))
-            with open_photo(source) as opened:
+            if isinstance(content, Image.Image):
+                return to_rgb(upright(content))
+            with open_photo(content) as opened:
                 refuse_bomb(opened)
                 return to_rgb(upright(opened))
     except Exception as error:
@@ -305,7 +307,7 @@ def from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def name_of(source: Source) -> str:
     """What to call a photo in a message: its path, or what it came as."""
-    if isinstance(source, str | Path):
+    if isinstance(source, str | Path | StoredPhoto):
         return str(source)
     if isinstance(source, bytes):
         return f"photo of {len(source)} bytes"

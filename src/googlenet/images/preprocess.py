@@ -102,10 +102,11 @@ class Preprocessing:
         )
         return (red, green, blue) if self.order != "BGR" else (blue, green, red)
 
-    def pixels(self, crop: Image.Image) -> NDArray[np.uint8]:
+    def pixels(self, crop: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A crop in the network's channels and order: (size, size, channels) uint8."""
         if self.order == "L":
-            return np.asarray(crop.convert("L"))[:, :, None]
+            image = crop if isinstance(crop, Image.Image) else Image.fromarray(crop)
+            return np.asarray(image.convert("L"))[:, :, None]
         rgb = np.asarray(crop)
         return rgb[:, :, ::-1] if self.order == "BGR" else rgb
 
