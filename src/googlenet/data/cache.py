@@ -23,7 +23,7 @@ from googlenet.data.dataset import Samples
 from googlenet.data.shards import PackedSources
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, read_header
-from googlenet.images.stored import StoredPhoto
+from googlenet.images.stored import Descriptor, StoredPhoto
 from googlenet.images.turbo import Photo
 
 CACHES = ("auto", "memory", "disk", "none")
@@ -91,19 +91,18 @@ class DiskCache(DecodedCache):
         super().__init__(limit)
         self.places: dict[int, tuple[int, tuple[int, ...]]] = {}
         try:
-            self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            number, name = tempfile.mkstemp(dir=folder)
+            self.file = Descriptor(number)
+            os.unlink(name)  # noqa: PTH108
         except OSError as error:
             raise GoogLeNetError(f"{folder}: cannot be written ({error.strerror})") from error
-
-    def close(self) -> None:
-        self.file.close()
 
     def keep(self, index: int, array: NDArray[np.uint8], at: int) -> None:
         rest = memoryview(np.ascontiguousarray(array).data).cast("B")
         place = (at, array.shape)
         try:
             while rest:
-                written = os.pwrite(self.file.fileno(), rest, at)
+                written = os.pwrite(self.file.number, rest, at)
                 rest, at = rest[written:], at + written
         except OSError as error:
             raise GoogLeNetError(
@@ -120,7 +119,7 @@ class DiskCache(DecodedCache):
         array = np.empty(shape, np.uint8)
         rest = memoryview(array.data).cast("B")
         while rest:
-            read = os.preadv(self.file.fileno(), [rest], at)
+            read = os.preadv(self.file.number, [rest], at)
             assert read, "the file ends before a photo that was written"
             rest, at = rest[read:], at + read
         return array
@@ -158,7 +157,8 @@ def decoded_bytes(samples: Samples) -> int:
 def photo_bytes(source: Path | NDArray[np.uint8] | StoredPhoto) -> int:
     """What a photo takes as RGB; 0 if it cannot be read."""
     if isinstance(source, np.ndarray):
-        return 3 * source.shape[0] * source.shape[1]
+        height, width = map(int, source.shape[:2])
+        return 3 * height * width
     try:
         header = read_header(source.read() if isinstance(source, StoredPhoto) else source)
     except ImageError:

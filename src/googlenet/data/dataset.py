@@ -54,8 +54,11 @@ class Samples:
         return len(self.sources)
 
     def take(self, indices: Sequence[int]) -> Samples:
-        packed = isinstance(self.sources, PackedSources)
-        sources = self.sources.take(indices) if packed else tuple(self.sources[i] for i in indices)
+        sources = (
+            self.sources.take(indices)
+            if isinstance(self.sources, PackedSources)
+            else tuple(self.sources[i] for i in indices)
+        )
         if self.marks is not None:
             return Samples(sources, (), self.marks[list(indices)])
         return Samples(sources, tuple(self.labels[i] for i in indices))

@@ -34,7 +34,9 @@ def load_data(
     return with_several_labels(data) if multi else data
 
 
-def read_data(name: str, seed: int, classes: Sequence[Class] | None, multi: bool | None) -> DataSet:
+def read_data(
+    name: str, seed: int | None, classes: Sequence[Class] | None, multi: bool | None
+) -> DataSet:
     """The data set as it is: only a CSV file can have several labels a photo."""
     path = Path(name)
     if name in BUILT_IN and not path.exists():
