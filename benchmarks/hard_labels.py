@@ -28,7 +28,7 @@ from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.digits import read_digits
 from googlenet.data.table_file import read_csv
 from googlenet.evaluation.accuracy import score
-from googlenet.evaluation.measure import balanced_accuracy
+from googlenet.evaluation.details import class_metrics
 
 SMALL = ("--size=32", "--width=0.25", "--no-mirror", "--set=area=0.6,1", "--precision=fp32")
 FLIPPED = 0.05  # of the labels of the noisy set
@@ -87,7 +87,11 @@ def imbalance(seeds: int) -> None:
                 scores = score(Classifier.load(folder / "run"), read_csv(table, seed).val)
             rare = [i for i, label in enumerate(scores.labels.tolist()) if label >= 5]
             few = type(scores)(scores.probabilities[rare], scores.labels[rare], tuple(rare))
-            figures = (100 - scores.error(1), balanced_accuracy(scores), balanced_accuracy(few))
+            figures = (
+                100 - scores.error(1),
+                100 * class_metrics(scores).balanced_accuracy,
+                100 * class_metrics(few).balanced_accuracy,
+            )
             found.append(figures)
             print(f"| {balance} | {seed} | " + " | ".join(f"{f:.2f}" for f in figures) + " |")
         means = [mean(column) for column in zip(*found, strict=True)]

@@ -108,7 +108,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 2, "DATA must be a folder, a CSV file or one of digits, got 'nowhere'"),
+        (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
         (["DATA", "--recipe", "best"], 2, "recipe must be one of modern, paper,"),
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),

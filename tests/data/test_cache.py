@@ -17,7 +17,6 @@ from googlenet.data.cache import (
     MemoryCache,
     build_cache,
     decoded_bytes,
-    free_memory,
 )
 from googlenet.data.dataset import Samples
 from googlenet.errors import GoogLeNetError
@@ -94,7 +93,7 @@ def test_training_has_the_bits_of_training_without(kind: str, decoder: str, tmp_
 def test_auto_is_memory_where_the_photos_take_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "free_memory", lambda: 4_000_000)
+    monkeypatch.setattr(module, "available_memory", lambda: 4_000_000)
     small, large = (Samples((np.zeros((side, side, 3), np.uint8),), (0,)) for side in (500, 600))
     found = build_cache("auto", small, tmp_path)
     assert isinstance(found, MemoryCache)
@@ -117,10 +116,6 @@ def test_size_of_all_is_told_by_the_headers_of_some(tmp_path: Path) -> None:
     found = decoded_bytes(Samples(tuple(paths), (0,) * 6))
     assert found == np.mean([3 * 30 * (40 + i) for i in range(5)]) * 6
     assert decoded_bytes(Samples(tuple(paths[5:]), (0,))) == 0
-
-
-def test_free_memory_is_that_of_the_machine() -> None:
-    assert 1 << 20 < free_memory() < 1 << 50
 
 
 def test_disk_that_takes_nothing_is_told_of(tmp_path: Path) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score
+import torch
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
-from googlenet.evaluation.multilabel import SeveralLabels, average_precision
+from googlenet.evaluation.accuracy import Scores
+from googlenet.evaluation.multilabel import (
+    FIGURES,
+    SeveralLabels,
+    average_precision,
+    several_figures,
+)
 
 
 @pytest.fixture(params=range(4))
@@ -26,30 +33,61 @@ def test_average_precision_is_scikit_learns(figures: SeveralLabels) -> None:
     found = figures.average_precision
     np.testing.assert_allclose(found[[0, 1, 2, 4]], expected)
     assert np.isnan(found[3])  # there it is not defined; scikit-learn warns and says 0
-    assert figures.mean_average_precision == pytest.approx(np.mean(expected))
+    assert figures.means()["mean_average_precision"] == pytest.approx(np.mean(expected))
+    assert figures.missing == [3]
 
 
 def test_f1_is_scikit_learns(figures: SeveralLabels) -> None:
-    answers = figures.probabilities > 0.6
-    there = [0, 1, 2, 4]
-    for average, found in (("micro", figures.micro_f1), ("macro", figures.macro_f1)):
-        labels = None if average == "micro" else there
-        expected = f1_score(figures.marks, answers, labels=labels, average=average, zero_division=0)
-        assert found == pytest.approx(expected)
-    each = f1_score(figures.marks, answers, labels=there, average=None, zero_division=0)
-    np.testing.assert_allclose(figures.f1[there], each)
+    answers, there = figures.probabilities > 0.6, [0, 1, 2, 4]
+    means = figures.means()
+    assert means["micro_f1"] == pytest.approx(f1_score(figures.marks, answers, average="micro"))
+    each = {"labels": there, "zero_division": 0}
+    macro = f1_score(figures.marks, answers, average="macro", **each)
+    assert means["macro_f1"] == pytest.approx(macro)
+    rows = figures.rows(list("abcde"))
+    for name, score in (("f1", f1_score), ("recall", recall_score), ("precision", precision_score)):
+        expected = score(figures.marks, answers, average=None, **each)
+        assert [rows[c][name] or 0 for c in there] == pytest.approx((100 * expected).tolist())
+    nothing = {"label": "d", "support": 0, "average_precision": None, "recall": None, "f1": None}
+    assert nothing.items() <= rows[3].items()
 
 
-def test_exact_answers() -> None:
-    marks = np.array([[1, 0], [1, 1], [0, 0]], bool)
-    found = SeveralLabels(marks, np.array([[0.9, 0.5], [0.9, 0.2], [0.1, 0.1]]))
-    assert found.exact == pytest.approx(2 / 3)
+def test_draws_count_photos_as_often_as_they_are_drawn(figures: SeveralLabels) -> None:
+    """Weights against the same photos written out."""
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, 60, (7, 60))
+    counts = np.stack([np.bincount(draw, minlength=60) for draw in draws]).astype(float)
+    found = figures.means(counts)
+    for at, draw in enumerate(draws):
+        drawn = SeveralLabels(figures.marks[draw], figures.probabilities[draw], 0.6).means()
+        for name, value in drawn.items():
+            assert found[name][at] == pytest.approx(float(value[0])), name
+
+
+def test_intervals_hold_the_figures_and_narrow_with_photos() -> None:
+    rng = np.random.default_rng(1)
+    widths = []
+    for photos in (50, 800):
+        marks = rng.random((photos, 3)) < 0.4
+        sure = torch.from_numpy(np.clip(marks * 0.4 + rng.random((photos, 3)) * 0.6, 0, 1))
+        scores = Scores(sure, torch.from_numpy(marks), tuple(range(photos)))
+        found = several_figures(scores, 0.5, resamples=200)
+        assert tuple(found) == FIGURES
+        for figure in found.values():
+            assert figure.interval is not None
+            assert 0 <= figure.interval.low < figure.value < figure.interval.high <= 100
+        interval = found["exact_match"].interval
+        assert interval is not None
+        widths.append(interval.high - interval.low)
+    assert 2 < widths[0] / widths[1] < 8  # the square root of 16 would be 4
 
 
 def test_no_photo_has_any_class() -> None:
-    found = SeveralLabels(np.zeros((3, 2), bool), np.full((3, 2), 0.1))
-    assert np.isnan([found.mean_average_precision, found.macro_f1, found.micro_f1]).all()
-    assert found.exact == 1
+    probabilities = torch.full((3, 2), 0.1, dtype=torch.float64)
+    scores = Scores(probabilities, torch.zeros((3, 2), dtype=torch.bool), (0, 1, 2))
+    found = several_figures(scores, 0.5, resamples=10)
+    assert list(found) == ["exact_match"]
+    assert found["exact_match"].value == 100
 
 
 def test_perfect_and_worst_order() -> None:

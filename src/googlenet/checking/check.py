@@ -180,9 +180,15 @@ def balance(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
     listed: Counter[tuple[str, str]] = Counter()
     readable: Counter[tuple[str, str]] = Counter()
     for entry, photo in zip(found.entries, photos, strict=True):
-        listed[entry.part, entry.label] += 1
-        readable[entry.part, entry.label] += photo.error is None
+        for label in entry.labels:
+            listed[entry.part, label] += 1
+            readable[entry.part, label] += photo.error is None
+<<<<<<< HEAD
+    present = {entry.part for entry in found.entries}
+    parts = [part for part in ("train", "val") if part in present]
+=======
     parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
+>>>>>>> main
     problems = []
     for part in parts:
         where = {"train": "training", "val": "validation"}[part]

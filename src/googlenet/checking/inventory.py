@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 from googlenet.checking.photos import Source
 from googlenet.checking.problems import Problem
-from googlenet.data.dataset import DataError, DataSet, Samples
+<<<<<<< HEAD
+from googlenet.data.dataset import DataError, DataSet, Samples, joined, parted
+=======
+from googlenet.data.dataset import DataError, DataSet, Samples, parted
+>>>>>>> main
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
@@ -23,7 +27,7 @@ from googlenet.data.folder import (
 )
 from googlenet.data.load import load_data
 from googlenet.data.packed import holds_shards
-from googlenet.data.table_file import is_training, read_rows
+from googlenet.data.table_file import has_bars, is_training, read_rows
 from googlenet.errors import printable
 
 # What systems leave in folders by themselves.
@@ -31,12 +35,29 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
-    """A photo of the data set; `part` is "train" or "val"."""
+<<<<<<< HEAD
+    """A photo of the data set, with its class or classes; `part` is "train" or "val"."""
+=======
+    """A photo of the data set; `part` is "train" or "val".
+
+    `several`: its label can be that of several classes, with bars between them, or of none.
+    """
+>>>>>>> main
 
     source: Source
     name: str
-    label: str
+    labels: tuple[str, ...]
     part: str
+    several: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        return parted(self.label) if self.several else [self.label]
+
+    @property
+    def label(self) -> str:
+        """Its classes as a table has them."""
+        return joined(self.labels)
 
 
 @dataclass
@@ -76,16 +97,21 @@ def take_inventory(name: str, seed: int) -> Inventory:
 
 
 def of_data(data: DataSet) -> Inventory:
-    ids = [c.id for c in data.classes]
-
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
-            Entry(source, samples.name(i), ids[samples.labels[i]], called)
+<<<<<<< HEAD
+            Entry(source, samples.name(i), tuple(ids[c] for c in samples.classes_of(i)), called)
+=======
+            Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
+>>>>>>> main
             for i, source in enumerate(samples.sources)
         ]
 
     return Inventory(
-        data.name, part(data.train, "train") + part(data.val, "val"), ids, data.divided
+        data.name,
+        part(data.train, "train") + part(data.val, "val"),
+        [c.id for c in data.classes],
+        data.divided,
     )
 
 
@@ -106,7 +132,7 @@ def of_folder(root: Path) -> Inventory:
     if not any(parts.values()):
         parts["train"] = class_folders(root, unlisted)
     entries = [
-        Entry(path, str(path), label, part)
+        Entry(path, str(path), (label,), part)
         for part, folders in parts.items()
         for label, paths in folders.items()
         for path in paths
@@ -118,11 +144,13 @@ def of_table(path: Path) -> Inventory:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
     entries: dict[str, list[Entry]] = {"train": [], "val": []}
     problems = []
-    for row in read_rows(path):
+    rows = read_rows(path)
+    several = has_bars(rows)
+    for row in rows:
         photo, label = path.parent / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
-        elif not label:
+        elif not label and not several:
             problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
         else:
             try:
@@ -130,13 +158,17 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
-            entries[part].append(Entry(photo, str(photo), label, part))
+<<<<<<< HEAD
+            entries[part].append(Entry(photo, str(photo), tuple(parted(label)), part))
+=======
+            entries[part].append(Entry(photo, str(photo), label, part, several))
+>>>>>>> main
     both = entries["train"] + entries["val"]
     return Inventory(printable(path.name), both, labels_of(both), problems=problems)
 
 
 def labels_of(entries: Iterable[Entry]) -> list[str]:
-    return sorted({entry.label for entry in entries})
+    return sorted({label for entry in entries for label in entry.labels})
 
 
 def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
@@ -181,7 +213,7 @@ def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave a photo its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
-    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
+    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] in entry.labels
     return parts[: 2 if split else 1]
 
 

@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)
     first = classifiers[0]
-    data = load_data(args.data, split_seed(first), first.classes)
+    if args.restrict and first.multi:
+        raise UsageError("--restrict is for models with one label a photo, got one with several")
+    data = load_data(args.data, split_seed(first), first.classes, first.multi)
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
@@ -123,8 +125,11 @@ def say_what_answers_count(
     console: Console, classes: int, samples: Samples, restricted: bool
 ) -> None:
     """Where the data has fewer classes than the model, whether the others count as answers."""
-    present = len(set(samples.labels))
+    present = len({label for i in range(len(samples)) for label in samples.classes_of(i)})
     if present == classes:
+        return
+    if samples.marks is not None:
+        console.say(f"the data has {present} of the model's {classes} classes")
         return
     says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
     console.say(f"the data has {present} of the model's {classes} classes; answers {says}")
@@ -142,8 +147,8 @@ def default_split(data: DataSet, classifier: Classifier) -> str:
     return "val" if data.divided or same else "all"
 
 
-NAMES = {"macro_f1": "macro-F1", "calibration_error_before": "… before",
-         "called_unknown": "unknown"}  # fmt: skip
+NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
+         "calibration_error_before": "… before", "called_unknown": "unknown"}  # fmt: skip
 
 
 def table(rows: Sequence[Result]) -> list[str]:
@@ -151,9 +156,9 @@ def table(rows: Sequence[Result]) -> list[str]:
     views, then the ensemble's.  Figures that no line has get no column.
     """
     from googlenet.cli.columns import aligned
-    from googlenet.evaluation.grid import FIGURES
+    from googlenet.evaluation.grid import names_of
 
-    shown = [name for name in FIGURES if any(name in row.figures for row in rows)]
+    shown = [name for name in names_of(rows[0].scores) if any(name in row.figures for row in rows)]
     titles = [NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown]
     lines = [["models", "protocol", "images", *titles]]
     for row in rows:
@@ -174,8 +179,21 @@ def cell(figure: Figure) -> str:
 def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
     """What a reader must know to read the table."""
     from googlenet.evaluation.details import class_metrics
+    from googlenet.evaluation.multilabel import SeveralLabels
 
     found = ["in brackets: 95 % intervals (bootstrap over photos)"]
+    if rows[0].scores.multi:
+        several = SeveralLabels.of(rows[0].scores, rows[0].threshold)
+        found.append(
+            "mAP: mean average precision, the mean over classes of the area under precision over "
+            f"recall; the others at the threshold {rows[0].threshold:g}"
+        )
+        if several.missing:
+            found.append(
+                f"mAP and macro-F1 are means over {len(classes) - len(several.missing)} classes: "
+                f"{len(several.missing)} are on no photo"
+            )
+        return found
     missing = class_metrics(rows[0].scores).missing
     if missing:
         found.append(

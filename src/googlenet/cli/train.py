@@ -24,6 +24,7 @@ from googlenet.cli.options import (
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
+    from googlenet.evaluation.accuracy import Scores
     from googlenet.images.preprocess import Preprocessing
     from googlenet.training.plan import Plan
     from googlenet.training.recipes import Recipe
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("data", metavar="DATA", help="a folder, a CSV file, shards, or the built-in set digits")
     add("--out", metavar="RUN", type=Path, help="folder of the run (default: runs/DATA-1, -2, …)")
     add("--resume", action="store_true", help="go on with the run in --out, by its settings")
+    add("--multi-label", action="store_true", help="photos can have several labels or none, "
+        "though no label in the CSV has a bar")  # fmt: skip
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
     add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
@@ -71,9 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
-            "precision", "balance", "patience", "time_limit", "set", "no_mirror", "decoder",
-            "shuffle")  # fmt: skip
-UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are None
+            "precision", "balance", "patience", "time_limit", "set", "no_mirror", "multi_label",
+            "decoder", "shuffle")  # fmt: skip
+# As they are where they are not given; the others are None.
+UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -158,6 +162,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         shuffle=args.shuffle or ("blocks" if "://" in args.data else "full"),
         cache=args.cache or "auto",
         time_limit=args.time_limit,
+        multi_label=args.multi_label,
     )
 
 
@@ -213,12 +218,23 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+SHOWN = {"top1_accuracy": "top-1", "top5_accuracy": "top-5", "mean_average_precision": "mAP",
+         "micro_f1": "micro-F1"}  # fmt: skip
+
+
+def accuracies(scores: Scores) -> dict[str, float]:
+    """Top-1 and top-5 accuracy in percent, where a photo has one label."""
+    if scores.multi:
+        return {}
+    return {f"top{k}_accuracy": round(100 - scores.error(k), 4) for k in (1, 5)}
+
+
 def finish(run: Run, trained: Trained, as_json: bool) -> None:
     """Say how it went: the lines for a reader or the object for a program."""
     from googlenet.evaluation.figures import to_json
 
     views, first = next(iter(trained.scores.items()))
-    figures, calibrated = to_json(trained.figures[views]), trained.calibrated.to_json()
+    found = to_json(trained.figures[views])
     summary = {
         "run": str(run.folder.path),
         "model": str(run.folder.last),
@@ -227,28 +243,29 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "seconds": round(trained.seconds, 1),
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
         "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
-        "top1_accuracy": round(100 - first.error(1), 4),
-        "top5_accuracy": round(100 - first.error(5), 4),
+        **accuracies(first),
         "doubts": len(trained.doubts),
         "skipped": len(run.trainer.bad) + len(first.bad),
         "skipped_train": len(run.trainer.bad),
         "skipped_val": len(first.bad),
-        "macro_f1": figures["macro_f1"],
-        "balanced_accuracy": figures["balanced_accuracy"],
-        "temperature": calibrated["temperature"],
-        "calibration_error_before": calibrated["calibration_error_before"],
-        "calibration_error": calibrated["calibration_error"],
-        "intervals": figures["intervals"] | calibrated["intervals"],
+        **{k: v for k, v in found.items() if k not in ("top1_accuracy", "top5_accuracy")},
     }
+    if trained.calibrated:
+        calibrated = trained.calibrated.to_json()
+        for name in ("temperature", "calibration_error_before", "calibration_error"):
+            summary[name] = calibrated[name]
+        summary["intervals"] |= calibrated["intervals"]
     if as_json:
         print(json.dumps(summary))
         return
     for views, scores in trained.scores.items():
-        found = trained.figures[views]
-        run.console.say(
-            f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {found['top1_accuracy']}"
-            f"  top-5 {found['top5_accuracy']}  of {len(scores)} photos"
+        shown = "  ".join(
+            f"{SHOWN[name]} {figure}"
+            for name, figure in trained.figures[views].items()
+            if name in SHOWN
         )
+        many = "s" if views > 1 else " "
+        run.console.say(f"{views:>3} view{many}  {shown}  of {len(scores)} photos")
     if summary["skipped"]:
         run.console.say(
             f"left out: {len(run.trainer.bad)} of {len(run.data.train)} photos to train on, "

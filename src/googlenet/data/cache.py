@@ -12,7 +12,6 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, read_header
 from googlenet.images.stored import Descriptor, StoredPhoto
 from googlenet.images.turbo import Photo
+from googlenet.memory import available_memory
 
 CACHES = ("auto", "memory", "disk", "none")
 AUTO_BYTES = 1 << 30
@@ -134,7 +134,7 @@ def build_cache(kind: str, samples: Samples, folder: Path) -> DecodedCache | Non
     if kind == "disk":
         status = os.statvfs(folder)
         return DiskCache(status.f_bavail * status.f_frsize // 2, folder)
-    free = free_memory()
+    free = available_memory()
     if kind == "memory":
         return MemoryCache(free * 3 // 4)
     if kind == "auto":
@@ -157,23 +157,10 @@ def decoded_bytes(samples: Samples) -> int:
 def photo_bytes(source: Path | NDArray[np.uint8] | StoredPhoto) -> int:
     """What a photo takes as RGB; 0 if it cannot be read."""
     if isinstance(source, np.ndarray):
-        height, width = map(int, source.shape[:2])
-        return 3 * height * width
+        height, width = source.shape[:2]
+        return 3 * int(height) * int(width)
     try:
         header = read_header(source.read() if isinstance(source, StoredPhoto) else source)
     except ImageError:
         return 0
     return 3 * header.width * header.height
-
-
-def free_memory() -> int:
-    """Bytes that can be had without swapping: of the machine, or of the container if less."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = 1024 * int(next(line for line in lines if "MemAvailable" in line).split()[1])
-    with suppress(OSError, ValueError):  # no such container, or one without a limit
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        free = min(free, limit - int((group / "memory.current").read_text()))
-    return max(0, int(free))

@@ -65,8 +65,13 @@ class Samples:
 
     def targets(self, indices: Sequence[int]) -> NDArray[np.int64 | np.float32]:
         """What to learn of these photos: (n,) class indices, or (n, classes) of 0 and 1."""
+        found = self.labels_of(indices)
+        return found.astype(np.float32 if found.dtype == np.bool_ else np.int64)
+
+    def labels_of(self, indices: Sequence[int]) -> NDArray[np.int64 | np.bool_]:
+        """The labels of these photos: (n,) class indices, or (n, classes) bool."""
         if self.marks is not None:
-            return self.marks[list(indices)].astype(np.float32)
+            return self.marks[list(indices)]
         return np.array([self.labels[i] for i in indices], np.int64)
 
     def classes_of(self, index: int) -> list[int]:

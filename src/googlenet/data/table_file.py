@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def read_csv(
     are ignored.  Raises DataError, which names the line.
     """
     rows = read_rows(path)
-    several = multi if multi is not None else any(BAR.search(r.values["label"]) for r in rows)
+    several = multi if multi is not None else has_bars(rows)
     labels = [labels_of(row, several) for row in rows]
     trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
     # The class list is the training rows'; validation may lack a class but bring none.
@@ -64,6 +64,11 @@ def read_csv(
     )
     data = DataSet(printable(path.name), chosen, train, val)
     return data if len(val) else split(data, seed)
+
+
+def has_bars(rows: Iterable[Row]) -> bool:
+    """Whether any label says by a bar that a photo can have several."""
+    return any(BAR.search(row.values["label"]) for row in rows)
 
 
 def labels_of(row: Row, several: bool) -> list[str]:

@@ -13,16 +13,20 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from googlenet.classifier import Classifier
-from googlenet.data.dataset import Class, Samples
+from googlenet.data.dataset import Class, Samples, joined
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.files import write_text
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A photo and the model's other opinion.  `index` is its place in its part of the data."""
+    """A photo and the model's other opinion.  `index` is its place in its part of the data.
+
+    label and answer are ids of classes, with bars between them where a photo can have several.
+    """
 
     part: str  # "train" or "val"
     index: int
@@ -39,7 +43,13 @@ class Doubt:
 
 
 def doubts(scores: Scores, samples: Samples, classes: Sequence[Class], part: str) -> list[Doubt]:
-    """The photos whose label is not the model's answer, the strongest doubt first."""
+    """The photos whose label is not the model's answer, the strongest doubt first.
+
+    Of photos with several labels, those where the model is surer of the opposite than not; the
+    doubt is about the class of which it is surest, and its answer has or lacks that one.
+    """
+    if scores.multi:
+        return doubts_of_several(scores, samples, classes, part)
     answers = scores.predicted()
     found = []
     for at in (answers != scores.labels).nonzero().flatten().tolist():
@@ -56,6 +66,25 @@ def doubts(scores: Scores, samples: Samples, classes: Sequence[Class], part: str
                 float(row[label]),
             )
         )
+    return strongest_first(found)
+
+
+def doubts_of_several(
+    scores: Scores, samples: Samples, classes: Sequence[Class], part: str
+) -> list[Doubt]:
+    marks, yes = scores.labels, scores.probabilities.double()
+    opposite = torch.where(marks, 1 - yes, yes)  # of each label, how likely it is wrong
+    surest = opposite.max(1)
+    found = []
+    for at in (surest.values > 0.5).nonzero().flatten().tolist():
+        changed = marks[at].clone()
+        changed[surest.indices[at]] ^= True
+        label, answer = (
+            joined(classes[i].id for i in m.nonzero().flatten().tolist())
+            for m in (marks[at], changed)
+        )
+        index, sure = scores.indices[at], float(surest.values[at])
+        found.append(Doubt(part, index, samples.name(index), label, answer, sure, 1 - sure))
     return strongest_first(found)
 
 

@@ -24,7 +24,7 @@ from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
 FEWEST, MOST = 0.02, 0.1  # shares of the limit that the measured steps may take
 STEPS = 5  # measured at least, if they take less than MOST
 SOME = 4  # batches whose statistics are measured
-REPORT_SECONDS = 5.0  # for the report's drawings and thumbnails; 3 on two busy cores
+REPORT_SECONDS = 10.0  # for intervals, calibration and the report: 5 on two busy cores
 
 
 class EnoughError(Exception):
@@ -63,7 +63,9 @@ def calibrate(
         validation = epoch + len(data.val) * photo_seconds(fast, data.val, 1, limit.clock)
         validation += file_seconds(trainer, fast, beside, limit.clock)
         each = {v: photo_seconds(exact, data.val, v, limit.clock) for v in sorted({*views, 1})}
-    end = epoch + REPORT_SECONDS + min(doubts, len(data.train)) * each[1]
+    # The calibration needs a single view of each photo, be it among the views or not.
+    photos = min(doubts, len(data.train)) + (0 if 1 in views else len(data.val))
+    end = epoch + REPORT_SECONDS + photos * each[1]
     return Costs(step, validation, end + sum(len(data.val) * each[v] for v in views))
 
 

@@ -8,6 +8,7 @@ from shlex import quote
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 
 from googlenet.classifier import Classifier
@@ -19,6 +20,7 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.evaluation.calibrate import Calibrated, calibrate
+from googlenet.evaluation.details import class_metrics
 from googlenet.evaluation.doubts import (
     Doubt,
     doubts,
@@ -28,7 +30,8 @@ from googlenet.evaluation.doubts import (
     write_doubts,
 )
 from googlenet.evaluation.figures import Figure, as_errors, figures, to_json
-from googlenet.evaluation.measure import balanced_accuracy
+from googlenet.evaluation.multilabel import FIGURES as SEVERAL
+from googlenet.evaluation.multilabel import SeveralLabels, several_figures
 from googlenet.files import WriteError
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
@@ -91,7 +94,7 @@ class Trained:
     scores: dict[int, Scores]
     seconds: float
     figures: dict[int, dict[str, Figure]]
-    calibrated: Calibrated
+    calibrated: Calibrated | None  # None where photos can have several labels
     doubts: tuple[Doubt, ...] = ()  # of labels, in validation and training, the strongest first
 
 
@@ -125,7 +128,7 @@ def locked(
     if resume:
         folder.open()
     machine = Machine.here(settings.precision)
-    data = load_data(settings.data, settings.seed)
+    data = load_data(settings.data, settings.seed, multi=settings.multi_label or None)
     if not len(data.train) or not len(data.val):
         raise DataError(f"{data.name}: training needs photos to train and to validate on")
     console.say(data.describe())
@@ -259,7 +262,8 @@ def build(settings: Settings, classes: int) -> Network:
 def carry_over(network: Network, settings: Settings, data: DataSet, console: Console) -> Origin:
     """Fine-tuning: put a trained model's tensors into the network, and remember where from."""
     source = Classifier.load(str(settings.weights))
-    account = transfer(source.network.state_dict(), network, source.classes == data.classes)
+    same = source.classes == data.classes and source.multi == data.multi
+    account = transfer(source.network.state_dict(), network, same)
     for line in account.lines():
         console.say(f"{settings.weights}: {line}")
     return Origin(account.kept, source.provenance, source.licence)
@@ -300,15 +304,13 @@ def work(run: Run, views: Sequence[int], look_through: int) -> Trained:
     watch = watcher(run, began)
     classifier = final_classifier(run, watch)
     scores = {count: evaluate(run, classifier, count, watch) for count in views}
-    found = {count: figures(s) for count, s in scores.items()}
-    one = scores.get(1) or evaluate(run, classifier, 1, watch)
-    calibrated = calibrate(one, seed=run.settings.seed)
-    for line in calibrated.lines():
-        run.console.say(line)
-    classifier.calibration = calibrated.calibration
+    found = {
+        count: several_figures(s, classifier.threshold) if s.multi else figures(s)
+        for count, s in scores.items()
+    }
+    calibrated = None if run.data.multi else calibrated_by(run, classifier, scores, watch)
     classifier.metrics = {
-        str(count): to_json(as_errors(found[count]))
-        | {"top1_error": s.error(1), "top5_error": s.error(5), "images": len(s)}
+        str(count): to_json(found[count] if s.multi else as_errors(found[count])) | metrics(s)
         for count, s in scores.items()
     }
     run.folder.require()
@@ -327,8 +329,31 @@ def evaluate(run: Run, classifier: Classifier, views: int, watch: Callable[[], o
     return found
 
 
+def calibrated_by(
+    run: Run, classifier: Classifier, scores: dict[int, Scores], watch: Callable[[], object]
+) -> Calibrated:
+    """Fit and say the classifier's calibration, by one view of the validation photos."""
+    one = scores.get(1) or evaluate(run, classifier, 1, watch)
+    calibrated = calibrate(one, seed=run.settings.seed)
+    for line in calibrated.lines():
+        run.console.say(line)
+    classifier.calibration = calibrated.calibration
+    return calibrated
+
+
+def metrics(scores: Scores) -> dict[str, float]:
+    """What a model file says of its errors, besides the figures with their intervals."""
+    if scores.multi:
+        return {"images": len(scores)}
+    return {
+        "top1_error": scores.error(1),
+        "top5_error": scores.error(5),
+        "images": len(scores),
+    }
+
+
 def doubtful(
-    run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], None]
+    run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], object]
 ) -> tuple[Doubt, ...]:
     """The labels that the model doubts, also in `doubts.csv`."""
     found = doubts(scores, run.data.val, run.data.classes, "val")
@@ -350,7 +375,7 @@ def ended(run: Run) -> bool:
     history, recipe = run.progress.history, run.trainer.recipe
     if run.trainer.finished or (history and OUT_OF_TIME in history[-1]):
         return True
-    measures = [row[measured(recipe)] for row in history]
+    measures = [row[measured(run)] for row in history]
     if not out_of_patience(measures, recipe.patience):
         return False
     run.console.say(
@@ -390,27 +415,20 @@ def train_epoch(run: Run, began: float) -> None:
     classifier = classifier_of(run, trainer.model(watch), run.machine)
     found = score(classifier, run.data.val, workers=run.settings.workers, progress=watch)
     name_left_out(run, found.bad)
-    accuracy = 100 - found.error(1)
     progress.seconds = perf_counter() - began
     progress.history.append(
         {"epoch": epoch, "learning_rate": rate}
         | row
-        | {
-            "val_loss": nll(found),
-            "top1_accuracy": accuracy,
-            "top5_accuracy": 100 - found.error(5),
-        }
-        | ({} if trainer.recipe.balance == "none" else {BALANCED: balanced_accuracy(found)})
+        | validation(found, classifier.threshold, trainer.recipe)
         | {"seconds": progress.seconds}
     )
-    classifier.metrics = {
-        "1": {"top1_error": found.error(1), "top5_error": found.error(5), "images": len(found)}
-    }
+    row = progress.history[-1]
+    classifier.metrics = {"1": {k: row[k] for k in SEVERAL if k in row} | metrics(found)}
     # The models come before the checkpoint, which makes the epoch done: a run that is killed
     # between them makes the same models again.  The logs are written from the checkpoint.
     folder.require()
     classifier.save(folder.last)
-    found_best = progress.history[-1][measured(trainer.recipe)]
+    found_best = progress.history[-1][measured(run)]
     if found_best > progress.best:
         progress.best = found_best
         classifier.save(folder.best)
@@ -522,6 +540,7 @@ def classifier_of(run: Run, network: Network, machine: Machine) -> Classifier:
         provenance=provenance(run),
         licence=run.progress.origin.licence if run.progress.origin else None,
         machine=machine,
+        multi=run.data.multi,
     )
 
 
@@ -540,12 +559,30 @@ def provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def measured(recipe: Recipe) -> str:
+def validation(found: Scores, threshold: float, recipe: Recipe) -> dict[str, float]:
+    """What the log says of an epoch's validation: the loss, and accuracies in percent."""
+    loss = {"val_loss": nll(found)}
+    if found.multi:
+        means = SeveralLabels.of(found, threshold).means()
+        # Where there is nothing to tell, in a validation part without any label, nothing is right.
+        return loss | {k: 100 * float(np.nan_to_num(v[0])) for k, v in means.items()}
+    loss |= {"top1_accuracy": 100 - found.error(1), "top5_accuracy": 100 - found.error(5)}
+    if recipe.balance != "none":
+        loss[BALANCED] = 100 * class_metrics(found).balanced_accuracy
+    return loss
+
+
+def measured(run: Run) -> str:
     """The column of the log that tells the best epoch: who balances classes means all of them."""
-    return "top1_accuracy" if recipe.balance == "none" else BALANCED
+    if run.data.multi:
+        return "mean_average_precision"
+    return "top1_accuracy" if run.trainer.recipe.balance == "none" else BALANCED
 
 
 def nll(found: Scores) -> float:
-    """Mean negative log-likelihood of the true classes."""
+    """Mean negative log-likelihood of the true classes, of all yes and no if there are several."""
+    if found.multi:
+        right = torch.where(found.labels, found.probabilities, 1 - found.probabilities)
+        return float(-right.clamp_min(1e-12).log().sum(1).mean())
     true = found.probabilities.gather(1, found.labels[:, None]).clamp_min(1e-12)
     return float(-true.log().mean())

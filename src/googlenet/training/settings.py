@@ -22,7 +22,8 @@ class Settings:
     """data: as the user named it; weights: the model file to begin with, if any.
 
     time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
-    for a run that goes on, and for a machine that has become slower.
+    for a run that goes on, and for a machine that has become slower.  multi_label: photos can
+    have several labels, though the data do not say so.
 
     decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
     "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none".
@@ -37,6 +38,7 @@ class Settings:
     weights: str | None = None
     workers: int = 2
     time_limit: float | None = None
+    multi_label: bool = False
     decoder: str = "pillow"
     shuffle: str = "full"
     cache: str = "auto"
@@ -60,6 +62,7 @@ class Settings:
             "weights": self.weights,
             "workers": self.workers,
             "time_limit": self.time_limit,
+            "multi_label": self.multi_label,
             "decoder": self.decoder,
             "shuffle": self.shuffle,
             "cache": self.cache,
@@ -100,12 +103,19 @@ KINDS: dict[str, Any] = {
     "weights": (str, NoneType),
     "workers": int,
     "time_limit": (int, float, NoneType),
+    "multi_label": bool,
     "decoder": str,
     "shuffle": str,
     "cache": str,
 }
 # What runs did before there was a choice.
-LATER = {"decoder": "pillow", "shuffle": "full", "cache": "none"}
+LATER: dict[str, Any] = {
+    "time_limit": None,
+    "multi_label": False,
+    "decoder": "pillow",
+    "shuffle": "full",
+    "cache": "none",
+}
 
 
 def choose(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -115,6 +125,6 @@ def choose(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def of_kind(name: str, value: Any, kind: Any) -> Any:
     """The value, if it is of that kind; JSON's true and false are no numbers."""
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise TypeError(f"{name} must not be {value!r}")
     return value
