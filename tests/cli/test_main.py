@@ -22,12 +22,15 @@ from tests.cli.conftest import command
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
-    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --workers --json",
+    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --decoder --shuffle "
+    "--cache --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --json",
+    "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
+    "bench": "KIND --data --photos --size --repeats --json",
 }
 
 
