@@ -28,6 +28,9 @@ OPTIONS = {
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --json",
     "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
+    "serve": "MODEL --host --port --token --token-file --threads --decoders --batch --batch-wait "
+    "--max-body --max-held --max-pixels --max-photos --max-queue --max-connections --timeout "
+    "--read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
     "bench": "KIND --data --photos --size --repeats --json",

@@ -13,7 +13,7 @@ from googlenet import __version__
 from googlenet.errors import GoogLeNetError, printable
 
 VERBS = (
-    *("check", "train", "evaluate", "calibrate", "predict"),
+    *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("pack", "info", "convert", "bench", "table"),
 )
 
