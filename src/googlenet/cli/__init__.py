@@ -14,7 +14,7 @@ from googlenet.errors import GoogLeNetError, printable
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    *("pack", "info", "convert", "table"),
+    *("pack", "info", "convert", "bench", "table"),
 )
 
 

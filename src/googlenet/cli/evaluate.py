@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import MODEL, add_json, add_workers, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_json,
+    add_threshold,
+    add_workers,
+    set_threshold,
+    view_list,
+)
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_threshold(parser)
     add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
         "class, or a .csv file with a row a photo")  # fmt: skip
     add_workers(parser)
@@ -53,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     machine = Machine.here(args.precision)
     classifiers = [Classifier.load(path, machine) for path in args.models]
     require_same_classes(classifiers, args.models)
+    for classifier in classifiers:
+        set_threshold(classifier, args.threshold)
     if args.mode:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)

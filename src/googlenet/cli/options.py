@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from math import inf, nan
+from typing import TYPE_CHECKING
+
+from googlenet.errors import UsageError
+
+if TYPE_CHECKING:
+    from googlenet.classifier import Classifier
 
 MODEL = (
     "a model file, a run folder, a published weight file, "
@@ -63,6 +69,35 @@ def share(text: str) -> float:
     if not 0 < value < 100:
         raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
     return value
+
+
+def threshold(text: str) -> float:
+    """A probability above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=threshold,
+        metavar="P",
+        help="probability above which a label counts, instead of the model's own (several labels)",
+    )
+
+
+def set_threshold(classifier: Classifier, value: float | None) -> None:
+    """Raises UsageError for a model that has no threshold."""
+    if value is None:
+        return
+    if not classifier.multi:
+        raise UsageError("--threshold is for models with several labels a photo, got one with one")
+    classifier.threshold = value
 
 
 def minutes(text: str) -> float:

@@ -119,7 +119,8 @@ class Preprocessing:
         """(N, H, W, C) uint8 -> (N, C, H, W) float32 in channels-last memory."""
         mean = torch.tensor(self.mean, device=pixels.device)
         scale = torch.tensor(self.scale, device=pixels.device)
-        return ((pixels.float() - mean) * scale).permute(0, 3, 1, 2)
+        # In place: fresh memory for each step costs three times as much as the arithmetic.
+        return pixels.float().sub_(mean).mul_(scale).permute(0, 3, 1, 2)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
