@@ -3,7 +3,8 @@
     python benchmarks/near_duplicates.py FOLDER [--changed 1000] [--workers 2]
 
 FOLDER holds photos of which no two are the same.  Prints how many pairs of them are called alike
-(each a false one, unless the folder has look-alikes), and which share of changed copies is found, by ours and by the usual perceptual hash.
+(each a false one, unless the folder has look-alikes), and which share of changed copies is found,
+by ours and by the usual perceptual hash.
 """
 
 from __future__ import annotations

@@ -183,12 +183,7 @@ def balance(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
         for label in entry.labels:
             listed[entry.part, label] += 1
             readable[entry.part, label] += photo.error is None
-<<<<<<< HEAD
-    present = {entry.part for entry in found.entries}
-    parts = [part for part in ("train", "val") if part in present]
-=======
     parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
->>>>>>> main
     problems = []
     for part in parts:
         where = {"train": "training", "val": "validation"}[part]

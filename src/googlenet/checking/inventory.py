@@ -11,11 +11,7 @@ from typing import NamedTuple
 
 from googlenet.checking.photos import Source
 from googlenet.checking.problems import Problem
-<<<<<<< HEAD
-from googlenet.data.dataset import DataError, DataSet, Samples, joined, parted
-=======
 from googlenet.data.dataset import DataError, DataSet, Samples, parted
->>>>>>> main
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
@@ -35,29 +31,20 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
-<<<<<<< HEAD
-    """A photo of the data set, with its class or classes; `part` is "train" or "val"."""
-=======
     """A photo of the data set; `part` is "train" or "val".
 
     `several`: its label can be that of several classes, with bars between them, or of none.
     """
->>>>>>> main
 
     source: Source
     name: str
-    labels: tuple[str, ...]
+    label: str
     part: str
     several: bool = False
 
     @property
     def labels(self) -> list[str]:
         return parted(self.label) if self.several else [self.label]
-
-    @property
-    def label(self) -> str:
-        """Its classes as a table has them."""
-        return joined(self.labels)
 
 
 @dataclass
@@ -99,11 +86,7 @@ def take_inventory(name: str, seed: int) -> Inventory:
 def of_data(data: DataSet) -> Inventory:
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
-<<<<<<< HEAD
-            Entry(source, samples.name(i), tuple(ids[c] for c in samples.classes_of(i)), called)
-=======
             Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
->>>>>>> main
             for i, source in enumerate(samples.sources)
         ]
 
@@ -132,7 +115,7 @@ def of_folder(root: Path) -> Inventory:
     if not any(parts.values()):
         parts["train"] = class_folders(root, unlisted)
     entries = [
-        Entry(path, str(path), (label,), part)
+        Entry(path, str(path), label, part)
         for part, folders in parts.items()
         for label, paths in folders.items()
         for path in paths
@@ -158,11 +141,7 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
-<<<<<<< HEAD
-            entries[part].append(Entry(photo, str(photo), tuple(parted(label)), part))
-=======
             entries[part].append(Entry(photo, str(photo), label, part, several))
->>>>>>> main
     both = entries["train"] + entries["val"]
     return Inventory(printable(path.name), both, labels_of(both), problems=problems)
 
@@ -213,7 +192,7 @@ def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave a photo its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
-    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] in entry.labels
+    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
     return parts[: 2 if split else 1]
 
 
