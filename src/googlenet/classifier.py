@@ -36,8 +36,10 @@ from googlenet.networks import Network, build_network
 class Prediction:
     """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
 
+    indices: those of the classes in `top`, whose names need not differ.
     unknown: whether the photo is of none of the classes, `score` being below the model's
-    threshold; both are None where the model has none.
+    threshold; both are None where the model has none.  labels: of a model whose photos can have
+    several, all classes above its threshold, like `top`; None of others.
     """
 
     path: str
@@ -45,6 +47,8 @@ class Prediction:
     error: str | None = None
     unknown: bool | None = None
     score: float | None = None
+    indices: tuple[int, ...] = ()
+    labels: tuple[tuple[str, float], ...] | None = None
 
     @property
     def label(self) -> str | None:
@@ -61,7 +65,8 @@ class Classifier:
 
     `metrics`, `provenance` and `licence` say how good it is, where it comes from and how it
     may be used; `calibration` is None until a temperature has been fitted
-    (`evaluation.calibrate`).
+    (`evaluation.calibrate`).  multi: whether a photo can have several labels, or none: each
+    class then has a probability of its own, and is an answer above the threshold.
     """
 
     network: Network
@@ -73,6 +78,8 @@ class Classifier:
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
     machine: Machine = field(default_factory=Machine)
+    multi: bool = False
+    threshold: float = 0.5
 
     @classmethod
     def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
@@ -139,6 +146,7 @@ class Classifier:
             metrics=dict(header.get("metrics") or {}),
             provenance=dict(header.get("provenance") or {}),
             licence=header.get("licence"),
+            **read_labels(header),
         )
 
     def header(self) -> dict[str, Any]:
@@ -147,6 +155,8 @@ class Classifier:
             "variant": self.variant,
             "width": self.network.width,
             "heads": list(self.network.heads),
+            "labels": "multi" if self.multi else "single",
+            "threshold": self.threshold if self.multi else None,
             "classes": [c._asdict() for c in self.classes],
             "preprocessing": self.preprocessing.to_json(),
             "calibration": self.calibration and self.calibration.to_json(),
@@ -173,12 +183,22 @@ class Classifier:
             return Outputs(self.network(crops).float().cpu(), None)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """(N, size, size, channels) uint8 -> (N, classes) float32, each photo's sum 1.
+        """(N, size, size, channels) uint8 -> (N, classes) float32.
 
-        The softmax of the logits, divided by the temperature where there is one.
+        Each photo's sum is 1: the softmax of the logits, divided by the temperature where there
+        is one.  Of photos that can have several labels, each class's own: the sigmoid.
         """
-        calibration = self.calibration or Calibration()
-        return calibration.probabilities(self.outputs(pixels).logits)
+        return self.calibrated(self.outputs(pixels).logits)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """(N, classes) logits -> (N, classes) probabilities."""
+        if self.multi:
+            return logits.sigmoid()
+        return (self.calibration or Calibration()).probabilities(logits)
+
+    def uncalibrated(self, logits: Tensor) -> Tensor:
+        """The same without the temperature."""
+        return logits.sigmoid() if self.multi else logits.softmax(1)
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32
@@ -213,18 +233,29 @@ class Classifier:
 
     def judge(self, pixels: NDArray[np.uint8], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
-        outputs, calibration = self.outputs(pixels), self.calibration or Calibration()
-        best = calibration.probabilities(outputs.logits).topk(min(top, len(self.classes)))
-        unknown = calibration.unknown
+        outputs = self.outputs(pixels)
+        probabilities = self.calibrated(outputs.logits)
+        best = probabilities.topk(min(top, len(self.classes)))
+        unknown = (self.calibration or Calibration()).unknown
         scores = unknown.scores(outputs).tolist() if unknown else [None] * len(pixels)
-        for values, indices, score in zip(best.values, best.indices, scores, strict=True):
+        for values, indices, score, row in zip(
+            best.values, best.indices, scores, probabilities, strict=True
+        ):
             names = (self.classes[int(i)].name for i in indices)
             yield Prediction(
                 "",
                 tuple(zip(names, values.tolist(), strict=True)),
                 unknown=None if unknown is None else score < unknown.threshold,
                 score=score,
+                indices=tuple(indices.tolist()),
+                labels=self.labels(row) if self.multi else None,
             )
+
+    def labels(self, probabilities: Tensor) -> tuple[tuple[str, float], ...]:
+        """Name and probability of every class above the threshold, the likeliest first."""
+        found = zip(self.classes, probabilities.tolist(), strict=True)
+        above = [(c.name, p) for c, p in found if p > self.threshold]
+        return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
 
 
 def read_calibration(
@@ -247,6 +278,21 @@ def read_calibration(
         last = network.classifier if isinstance(network, GoogLeNet) else None
         calibration.unknown.check(last.in_features if last else None)
     return calibration
+
+
+def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
+    """How many labels a photo has, by a header; one, in a file that does not say.
+
+    Raises ValueError for what cannot be.
+    """
+    labels, threshold = header.get("labels", "single"), header.get("threshold")
+    if labels not in ("single", "multi"):
+        raise ValueError(f"labels must be single or multi, is {labels!r}")
+    if labels == "single":
+        return {}
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a number from 0 to 1, is {threshold!r}")
+    return {"multi": True, "threshold": threshold}
 
 
 def load_foreign(source: Path) -> Classifier:

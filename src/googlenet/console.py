@@ -15,6 +15,14 @@ SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 
+SHOWN = {
+    "top1_accuracy": "top-1",
+    "top5_accuracy": "top-5",
+    "balanced_accuracy": "balanced",
+    "mean_average_precision": "mAP",
+    "micro_f1": "micro-F1",
+}  # what an epoch's line has of its validation, by its names in the log
+
 
 class Console:
     """Says things on `stream`; bars appear on stderr, if that is a terminal.
@@ -45,12 +53,16 @@ class Console:
             for name, value in row.items()
             if name.startswith("loss_") and name != "loss_main"
         )
+        found = " ".join(f"{name} {row[key]:.2f} %" for key, name in SHOWN.items() if key in row)
+        waits = row.get("data_wait", 0.0)
         self.say(
             f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
-            f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
-            f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+            f"  validation {found}"
+            + f"  {row['images_per_second']:.0f} images/s"
+            + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
+            + f"  {row['seconds']:.0f} s"
         )
 
     @contextmanager

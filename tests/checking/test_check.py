@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from googlenet.errors import UsageError
 from googlenet.images.decode import ImageError, decode
 from tests.checking.test_alike import scene
 from tests.dirty_photos import broken, usable, write_specials
-from tests.fixtures import photo_folder
+from tests.fixtures import encoded, photo_folder
 from tests.unprivileged import unprivileged
 
 
@@ -36,6 +37,11 @@ class Silent:
 
     def update(self) -> None:
         self.done += 1
+
+
+@cache
+def scene_file(seed: int) -> bytes:
+    return encoded(scene(seed))
 
 
 def check(data: Path | str, seed: int = 0) -> Check:
@@ -59,7 +65,7 @@ def data(tmp_path: Path) -> Path:
             folder = tmp_path / "data" / part / label
             folder.mkdir(parents=True)
             for number in range(count):
-                scene(seed).save(folder / f"{label}{part}{number}.png")
+                (folder / f"{label}{part}{number}.png").write_bytes(scene_file(seed))
                 seed += 1
     return tmp_path / "data"
 
@@ -159,7 +165,8 @@ def test_leakage_by_the_split_of_the_seed(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         for number in range(5):
-            scene(number + 100 * (label == "dog")).save(tmp_path / label / f"{number}.png")
+            content = scene_file(number + 5 * (label == "dog"))
+            (tmp_path / label / f"{number}.png").write_bytes(content)
     for seed in range(20):
         held = {str(source) for source in load_data(str(tmp_path), seed).val.sources}
         if str(tmp_path / "cat" / "0.png") in held:
@@ -232,9 +239,10 @@ def test_folder_that_cannot_be_listed(public_folder: Path) -> None:
     photo_folder(public_folder, {"a": 2, "b": 2, "c": 2})
     (public_folder / "b").chmod(0)
     said = unprivileged(
-        "from googlenet.checking.check import check_data\n"
-        "from tests.checking.test_check import Silent",
-        f"for p in check_data({str(public_folder)!r}, 0, 1, Silent).problems: print(*p, sep='|')",
+        "import sys; from googlenet.checking.check import check_data\n"
+        "from googlenet.console import Console",
+        f"found = check_data({str(public_folder)!r}, 0, 1, Console(sys.stdout).bar)\n"
+        "for problem in found.problems: print(*problem, sep='|')",
     )
     assert f"{public_folder}|unusable|{public_folder / 'b'}: the folder cannot be listed" in said
     assert (
@@ -250,7 +258,7 @@ def table(folder: Path, text: str) -> Path:
 
 def test_table(tmp_path: Path) -> None:
     for number in range(6):
-        scene(number).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
     rows = "path,label,split\n0.png,a,train\n1.png,b,train\ngone.png,b,train\n0.png,b,train\n"
     found = check(table(tmp_path, rows + "2.png,a,val\n3.png,b,val\n"))
     assert kinds(found) == {
@@ -265,9 +273,30 @@ def test_table(tmp_path: Path) -> None:
     assert details["duplicate"] == f"listed before, as {tmp_path / '0.png'}"
 
 
+def test_table_of_photos_with_several_labels(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
+    shutil.copy(tmp_path / "0.png", tmp_path / "9.png")
+    labels = {0: "cat|dog", 3: "", 6: "cat|dog", 7: "bird"}
+    rows = [
+        f"{number}.png,{labels.get(number, 'cat')},{'val' if number in (5, 6) else 'train'}"
+        for number in range(12)
+    ]
+    found = check(table(tmp_path, "path,label,split\n" + "\n".join(rows)))
+    assert (found.images, found.classes) == (12, 3)
+    assert [(p.path, p.kind) for p in found.problems] == [
+        (str(tmp_path / "9.png"), "duplicate"),
+        (str(tmp_path / "9.png"), "conflicting-labels"),
+        ("bird", "missing-class"),
+        ("bird", "imbalance"),
+        ("dog", "imbalance"),
+    ]
+    assert found.problems[1].detail.endswith("labelled cat here, cat|dog there")
+
+
 def test_table_that_training_refuses(tmp_path: Path) -> None:
     for number in range(4):
-        scene(number).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
     path = table(tmp_path, "path,label,split\n0.png,a,train\n1.png,,train\n2.png,b,dev\n,a,train\n")
     found = check(path)
     assert [p.kind for p in found.problems] == ["unusable", "unusable", "unusable", "unlabelled",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.checking import check as module
+from googlenet.checking.photos import Photo
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder
 
@@ -83,7 +84,7 @@ def test_strict(data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 2, "DATA must be a folder, a CSV file or one of digits, got 'nowhere'"),
+        (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of digits, got"),
         (["EMPTY"], 1, "must hold a folder of photos for each class, has none"),
         (["DATA", "--out", "x.txt"], 2, "--out must end in .csv, got x.txt"),
         (["DATA", "--seed", "-1"], 2, "--seed must be 0 or more, got -1"),
@@ -102,9 +103,9 @@ def test_refusals(
 def test_interrupted(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while photos are read: one line, no file half written, no thread left."""
 
-    def examine(source: Path) -> module.Photo:
+    def examine(source: Path) -> Photo:
         os.kill(os.getpid(), signal.SIGINT)
-        return module.Photo("bad")
+        return Photo("bad")
 
     monkeypatch.setattr(module, "examine", examine)
     out = tmp_path / "problems.csv"

@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from googlenet.images.decode import (
 from tests.dirty_photos import (
     broken,
     grey_profile,
+    many_empty_scans,
     many_scans,
     png,
     png_chunk,
@@ -55,7 +57,10 @@ STORED = {
 }
 
 
-LOSSLESS = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -201,7 +206,7 @@ def test_cmyk_jpeg_without_adobe_s_marker_is_inverted_too() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_colours_of_a_profile_become_srgb(kind: str) -> None:
     """The profile is sRGB with its primaries in turn: its red is green, its green is blue."""
-    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    options = LOSSLESS | {"JPEG": {"quality": 100, "subsampling": 0}}
     data = encoded(noise(24, 16), kind, icc_profile=turned_profile(), **options.get(kind, {}))
     with Image.open(BytesIO(data)) as opened:
         red, green, blue = opened.convert("RGB").split()
@@ -265,6 +270,18 @@ def test_srgb_profile_changes_no_pixel() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = encoded(noise(24, 16), icc_profile=profile)
     assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
+
+
+def test_profiles_of_real_photos(shared_data: Path) -> None:
+    """Of ImageNet's originals six of fifty are not sRGB (docs/photos.md); plain ones stay."""
+    moved = []
+    for path in sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir()):
+        with Image.open(path) as opened:
+            plain = pixels(opened.convert("RGB")).astype(int)
+        moved.append(float(np.abs(pixels(decode(path)) - plain).mean()))
+    assert len(moved) == 50
+    assert sum(value > 0 for value in moved) == 6
+    assert 1.4 < min(value for value in moved if value) < max(moved) < 15.5
 
 
 def test_threads_share_a_profile() -> None:
@@ -451,8 +468,9 @@ def test_file_that_may_not_be_read(public_folder: Path) -> None:
     assert said == f"{photo}: cannot be read as an image (Permission denied)\n"
 
 
-def test_scans_of_a_progressive_jpeg() -> None:
+def test_scans_of_a_jpeg() -> None:
     assert decode(many_scans(MAX_SCANS)).size == (48, 40)
+    assert decode(many_empty_scans(MAX_SCANS)).size == (48, 40)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ It imports everything once; every session of a run is a process forked from it, 
     {"function": "score", "call": n}     as that function of the package is entered the nth time
     {"file": n}                before the nth operation that makes, syncs, renames or removes a file
     {"bytes": n}               within the write that makes some file longer than n bytes
-    {"seconds": s}             after so long, by the parent
+    {"share": s}               by the parent, after so much of the time that the first case took
 
 For each case it prints a line of JSON: how its sessions ended, and what is in the folder then.
 """
@@ -29,9 +29,11 @@ from hashlib import sha256
 from io import StringIO
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 from types import FrameType
 from typing import Any
 
+import torch._dynamo  # noqa: F401 - which making an optimizer imports, in seconds
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -75,7 +77,7 @@ def kill_at_file(n: int) -> None:
     countdown = Countdown(n)
     sync = os.fsync
 
-    def fsync(descriptor: int) -> None:
+    def fsync(descriptor: Any) -> None:
         countdown()
         sync(descriptor)
 
@@ -84,7 +86,7 @@ def kill_at_file(n: int) -> None:
         if made or event in ("os.rename", "os.remove", "os.mkdir"):
             countdown()
 
-    os.fsync = fsync
+    os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(audit)
 
 
@@ -110,13 +112,13 @@ def session(arguments: list[str], kill: Kill) -> None:
     os._exit(code)
 
 
-def run_session(plan: dict[str, Any], kill: Kill) -> int:
+def run_session(plan: dict[str, Any], kill: Kill, seconds: float) -> int:
     """How a session ended: its exit code, or minus the number of the signal that killed it."""
     resumed = (Path(plan["out"]) / "settings.json").exists()
     arguments = plan["resume"] if resumed else plan["first"]
     process = multiprocessing.get_context("fork").Process(target=session, args=(arguments, kill))
     process.start()
-    process.join(kill.get("seconds"))
+    process.join(kill["share"] * seconds if "share" in kill else None)
     if process.is_alive():
         process.kill()
         process.join()
@@ -156,16 +158,21 @@ def board(folder: Path) -> list[list[Any]]:
     ]
 
 
-def kill_and_resume(plan: dict[str, Any], kills: list[Kill]) -> dict[str, Any]:
+def kill_and_resume(plan: dict[str, Any], kills: list[Kill], seconds: float) -> dict[str, Any]:
     out = Path(plan["out"])
     shutil.rmtree(out, ignore_errors=True)
-    ends = [run_session(plan, kill) for kill in kills]
-    ends.append(run_session(plan, {}))
+    ends = [run_session(plan, kill, seconds) for kill in kills]
+    ends.append(run_session(plan, {}, seconds))
     return {"ends": ends} | result(out)
 
 
+def run_plan(plan: dict[str, Any]) -> None:
+    seconds = 0.0
+    for kills in plan["cases"]:
+        began = perf_counter()
+        print(json.dumps(kill_and_resume(plan, kills, seconds)), flush=True)
+        seconds = seconds or perf_counter() - began
+
+
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
-        described = json.load(file)
-    for kills in described["cases"]:
-        print(json.dumps(kill_and_resume(described, kills)), flush=True)
+    run_plan(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

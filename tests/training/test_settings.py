@@ -11,7 +11,7 @@ import pytest
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.training.recipes import PAPER
-from googlenet.training.settings import Settings
+from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
     "photos", PAPER.with_settings({"epochs": 3, "area": "0.1,0.9"}),
@@ -35,8 +35,8 @@ def test_recipe_that_is_no_longer_there_can_be_resumed() -> None:
 
 def test_field_that_was_not_there_before_has_its_default() -> None:
     values = json.loads(json.dumps(FULL.to_json()))
-    del values["recipe"]["plain_rate"]
-    assert Settings.from_json(values) == FULL
+    del values["recipe"]["plain_rate"], values["time_limit"]
+    assert Settings.from_json(values) == replace(FULL, time_limit=None)
 
 
 def test_what_decides_a_run() -> None:
@@ -71,7 +71,13 @@ def test_settings_that_cannot_be_used_are_one_sentence(changes: dict[str, Any]) 
         Settings.from_json(FULL.to_json() | changes)
 
 
-@pytest.mark.parametrize("key", FULL.to_json())
+def test_settings_of_before_there_was_a_choice() -> None:
+    values = json.loads(json.dumps(FULL.to_json()))
+    found = Settings.from_json({k: v for k, v in values.items() if k not in LATER})
+    assert found == Settings.from_json(values | LATER)
+
+
+@pytest.mark.parametrize("key", [name for name in FULL.to_json() if name not in LATER])
 def test_settings_without_a_value(key: str) -> None:
     values = FULL.to_json()
     del values[key]

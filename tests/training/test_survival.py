@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from googlenet.errors import GoogLeNetError, UsageError
@@ -475,6 +476,6 @@ def test_lock_that_the_file_system_does_not_have(
     def acquire(self: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(runfolder.FileLock, "acquire", acquire)
+    monkeypatch.setattr(FileLock, "acquire", acquire)
     with pytest.raises(GoogLeNetError, match=r"run: cannot be (locked|made) \(.*No locks"):
         prepared(options, tmp_path / "run")

@@ -180,8 +180,9 @@ def balance(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
     listed: Counter[tuple[str, str]] = Counter()
     readable: Counter[tuple[str, str]] = Counter()
     for entry, photo in zip(found.entries, photos, strict=True):
-        listed[entry.part, entry.label] += 1
-        readable[entry.part, entry.label] += photo.error is None
+        for label in entry.labels:
+            listed[entry.part, label] += 1
+            readable[entry.part, label] += photo.error is None
     parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
     problems = []
     for part in parts:

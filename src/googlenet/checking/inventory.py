@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from googlenet.checking.photos import Source
 from googlenet.checking.problems import Problem
-from googlenet.data.dataset import DataError, DataSet, Samples
+from googlenet.data.dataset import DataError, DataSet, Samples, parted
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
@@ -22,7 +22,8 @@ from googlenet.data.folder import (
     subfolders,
 )
 from googlenet.data.load import load_data
-from googlenet.data.table_file import is_training, read_rows
+from googlenet.data.packed import holds_shards
+from googlenet.data.table_file import has_bars, is_training, read_rows
 from googlenet.errors import printable
 
 # What systems leave in folders by themselves.
@@ -30,12 +31,20 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
-    """A photo of the data set; `part` is "train" or "val"."""
+    """A photo of the data set; `part` is "train" or "val".
+
+    `several`: its label can be that of several classes, with bars between them, or of none.
+    """
 
     source: Source
     name: str
     label: str
     part: str
+    several: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        return parted(self.label) if self.several else [self.label]
 
 
 @dataclass
@@ -69,22 +78,23 @@ def take_inventory(name: str, seed: int) -> Inventory:
         found.problems.insert(0, Problem(name, "unusable", printable(str(error))))
     if path.is_dir():
         found.problems += strays_of_folder(path, found)
-    elif path.is_file():
+    elif path.is_file() and not holds_shards(path):
         found.problems += strays_of_table(found)
     return found
 
 
 def of_data(data: DataSet) -> Inventory:
-    ids = [c.id for c in data.classes]
-
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
-            Entry(source, samples.name(i), ids[samples.labels[i]], called)
+            Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
             for i, source in enumerate(samples.sources)
         ]
 
     return Inventory(
-        data.name, part(data.train, "train") + part(data.val, "val"), ids, data.divided
+        data.name,
+        part(data.train, "train") + part(data.val, "val"),
+        [c.id for c in data.classes],
+        data.divided,
     )
 
 
@@ -117,11 +127,13 @@ def of_table(path: Path) -> Inventory:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
     entries: dict[str, list[Entry]] = {"train": [], "val": []}
     problems = []
-    for row in read_rows(path):
+    rows = read_rows(path)
+    several = has_bars(rows)
+    for row in rows:
         photo, label = path.parent / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
-        elif not label:
+        elif not label and not several:
             problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
         else:
             try:
@@ -129,13 +141,13 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
-            entries[part].append(Entry(photo, str(photo), label, part))
+            entries[part].append(Entry(photo, str(photo), label, part, several))
     both = entries["train"] + entries["val"]
     return Inventory(printable(path.name), both, labels_of(both), problems=problems)
 
 
 def labels_of(entries: Iterable[Entry]) -> list[str]:
-    return sorted({entry.label for entry in entries})
+    return sorted({label for entry in entries for label in entry.labels})
 
 
 def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:

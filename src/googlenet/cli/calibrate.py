@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from googlenet.cli.options import MODEL, add_json, add_workers, share
+from googlenet.errors import UsageError
 
 SPLITS = ("train", "val", "all")
 
@@ -37,6 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
     check_out(args.out, model_path(args.model), "MODEL")
     classifier = Classifier.load(args.model, Machine.here("fp32"))
+    if classifier.multi:
+        raise UsageError(
+            f"MODEL must know one label a photo, got {args.model}: temperature and unknown are "
+            "those of a softmax"
+        )
     data = load_data(args.data, split_seed(classifier), classifier.classes)
     part = args.split or default_split(data, classifier)
     samples = choose_split(data, part)

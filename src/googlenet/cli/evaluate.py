@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import MODEL, add_json, add_workers, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_json,
+    add_threshold,
+    add_workers,
+    set_threshold,
+    view_list,
+)
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
     add(
         "--split",
@@ -34,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_threshold(parser)
     add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
         "class, or a .csv file with a row a photo")  # fmt: skip
     add_workers(parser)
@@ -53,11 +61,15 @@ def run(args: argparse.Namespace) -> int:
     machine = Machine.here(args.precision)
     classifiers = [Classifier.load(path, machine) for path in args.models]
     require_same_classes(classifiers, args.models)
+    for classifier in classifiers:
+        set_threshold(classifier, args.threshold)
     if args.mode:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)
     first = classifiers[0]
-    data = load_data(args.data, split_seed(first), first.classes)
+    if args.restrict and first.multi:
+        raise UsageError("--restrict is for models with one label a photo, got one with several")
+    data = load_data(args.data, split_seed(first), first.classes, first.multi)
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
@@ -123,8 +135,11 @@ def say_what_answers_count(
     console: Console, classes: int, samples: Samples, restricted: bool
 ) -> None:
     """Where the data has fewer classes than the model, whether the others count as answers."""
-    present = len(set(samples.labels))
+    present = len({label for i in range(len(samples)) for label in samples.classes_of(i)})
     if present == classes:
+        return
+    if samples.marks is not None:
+        console.say(f"the data has {present} of the model's {classes} classes")
         return
     says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
     console.say(f"the data has {present} of the model's {classes} classes; answers {says}")
@@ -142,8 +157,8 @@ def default_split(data: DataSet, classifier: Classifier) -> str:
     return "val" if data.divided or same else "all"
 
 
-NAMES = {"macro_f1": "macro-F1", "calibration_error_before": "… before",
-         "called_unknown": "unknown"}  # fmt: skip
+NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
+         "calibration_error_before": "… before", "called_unknown": "unknown"}  # fmt: skip
 
 
 def table(rows: Sequence[Result]) -> list[str]:
@@ -151,9 +166,9 @@ def table(rows: Sequence[Result]) -> list[str]:
     views, then the ensemble's.  Figures that no line has get no column.
     """
     from googlenet.cli.columns import aligned
-    from googlenet.evaluation.grid import FIGURES
+    from googlenet.evaluation.grid import names_of
 
-    shown = [name for name in FIGURES if any(name in row.figures for row in rows)]
+    shown = [name for name in names_of(rows[0].scores) if any(name in row.figures for row in rows)]
     titles = [NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown]
     lines = [["models", "protocol", "images", *titles]]
     for row in rows:
@@ -174,8 +189,21 @@ def cell(figure: Figure) -> str:
 def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
     """What a reader must know to read the table."""
     from googlenet.evaluation.details import class_metrics
+    from googlenet.evaluation.multilabel import SeveralLabels
 
     found = ["in brackets: 95 % intervals (bootstrap over photos)"]
+    if rows[0].scores.multi:
+        several = SeveralLabels.of(rows[0].scores, rows[0].threshold)
+        found.append(
+            "mAP: mean average precision, the mean over classes of the area under precision over "
+            f"recall; the others at the threshold {rows[0].threshold:g}"
+        )
+        if several.missing:
+            found.append(
+                f"mAP and macro-F1 are means over {len(classes) - len(several.missing)} classes: "
+                f"{len(several.missing)} are on no photo"
+            )
+        return found
     missing = class_metrics(rows[0].scores).missing
     if missing:
         found.append(

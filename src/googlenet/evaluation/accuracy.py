@@ -25,6 +25,9 @@ CROPS_AT_ONCE = 64
 class Scores:
     """What models said of photos: probabilities (N, classes), labels (N,), sample indices (N,).
 
+    Where photos can have several labels, these are (N, classes) bool, and the figures are those
+    of `evaluation.multilabel`; what goes by a single answer cannot be had.
+
     The probabilities are those of the logits as they are: `tempered` applies a temperature.
     known: (N,), how known a photo is, where the model has such a score.  outputs: logits and
     features of one view of each photo, where they were asked for.
@@ -40,8 +43,13 @@ class Scores:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def multi(self) -> bool:
+        return self.labels.ndim == 2
+
     def hits(self, k: int) -> Tensor:
         """Photos whose class is among the k likeliest: (N,) bool."""
+        assert not self.multi
         best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
         return (best == self.labels[:, None]).any(1)
 
@@ -60,6 +68,7 @@ class Scores:
         return self.probabilities.amax(1)
 
     def predicted(self) -> Tensor:
+        assert not self.multi
         return self.probabilities.argmax(1)
 
     def restricted(self, classes: Sequence[int]) -> Scores:
@@ -96,7 +105,7 @@ def score(
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
         outputs = classifier.outputs(np.stack(crops))
-        for owner, row in zip(owners, outputs.logits.softmax(1), strict=True):
+        for owner, row in zip(owners, classifier.uncalibrated(outputs.logits), strict=True):
             sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
             counts[owner] = counts.get(owner, 0) + 1
         if unknown:
@@ -125,7 +134,7 @@ def score(
     indices = tuple(sums)
     return Scores(
         torch.stack([sums[i] / counts[i] for i in indices]),
-        torch.tensor([samples.labels[i] for i in indices]),
+        torch.from_numpy(samples.labels_of(indices)),
         indices,
         bad,
         torch.tensor([known[i] / counts[i] for i in indices]) if unknown else None,
@@ -174,9 +183,14 @@ def ensemble(scores: Sequence[Scores]) -> Scores:
 
 
 def require_same_classes(classifiers: Sequence[Classifier], names: Sequence[str]) -> None:
-    """Raises UsageError where the models of an ensemble do not have one class list."""
+    """Raises UsageError where the models of an ensemble do not answer the same question."""
     first = [c.id for c in classifiers[0].classes]
     for classifier, name in zip(classifiers[1:], names[1:], strict=True):
+        if classifier.multi != classifiers[0].multi:
+            raise UsageError(
+                f"models of an ensemble must all know one label a photo or all several: "
+                f"{name} is unlike {names[0]}"
+            )
         if [c.id for c in classifier.classes] != first:
             raise UsageError(
                 f"models of an ensemble must have the same classes in the same order: "

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from googlenet.data.dataset import Class, Samples
+from googlenet.data.dataset import Class, Samples, joined
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration import reliability
 from googlenet.evaluation.grid import Result
 from googlenet.evaluation.metrics import ClassMetrics, by_row, confusion_matrix
+from googlenet.evaluation.multilabel import Marks, SeveralLabels
 
 COLUMNS = ("models", "views", "path", "label", "answer", "probability", "score", "unknown", "error")
 
@@ -31,7 +32,15 @@ def details(result: Result, classes: Sequence[Class]) -> dict[str, Any]:
     Figures by class in percent, null where there is nothing to tell; the confusion matrix as
     counts and as shares of the true class, rows are true classes; the reliability in bins.
     """
-    names, metrics = [c.name for c in classes], class_metrics(result.scores)
+    names = [c.name for c in classes]
+    if result.scores.multi:
+        several = SeveralLabels.of(result.scores, result.threshold)
+        return result.to_json() | {
+            "threshold": result.threshold,
+            "classes": several.rows(names),
+            "classes_without_photos": [names[i] for i in several.missing],
+        }
+    metrics = class_metrics(result.scores)
     right = (result.scores.predicted() == result.scores.labels).numpy()
     return result.to_json() | {
         "classes": metrics.rows(names),
@@ -58,6 +67,9 @@ def photo_table(results: Sequence[Result], samples: Samples, classes: Sequence[C
 def photo_rows(result: Result, samples: Samples, classes: Sequence[Class]) -> list[list[Any]]:
     scores, called = result.scores, result.called_unknown
     before = [" ".join(result.names), result.views]
+    bad = [[*before, name, "", "", "", "", "", error] for name, error in scores.bad.items()]
+    if scores.multi:
+        return [*rows_of_several(result, before, samples, classes), *bad]
     answers, confidence = scores.predicted().tolist(), scores.confidence().tolist()
     rows: list[list[Any]] = []
     for at, index in enumerate(scores.indices):
@@ -67,6 +79,20 @@ def photo_rows(result: Result, samples: Samples, classes: Sequence[Class]) -> li
         rows.append(
             [*before, samples.name(index), label, answer, f"{confidence[at]:.6f}", *score, ""]
         )
-    for name, error in scores.bad.items():
-        rows.append([*before, name, "", "", "", "", "", error])
-    return rows
+    return rows + bad
+
+
+def rows_of_several(
+    result: Result, before: list[Any], samples: Samples, classes: Sequence[Class]
+) -> list[list[Any]]:
+    """Labels and answers with bars between them; the probability is the likeliest class's."""
+    found = SeveralLabels.of(result.scores, result.threshold)
+
+    def called(marks: Marks) -> str:
+        return joined(classes[i].name for i in np.flatnonzero(marks).tolist())
+
+    return [
+        [*before, samples.name(index), called(found.marks[at]), called(found.answers[at]),
+         f"{found.probabilities[at].max():.6f}", "", "", ""]
+        for at, index in enumerate(result.scores.indices)
+    ]  # fmt: skip

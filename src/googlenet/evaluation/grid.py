@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from googlenet.calibration import Calibration
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
+from googlenet.evaluation import multilabel
 from googlenet.evaluation.accuracy import Scores, ensemble, score
 from googlenet.evaluation.figures import (
     Figure,
@@ -40,6 +41,7 @@ class Result:
     scores: Scores
     figures: dict[str, Figure]
     calibration: Calibration | None = None
+    threshold: float = 0.5  # above which a class is an answer, where photos can have several
 
     @property
     def top1_error(self) -> float:
@@ -66,18 +68,25 @@ class Result:
             "views": self.views,
             "protocol": self.protocol,
             "crops": self.crops,
-            "top1_error": self.top1_error,
-            "top5_error": self.top5_error,
+            **({} if self.scores.multi else self.errors()),
             "images": len(self.scores),
             "skipped": len(self.scores.bad),
-            **{name: found.get(name) for name in FIGURES if name not in ERRORS},
+            **{name: found.get(name) for name in names_of(self.scores) if name not in ERRORS},
             "intervals": found["intervals"],
         }
+
+    def errors(self) -> dict[str, float]:
+        return {"top1_error": self.top1_error, "top5_error": self.top5_error}
 
 
 ERRORS = ("top1_error", "top5_error")
 FIGURES = (*ERRORS, "macro_f1", "balanced_accuracy", "calibration_error",
            "calibration_error_before", "called_unknown")  # fmt: skip
+
+
+def names_of(scores: Scores) -> tuple[str, ...]:
+    """The figures that there can be of such scores, in their order."""
+    return multilabel.FIGURES if scores.multi else FIGURES
 
 
 def grid(
@@ -101,10 +110,15 @@ def grid(
             with bar(len(samples), f"{name} {count}") as shown:
                 found = score(classifier, samples, count, workers, shown.update)
             scores.append(found if answers is None else found.restricted(answers))
-            rows.append(result((name,), count, p, scores[-1], classifier.calibration))
+            rows.append(
+                result((name,), count, p, scores[-1], classifier.calibration, classifier.threshold)
+            )
         if len(classifiers) > 1:
-            together = ensemble(scores)
-            rows.append(result(tuple(names), count, classifiers[0].preprocessing, together))
+            together, first = ensemble(scores), classifiers[0]
+            # An ensemble's threshold is that of its first model.
+            rows.append(
+                result(tuple(names), count, first.preprocessing, together, None, first.threshold)
+            )
     return rows
 
 
@@ -114,6 +128,7 @@ def result(
     p: Preprocessing,
     scores: Scores,
     calibration: Calibration | None = None,
+    threshold: float = 0.5,
 ) -> Result:
     line = Result(
         names,
@@ -123,12 +138,15 @@ def result(
         scores.tempered(calibration),
         {},
         calibration,
+        threshold,
     )
     return replace(line, figures=all_figures(line, scores))
 
 
 def all_figures(line: Result, raw: Scores) -> dict[str, Figure]:
     """The line's figures by the names of FIGURES; those that it cannot have are left out."""
+    if line.scores.multi:
+        return multilabel.several_figures(line.scores, line.threshold)
     shown = as_errors(figures(line.scores))
     shown["calibration_error"] = calibration_error(line.scores)
     if line.calibration:

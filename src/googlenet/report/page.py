@@ -18,12 +18,15 @@ from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration import reliability as bins
 from googlenet.evaluation.details import class_metrics
+from googlenet.evaluation.doubts import Doubt
 from googlenet.evaluation.figures import as_errors
 from googlenet.evaluation.grid import protocol
+from googlenet.evaluation.multilabel import SeveralLabels
 from googlenet.files import write_text
-from googlenet.images.augment import Augmentation
+from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.training.run import Run, Trained
@@ -51,8 +54,8 @@ def render(run: Run, trained: Trained) -> str:
     """The report's HTML."""
     views, scores = min(trained.scores.items())
     p, classes = run.settings.preprocessing, run.data.classes
-    metrics, calibrated = class_metrics(scores), trained.calibrated
-    fit, names = calibrated.temperature, [c.name for c in classes]
+    names = [c.name for c in classes]
+    judged = several_labels if run.data.multi else one_label
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
@@ -67,23 +70,17 @@ def render(run: Run, trained: Trained) -> str:
             {
                 "views": n,
                 "protocol": protocol(n, p),
-                "figures": as_errors(trained.figures[n]),
+                "figures": trained.figures[n] if run.data.multi else as_errors(trained.figures[n]),
                 "images": len(s),
             }
             for n, s in trained.scores.items()
         ],
-        headline=trained.figures[views]["top1_accuracy"],
         headline_views=views,
         seconds=trained.seconds,
         curves=Markup(curves(run.progress.history)),
-        confusion=Markup(confusion(metrics.matrix, names)),
-        per_class=weakest_first(metrics.rows(names)),
-        missing=[names[i] for i in metrics.missing],
-        calibrated=calibrated,
-        reliability=Markup(
-            reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
-        ),
-        mistakes=mistakes(scores.tempered(calibrated.calibration), run.data.val, classes, p),
+        **judged(run, trained, scores, names),
+        headline=next(iter(trained.figures[views].values())),
+        doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
             "train on": sorted(run.trainer.bad.values()),
@@ -95,9 +92,44 @@ def render(run: Run, trained: Trained) -> str:
     )
 
 
-def weakest_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Classes by recall, those without photos last."""
-    return sorted(rows, key=lambda row: 101 if row["recall"] is None else row["recall"])
+def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
+    """What the page says of a model that gives a photo one label."""
+    metrics, calibrated = class_metrics(scores), trained.calibrated
+    assert calibrated is not None
+    fit, p = calibrated.temperature, run.settings.preprocessing
+    return {
+        "columns": ("recall", "precision", "f1"),
+        "confusion": Markup(confusion(metrics.matrix, names)),
+        "per_class": weakest_first(metrics.rows(names)),
+        "missing": [names[i] for i in metrics.missing],
+        "calibrated": calibrated,
+        "reliability": Markup(
+            reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
+        ),
+        "mistakes": mistakes(
+            scores.tempered(calibrated.calibration), run.data.val, run.data.classes, p
+        ),
+    }
+
+
+def several_labels(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
+    """What the page says of a model that can give a photo several labels, or none."""
+    metrics = SeveralLabels.of(scores, trained.classifier.threshold)
+    wrong = [d for d in trained.doubts if d.part == "val"]
+    return {
+        "columns": ("average_precision", "recall", "precision", "f1"),
+        "confusion": None,
+        "per_class": weakest_first(metrics.rows(names), "average_precision"),
+        "missing": [names[i] for i in metrics.missing],
+        "calibrated": None,
+        "reliability": None,
+        "mistakes": pictured(wrong, run.data.val, run.settings.preprocessing),
+    }
+
+
+def weakest_first(rows: list[dict[str, Any]], key: str = "recall") -> list[dict[str, Any]]:
+    """Classes by a figure, those without photos last."""
+    return sorted(rows, key=lambda row: 101 if row[key] is None else row[key])
 
 
 def mistakes(
@@ -119,6 +151,20 @@ def mistakes(
     return found
 
 
+def pictured(found: Sequence[Doubt], samples: Samples, p: Preprocessing) -> list[Mistake]:
+    """The strongest doubts with their photos."""
+    return [
+        Mistake(
+            thumbnail(next(center(decode(samples.sources[doubt.index]), p))),
+            printable(doubt.path.replace("\\", "/").rsplit("/", 1)[-1]),
+            printable(doubt.label) or "nothing",
+            printable(doubt.answer) or "nothing",
+            doubt.probability,
+        )
+        for doubt in found[:MISTAKES]
+    ]
+
+
 def augmented_sheet(
     samples: Samples, p: Preprocessing, augmentation: Augmentation
 ) -> list[list[str]]:
@@ -135,9 +181,9 @@ def augmented_sheet(
     return rows
 
 
-def thumbnail(photo: Image.Image) -> str:
+def thumbnail(photo: Photo) -> str:
     """A small JPEG as a data address."""
-    small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_image(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from googlenet.evaluation.metrics import by_row
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and small
+    "text.parse_math": False,  # a class may be called "$5"
     "svg.hashsalt": "googlenet",  # the same drawing gives the same file
     "font.family": "sans-serif",
     "font.size": 10,
@@ -28,12 +30,19 @@ STYLE: Any = {
     "axes.titlesize": 11,
     "legend.frameon": False,
 }
+MEASURES = {  # title of the middle drawing and name of the line of validation, by the log's column
+    "top1_accuracy": ("Top-1 accuracy, %", "validation"),
+    "mean_average_precision": ("All labels right, and mAP, %", "validation, mAP"),
+}
 LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
 
 
 def svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Only the text's place is measured with Matplotlib's font; the browser has others.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
 
@@ -53,11 +62,12 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         line(
             accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
         )
-        line(accuracy, epochs, [row["top1_accuracy"] for row in history], "validation", GREY, "--")
+        measure = "top1_accuracy" if "top1_accuracy" in history[0] else "mean_average_precision"
+        line(accuracy, epochs, [row[measure] for row in history], MEASURES[measure][1], GREY, "--")
         line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
         for axes, title in (
             (losses, "Loss"),
-            (accuracy, "Top-1 accuracy, %"),
+            (accuracy, MEASURES[measure][0]),
             (rate, "Learning rate"),
         ):
             axes.set_title(title)

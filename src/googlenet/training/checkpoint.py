@@ -38,7 +38,7 @@ class Progress:
     machine: dict[str, str] = field(default_factory=dict)  # where this session computes
     origin: Origin | None = None  # of fine-tuning
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
-    best: float = -1.0  # the best top-1 accuracy so far, percent
+    best: float = -1.0  # the best epoch's accuracy in validation so far, percent
     seconds: float = 0.0  # spent in earlier sessions of this run
 
 

@@ -25,6 +25,7 @@ class RunFolder:
     last.safetensors   the model after the last epoch; best.safetensors the one with most right
     checkpoint.safetensors  the whole state, for --resume
     report.html
+    doubts.csv         photos whose label the model doubts
     tensorboard        the log once more, where TensorBoard is installed
     .lock              locked while a process works here; the system unlocks it with its death
 
@@ -42,6 +43,7 @@ class RunFolder:
         self.last = path / "last.safetensors"
         self.best = path / "best.safetensors"
         self.report = path / "report.html"
+        self.doubts = path / "doubts.csv"
         self.results = path / "results.json"
 
     def create(self, settings: dict[str, Any]) -> None:
