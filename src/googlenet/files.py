@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Where files are kept, and writing them so that a crash leaves the old one or the new one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from googlenet.errors import GoogLeNetError
+
+
+def cache_dir() -> Path:
+    """The folder for what can be had again: $GOOGLENET_CACHE, or `googlenet` in the user's cache."""
+    chosen = os.environ.get("GOOGLENET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "googlenet"
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
