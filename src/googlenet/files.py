@@ -11,7 +11,7 @@ from googlenet.errors import GoogLeNetError
 
 
 def cache_dir() -> Path:
-    """The folder for what can be had again: $GOOGLENET_CACHE, or `googlenet` in the user's cache."""
+    """For what can be had again: $GOOGLENET_CACHE, or `googlenet` in the user's cache folder."""
     chosen = os.environ.get("GOOGLENET_CACHE")
     if chosen:
         return Path(chosen).expanduser()
