@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet.calibration import PREFIX, Calibration, Outputs
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
 from googlenet.errors import GoogLeNetError, UsageError
@@ -20,6 +21,7 @@ from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import (
     ModelFileError,
     is_model_file,
@@ -32,11 +34,21 @@ from googlenet.networks import Network, build_network
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file."""
+    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
+
+    indices: those of the classes in `top`, whose names need not differ.
+    unknown: whether the photo is of none of the classes, `score` being below the model's
+    threshold; both are None where the model has none.  labels: of a model whose photos can have
+    several, all classes above its threshold, like `top`; None of others.
+    """
 
     path: str
     top: tuple[tuple[str, float], ...] = ()  # (class name, probability), the likeliest first
     error: str | None = None
+    unknown: bool | None = None
+    score: float | None = None
+    indices: tuple[int, ...] = ()
+    labels: tuple[tuple[str, float], ...] | None = None
 
     @property
     def label(self) -> str | None:
@@ -52,18 +64,22 @@ class Classifier:
     """A trained network with all that it needs to say what is in a photo.
 
     `metrics`, `provenance` and `licence` say how good it is, where it comes from and how it
-    may be used; `calibration` is None until a temperature has been fitted.
+    may be used; `calibration` is None until a temperature has been fitted
+    (`evaluation.calibrate`).  multi: whether a photo can have several labels, or none: each
+    class then has a probability of its own, and is an answer above the threshold.
     """
 
     network: Network
     classes: tuple[Class, ...]
     preprocessing: Preprocessing
     variant: str
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
     machine: Machine = field(default_factory=Machine)
+    multi: bool = False
+    threshold: float = 0.5
 
     @classmethod
     def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
@@ -87,7 +103,10 @@ class Classifier:
         header, tensors = read_header(path), read_tensors(path)
         try:
             classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
-        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            classifier.calibration = read_calibration(header, tensors, classifier.network)
+        except (
+            AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError,
+        ) as error:  # fmt: skip
             raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
         load_tensors(classifier.network, tensors, path)
         return classifier
@@ -124,10 +143,10 @@ class Classifier:
             classes,
             preprocessing,
             header["variant"],
-            calibration=header.get("calibration"),
             metrics=dict(header.get("metrics") or {}),
             provenance=dict(header.get("provenance") or {}),
             licence=header.get("licence"),
+            **read_labels(header),
         )
 
     def header(self) -> dict[str, Any]:
@@ -136,9 +155,11 @@ class Classifier:
             "variant": self.variant,
             "width": self.network.width,
             "heads": list(self.network.heads),
+            "labels": "multi" if self.multi else "single",
+            "threshold": self.threshold if self.multi else None,
             "classes": [c._asdict() for c in self.classes],
             "preprocessing": self.preprocessing.to_json(),
-            "calibration": self.calibration,
+            "calibration": self.calibration and self.calibration.to_json(),
             "metrics": self.metrics,
             "provenance": self.provenance,
             "licence": self.licence,
@@ -146,15 +167,38 @@ class Classifier:
 
     def save(self, path: str | Path) -> None:
         """Write the model file atomically.  Raises GoogLeNetError where that fails."""
-        write_model_file(Path(path), self.network.state_dict(), self.header())
+        unknown = self.calibration and self.calibration.unknown
+        numbers = {PREFIX + name: n for name, n in unknown.numbers.items()} if unknown else {}
+        write_model_file(Path(path), self.network.state_dict() | numbers, self.header())
 
     @torch.inference_mode()
-    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Softmax over the classes: (N, size, size, channels) uint8 -> (N, classes) float32."""
+    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Logits and pooled features: (N, size, size, channels) uint8 -> float32 on the CPU."""
         crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.machine.device))
         with self.machine.autocast():
-            logits: Tensor = self.network(crops)
-        return logits.float().softmax(1).cpu()
+            if isinstance(self.network, GoogLeNet):
+                maps = self.network.features(crops)
+                logits, features = self.network.classify(maps), self.network.pool(maps)
+                return Outputs(logits.float().cpu(), features.float().cpu())
+            return Outputs(self.network(crops).float().cpu(), None)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """(N, size, size, channels) uint8 -> (N, classes) float32.
+
+        Each photo's sum is 1: the softmax of the logits, divided by the temperature where there
+        is one.  Of photos that can have several labels, each class's own: the sigmoid.
+        """
+        return self.calibrated(self.outputs(pixels).logits)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """(N, classes) logits -> (N, classes) probabilities."""
+        if self.multi:
+            return logits.sigmoid()
+        return (self.calibration or Calibration()).probabilities(logits)
+
+    def uncalibrated(self, logits: Tensor) -> Tensor:
+        """The same without the temperature."""
+        return logits.sigmoid() if self.multi else logits.softmax(1)
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32
@@ -181,14 +225,74 @@ class Classifier:
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            probabilities = self.probabilities(np.stack(list(crops.values())))
-            best = probabilities.topk(min(top, len(self.classes)))
-            for at, values, indices in zip(crops, best.values, best.indices, strict=True):
-                names = (self.classes[int(i)].name for i in indices)
-                results[at] = Prediction(
-                    results[at].path, tuple(zip(names, values.tolist(), strict=True))
-                )
+            for at, found in zip(
+                crops, self.judge(np.stack(list(crops.values())), top), strict=True
+            ):
+                results[at] = replace(found, path=results[at].path)
         return results
+
+    def judge(self, pixels: NDArray[np.uint8], top: int) -> Iterator[Prediction]:
+        """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
+        outputs = self.outputs(pixels)
+        probabilities = self.calibrated(outputs.logits)
+        best = probabilities.topk(min(top, len(self.classes)))
+        unknown = (self.calibration or Calibration()).unknown
+        scores = unknown.scores(outputs).tolist() if unknown else [None] * len(pixels)
+        for values, indices, score, row in zip(
+            best.values, best.indices, scores, probabilities, strict=True
+        ):
+            names = (self.classes[int(i)].name for i in indices)
+            yield Prediction(
+                "",
+                tuple(zip(names, values.tolist(), strict=True)),
+                unknown=None if unknown is None else score < unknown.threshold,
+                score=score,
+                indices=tuple(indices.tolist()),
+                labels=self.labels(row) if self.multi else None,
+            )
+
+    def labels(self, probabilities: Tensor) -> tuple[tuple[str, float], ...]:
+        """Name and probability of every class above the threshold, the likeliest first."""
+        found = zip(self.classes, probabilities.tolist(), strict=True)
+        above = [(c.name, p) for c, p in found if p > self.threshold]
+        return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
+
+
+def read_calibration(
+    header: Mapping[str, Any], tensors: dict[str, Tensor], network: Network
+) -> Calibration | None:
+    """A model file's calibration; takes its tensors out of the network's.
+
+    Raises ValueError and the like for one that cannot be used with the network.
+    """
+    numbers = {
+        name.removeprefix(PREFIX): tensors.pop(name)
+        for name in sorted(tensors)
+        if name.startswith(PREFIX)
+    }
+    value = header.get("calibration")
+    if value is None:
+        return None
+    calibration = Calibration.from_json(value, numbers)
+    if calibration.unknown:
+        last = network.classifier if isinstance(network, GoogLeNet) else None
+        calibration.unknown.check(last.in_features if last else None)
+    return calibration
+
+
+def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
+    """How many labels a photo has, by a header; one, in a file that does not say.
+
+    Raises ValueError for what cannot be.
+    """
+    labels, threshold = header.get("labels", "single"), header.get("threshold")
+    if labels not in ("single", "multi"):
+        raise ValueError(f"labels must be single or multi, is {labels!r}")
+    if labels == "single":
+        return {}
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a number from 0 to 1, is {threshold!r}")
+    return {"multi": True, "threshold": threshold}
 
 
 def load_foreign(source: Path) -> Classifier:

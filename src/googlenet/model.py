@@ -228,10 +228,13 @@ class GoogLeNet(nn.Module):
             x = getattr(self, name)(x)
         return x
 
+    def pool(self, features: Tensor) -> Tensor:
+        """What the classifier sees of a map: (N, 1024, h, w) -> (N, 1024)."""
+        return self.avgpool(features).flatten(1)  # type: ignore[no-any-return]
+
     def classify(self, features: Tensor) -> Tensor:
         """Average pool, dropout, linear: (N, 1024, h, w) -> (N, classes) logits."""
-        pooled = self.avgpool(features).flatten(1)
-        return self.classifier(self.dropout(pooled))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout(self.pool(features)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.features(x))

@@ -22,9 +22,8 @@ from tqdm import tqdm
 
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError
-from googlenet.files import cache_dir
+from googlenet.files import cache_dir, file_digest
 from googlenet.weights.known import KnownFile
-from googlenet.weights.origin import file_digest
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0  # before the second attempt, twice as long before each further one
