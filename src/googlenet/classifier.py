@@ -36,6 +36,7 @@ from googlenet.networks import Network, build_network
 class Prediction:
     """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
 
+    indices: those of the classes in `top`, whose names need not differ.
     unknown: whether the photo is of none of the classes, `score` being below the model's
     threshold; both are None where the model has none.  labels: of a model whose photos can have
     several, all classes above its threshold, like `top`; None of others.
@@ -46,6 +47,7 @@ class Prediction:
     error: str | None = None
     unknown: bool | None = None
     score: float | None = None
+    indices: tuple[int, ...] = ()
     labels: tuple[tuple[str, float], ...] | None = None
 
     @property
@@ -245,6 +247,7 @@ class Classifier:
                 tuple(zip(names, values.tolist(), strict=True)),
                 unknown=None if unknown is None else score < unknown.threshold,
                 score=score,
+                indices=tuple(indices.tolist()),
                 labels=self.labels(row) if self.multi else None,
             )
 

@@ -53,8 +53,6 @@ def test_photos_come_back_as_they_were_until_there_is_no_room(kind: str, tmp_pat
     assert [read[i] for i in range(8)] == [1] * 5 + [3] * 3
     assert cache.used == cache.limit
     assert not list(tmp_path.iterdir())  # the file has no name
-    if isinstance(cache, DiskCache):
-        cache.close()
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
@@ -69,8 +67,6 @@ def test_threads_share_it(kind: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(right, range(1000)))
     assert cache.used <= cache.limit
-    if isinstance(cache, DiskCache):
-        cache.close()
 
 
 @pytest.mark.parametrize("decoder", ["pillow", "turbo"])
@@ -92,8 +88,6 @@ def test_training_has_the_bits_of_training_without(kind: str, decoder: str, tmp_
         t.train_epoch(nothing)
     assert cache.used == cache.limit
     assert same_bits(state(plain.network), state(cached.network))
-    if isinstance(cache, DiskCache):
-        cache.close()
 
 
 def test_auto_is_memory_where_the_photos_take_little(

@@ -29,6 +29,7 @@ from googlenet.images.decode import (
 from tests.dirty_photos import (
     broken,
     grey_profile,
+    many_empty_scans,
     many_scans,
     png,
     png_chunk,
@@ -467,8 +468,9 @@ def test_file_that_may_not_be_read(public_folder: Path) -> None:
     assert said == f"{photo}: cannot be read as an image (Permission denied)\n"
 
 
-def test_scans_of_a_progressive_jpeg() -> None:
+def test_scans_of_a_jpeg() -> None:
     assert decode(many_scans(MAX_SCANS)).size == (48, 40)
+    assert decode(many_empty_scans(MAX_SCANS)).size == (48, 40)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from io import TextIOWrapper
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError, printable
 
-VERBS = ("check", "train", "evaluate", "calibrate", "predict", "pack", "info", "convert", "table")
+VERBS = (
+    *("check", "train", "evaluate", "calibrate", "predict", "serve"),
+    *("pack", "info", "convert", "bench", "table"),
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from googlenet.data.dataset import Samples
 from googlenet.data.shards import PackedSources
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import ImageError, read_header
-from googlenet.images.stored import StoredPhoto
+from googlenet.images.stored import Descriptor, StoredPhoto
 from googlenet.images.turbo import Photo
 from googlenet.memory import available_memory
 
@@ -91,19 +91,18 @@ class DiskCache(DecodedCache):
         super().__init__(limit)
         self.places: dict[int, tuple[int, tuple[int, ...]]] = {}
         try:
-            self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            number, name = tempfile.mkstemp(dir=folder)
+            self.file = Descriptor(number)
+            os.unlink(name)  # noqa: PTH108
         except OSError as error:
             raise GoogLeNetError(f"{folder}: cannot be written ({error.strerror})") from error
-
-    def close(self) -> None:
-        self.file.close()
 
     def keep(self, index: int, array: NDArray[np.uint8], at: int) -> None:
         rest = memoryview(np.ascontiguousarray(array).data).cast("B")
         place = (at, array.shape)
         try:
             while rest:
-                written = os.pwrite(self.file.fileno(), rest, at)
+                written = os.pwrite(self.file.number, rest, at)
                 rest, at = rest[written:], at + written
         except OSError as error:
             raise GoogLeNetError(
@@ -120,7 +119,7 @@ class DiskCache(DecodedCache):
         array = np.empty(shape, np.uint8)
         rest = memoryview(array.data).cast("B")
         while rest:
-            read = os.preadv(self.file.fileno(), [rest], at)
+            read = os.preadv(self.file.number, [rest], at)
             assert read, "the file ends before a photo that was written"
             rest, at = rest[read:], at + read
         return array

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
-from googlenet.images.turbo import Photo, crop_resized
+from googlenet.images.turbo import Photo, crop_resized, mirrored
 
 
 class Step(Protocol):
@@ -88,7 +88,7 @@ class Mirror:
     def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
         if rng.random() >= 0.5:
             return image
-        return image[:, ::-1] if isinstance(image, np.ndarray) else ImageOps.mirror(image)
+        return mirrored(image) if isinstance(image, np.ndarray) else ImageOps.mirror(image)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ Source = str | Path | bytes | NDArray[np.generic] | Image.Image | StoredPhoto
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
 MAX_BYTES = 1 << 30  # some formats are read whole; MAX_PIXELS of 16-bit RGBA are 0.7 GB
-MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each passes all pixels
+MAX_SCANS = 100  # of a JPEG, progressive or not; encoders write about ten, each passes all pixels
 # The formats that are read, by the names of Pillow, and how their files are called.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -192,10 +192,10 @@ def refuse_bomb(image: Image.Image) -> None:
         raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
     refuse_line(image)
     stream = getattr(image, "fp", None)
-    if image.info.get("progressive") and stream is not None:
+    if image.format in ("JPEG", "MPO") and stream is not None:
         scans = count_scans(stream)
         if scans > MAX_SCANS:
-            raise ImageError(f"a progressive JPEG may have {MAX_SCANS} scans, this has {scans}")
+            raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
 
 
 def refuse_line(image: Image.Image) -> None:

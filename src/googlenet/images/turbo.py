@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from googlenet.errors import GoogLeNetError
@@ -176,8 +177,17 @@ def crop_resized(
     if interpolation not in ANTIALIASED:
         image = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))
-    if not crop.flags.writeable:  # PyTorch warns of tensors that nobody may write to
-        crop = crop.copy()
-    tensor = torch.from_numpy(crop).permute(2, 0, 1)[None]
-    resized = interpolate(tensor, size[::-1], mode=interpolation, antialias=True)
+    resized = interpolate(as_tensor(crop), size[::-1], mode=interpolation, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
+
+
+def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Left and right exchanged; NumPy takes ten times as long to copy a reversed view."""
+    return torch.flip(as_tensor(pixels), [3])[0].permute(1, 2, 0).numpy()
+
+
+def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) as (1, 3, H, W), channels last, the same memory where that may be written to."""
+    # PyTorch warns of tensors of other memory.
+    writeable = pixels if pixels.flags.writeable else pixels.copy()
+    return torch.from_numpy(writeable).permute(2, 0, 1)[None]
