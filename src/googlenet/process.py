@@ -22,6 +22,9 @@ HUGE_PAGES = 14  # MADV_HUGEPAGE
 SPINS = "1000"  # what libgomp itself takes where it knows of more threads than cores
 
 
+TUNED: list[str] = []  # what has been done to this process
+
+
 def tune() -> None:
     """Set the allocator and the threads' manners.  Harmless where there is nothing to set."""
     if os.environ.get("GOOGLENET_TUNE") == "0":
@@ -48,6 +51,7 @@ def keep_memory() -> None:
         advise = library.madvise
     except (AttributeError, OSError, TypeError):
         return
+    TUNED.append("allocator")
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, -1)
     mallopt(M_TOP_PAD, TOP_PAD)
