@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from googlenet.cost import network_cost
@@ -66,15 +67,24 @@ class Classifier:
     machine: Machine = field(default_factory=Machine)
 
     @classmethod
-    def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
-        """The classifier in a model file, a run folder (its `last.safetensors`), a published
-        weight file of any known format, or the known file of that name ("bvlc").
+    def load(
+        cls, path: str | Path, machine: Machine | None = None, engine: str | None = None
+    ) -> Classifier:
+        """The classifier in a model file, a run folder (its `last.safetensors`), a file that
+        `googlenet export` wrote, a published weight file of any known format, or the known file
+        of that name ("bvlc").
 
+        engine: what computes, "torch", "onnxruntime", "openvino" or "auto", the fastest that is
+        installed; by default PyTorch, or for an exported file the engine that it was made for.
         Raises GoogLeNetError in one sentence for a file that is damaged, no GoogLeNet or of a
         future format; UsageError for one that does not exist.
         """
         path = model_path(path)
+        if (exported := load_exported(path, machine or Machine(), engine)) is not None:
+            return exported
         classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
+        if engine not in (None, "torch"):
+            return with_engine(classifier, machine or Machine(), str(engine))
         classifier.machine = machine or Machine()
         classifier.network.eval().to(
             device=classifier.machine.device,
@@ -100,12 +110,12 @@ class Classifier:
         describes a larger network, before that is built.
         """
         preprocessing = Preprocessing.from_json(header["preprocessing"])
-        classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        classes = len(header["classes"])
         if not classes:
             raise ValueError("classes is empty")
         width = float(header.get("width", 1))
         needed = network_cost(
-            header["variant"], preprocessing.size, len(classes), preprocessing.channels, width
+            header["variant"], preprocessing.size, classes, preprocessing.channels, width
         ).total.params
         if needed > numbers:
             raise ModelFileError(
@@ -113,16 +123,21 @@ class Classifier:
             )
         network = build_network(
             header["variant"],
-            len(classes),
+            classes,
             size=preprocessing.size,
             in_channels=preprocessing.channels,
             width=width,
             heads=bool(header.get("heads")),
         )
+        return cls.described(header, network)
+
+    @classmethod
+    def described(cls, header: Mapping[str, Any], network: Network) -> Self:
+        """A classifier as the header describes it, around a network that is there already."""
         return cls(
             network,
-            classes,
-            preprocessing,
+            tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"]),
+            Preprocessing.from_json(header["preprocessing"]),
             header["variant"],
             calibration=header.get("calibration"),
             metrics=dict(header.get("metrics") or {}),
@@ -149,12 +164,21 @@ class Classifier:
         write_model_file(Path(path), self.network.state_dict(), self.header())
 
     @torch.inference_mode()
-    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Softmax over the classes: (N, size, size, channels) uint8 -> (N, classes) float32."""
-        crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.machine.device))
+    def probabilities(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Tensor:
+        """Softmax over the classes: crops as `crops` makes them -> (N, classes) float32."""
+        return self.logits(crops).softmax(1)
+
+    @torch.inference_mode()
+    def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Tensor:
+        """Before the softmax: N times (size, size, channels) uint8 -> (N, classes) float32."""
+        pixels = torch.from_numpy(np.asarray(crops)).to(self.machine.device)
         with self.machine.autocast():
-            logits: Tensor = self.network(crops)
-        return logits.float().softmax(1).cpu()
+            logits: Tensor = self.network(self.preprocessing.normalise(pixels))
+        return logits.float().cpu()
+
+    def crops(self, photo: Image.Image, views: int = 1) -> list[NDArray[np.uint8]]:
+        """What the network sees of a decoded photo: (size, size, channels), one for each view."""
+        return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32
@@ -176,12 +200,11 @@ class Classifier:
         results = [Prediction(name_of(source)) for source in sources]
         for at, source in enumerate(sources):
             try:
-                view = next(VIEWS[1](decode(source), self.preprocessing))
-                crops[at] = self.preprocessing.pixels(view)
+                (crops[at],) = self.crops(decode(source))
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            probabilities = self.probabilities(np.stack(list(crops.values())))
+            probabilities = self.probabilities(list(crops.values()))
             best = probabilities.topk(min(top, len(self.classes)))
             for at, values, indices in zip(crops, best.values, best.indices, strict=True):
                 names = (self.classes[int(i)].name for i in indices)
@@ -196,6 +219,20 @@ def load_foreign(source: Path) -> Classifier:
     from googlenet.weights import load
 
     return load.load_foreign(source)
+
+
+def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
+    """`deploy.load.load_exported`, imported when first needed: it imports this module."""
+    from googlenet.deploy import load
+
+    return load.load_exported(path, machine, engine)
+
+
+def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:
+    """`deploy.load.with_engine`, imported when first needed."""
+    from googlenet.deploy import load
+
+    return load.with_engine(classifier, machine, engine)
 
 
 def model_path(path: str | Path) -> Path:

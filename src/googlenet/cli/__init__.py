@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError
 
-VERBS = ("train", "evaluate", "predict", "info", "convert", "table")
+VERBS = ("train", "evaluate", "predict", "info", "convert", "export", "table")
 
 
 def parser() -> argparse.ArgumentParser:

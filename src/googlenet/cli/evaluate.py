@@ -8,7 +8,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import MODEL, add_json, add_workers, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_engine,
+    add_json,
+    add_workers,
+    use_threads,
+    view_list,
+)
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
@@ -29,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_engine(parser)
     add_workers(parser)
     add_json(parser)
 
@@ -42,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.machine import Machine
 
     machine = Machine.here(args.precision)
-    classifiers = [Classifier.load(path, machine) for path in args.models]
+    use_threads(args)
+    classifiers = [Classifier.load(path, machine, args.engine) for path in args.models]
     require_same_classes(classifiers, args.models)
     if args.mode:
         for classifier in classifiers:

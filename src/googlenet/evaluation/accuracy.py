@@ -15,7 +15,7 @@ from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.views import VIEWS, View
+from googlenet.images.views import VIEWS
 
 CROPS_AT_ONCE = 64
 
@@ -67,7 +67,7 @@ def score(
     bad: dict[str, str] = {}
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
-        for owner, row in zip(owners, classifier.probabilities(np.stack(crops)), strict=True):
+        for owner, row in zip(owners, classifier.probabilities(crops), strict=True):
             sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
             counts[owner] = counts.get(owner, 0) + 1
 
@@ -101,24 +101,22 @@ def photo_crops(
     classifier: Classifier, samples: Samples, views: int, workers: int
 ) -> Iterator[tuple[int, list[NDArray[np.uint8]] | str]]:
     """Each sample's index and crops, or why it cannot be read."""
-    view, p = view_named(views), classifier.preprocessing
+    check_views(views)
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
             photo = decode(samples.sources[index])
         except ImageError as error:
             return index, str(error)
-        return index, [p.pixels(crop) for crop in view(photo, p)]
+        return index, classifier.crops(photo, views)
 
     return prefetch(crops, range(len(samples)), workers)
 
 
-def view_named(views: int) -> View:
-    try:
-        return VIEWS[views]
-    except KeyError:
+def check_views(views: int) -> None:
+    if views not in VIEWS:
         known = ", ".join(map(str, VIEWS))
-        raise UsageError(f"views must be among {known}, got {views}") from None
+        raise UsageError(f"views must be among {known}, got {views}")
 
 
 def ensemble(scores: Sequence[Scores]) -> Scores:
