@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Generator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -39,6 +40,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data, the third-party data of these tests, is missing")
     return SHARED_DATA
+
+
+@pytest.fixture
+def public_folder() -> Generator[Path, None, None]:
+    """An empty folder that every user of the machine may enter, unlike pytest's own."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def in_ci() -> bool:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from googlenet.calibration import Calibration
 from googlenet.classifier import Classifier, Prediction, model_path
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import Source
@@ -32,7 +33,7 @@ def test_round_trip_is_bit_for_bit(path: Path, variant: str, heads: bool) -> Non
     classifier = tiny_classifier(variant=variant, heads=heads)
     classifier.metrics = {"1": {"top1_error": 1 / 3}}
     classifier.provenance = {"seed": 5}
-    classifier.licence, classifier.calibration = "CC0-1.0", {"temperature": 1.5}
+    classifier.licence, classifier.calibration = "CC0-1.0", Calibration(1.5)
     classifier.save(path)
     loaded = Classifier.load(path)
     state = loaded.network.state_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from googlenet.calibration import PREFIX, Calibration, Outputs
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
 from googlenet.errors import GoogLeNetError, UsageError
@@ -21,6 +22,7 @@ from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import (
     ModelFileError,
     is_model_file,
@@ -30,14 +32,26 @@ from googlenet.modelfile import (
 )
 from googlenet.networks import Network, build_network
 
+Pixels = NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file."""
+    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
+
+    indices: those of the classes in `top`, whose names need not differ.
+    unknown: whether the photo is of none of the classes, `score` being below the model's
+    threshold; both are None where the model has none.  labels: of a model whose photos can have
+    several, all classes above its threshold, like `top`; None of others.
+    """
 
     path: str
     top: tuple[tuple[str, float], ...] = ()  # (class name, probability), the likeliest first
     error: str | None = None
+    unknown: bool | None = None
+    score: float | None = None
+    indices: tuple[int, ...] = ()
+    labels: tuple[tuple[str, float], ...] | None = None
 
     @property
     def label(self) -> str | None:
@@ -53,18 +67,22 @@ class Classifier:
     """A trained network with all that it needs to say what is in a photo.
 
     `metrics`, `provenance` and `licence` say how good it is, where it comes from and how it
-    may be used; `calibration` is None until a temperature has been fitted.
+    may be used; `calibration` is None until a temperature has been fitted
+    (`evaluation.calibrate`).  multi: whether a photo can have several labels, or none: each
+    class then has a probability of its own, and is an answer above the threshold.
     """
 
     network: Network
     classes: tuple[Class, ...]
     preprocessing: Preprocessing
     variant: str
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
     machine: Machine = field(default_factory=Machine)
+    multi: bool = False
+    threshold: float = 0.5
 
     @classmethod
     def load(
@@ -97,7 +115,10 @@ class Classifier:
         header, tensors = read_header(path), read_tensors(path)
         try:
             classifier = cls.from_header(header, sum(map(Tensor.numel, tensors.values())))
-        except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            classifier.calibration = read_calibration(header, tensors, classifier.network)
+        except (
+            AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError,
+        ) as error:  # fmt: skip
             raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
         load_tensors(classifier.network, tensors, path)
         return classifier
@@ -133,16 +154,16 @@ class Classifier:
 
     @classmethod
     def described(cls, header: Mapping[str, Any], network: Network) -> Self:
-        """A classifier as the header describes it, around a network that is there already."""
+        """A classifier as the header describes it but for the calibration, around a network."""
         return cls(
             network,
             tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"]),
             Preprocessing.from_json(header["preprocessing"]),
             header["variant"],
-            calibration=header.get("calibration"),
             metrics=dict(header.get("metrics") or {}),
             provenance=dict(header.get("provenance") or {}),
             licence=header.get("licence"),
+            **read_labels(header),
         )
 
     def header(self) -> dict[str, Any]:
@@ -151,9 +172,11 @@ class Classifier:
             "variant": self.variant,
             "width": self.network.width,
             "heads": list(self.network.heads),
+            "labels": "multi" if self.multi else "single",
+            "threshold": self.threshold if self.multi else None,
             "classes": [c._asdict() for c in self.classes],
             "preprocessing": self.preprocessing.to_json(),
-            "calibration": self.calibration,
+            "calibration": self.calibration and self.calibration.to_json(),
             "metrics": self.metrics,
             "provenance": self.provenance,
             "licence": self.licence,
@@ -161,24 +184,43 @@ class Classifier:
 
     def save(self, path: str | Path) -> None:
         """Write the model file atomically.  Raises GoogLeNetError where that fails."""
-        write_model_file(Path(path), self.network.state_dict(), self.header())
+        unknown = self.calibration and self.calibration.unknown
+        numbers = {PREFIX + name: n for name, n in unknown.numbers.items()} if unknown else {}
+        write_model_file(Path(path), self.network.state_dict() | numbers, self.header())
 
-    @torch.inference_mode()
-    def probabilities(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Tensor:
-        """Softmax over the classes: crops as `crops` makes them -> (N, classes) float32."""
-        return self.logits(crops).softmax(1)
-
-    @torch.inference_mode()
-    def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Tensor:
-        """Before the softmax: N times (size, size, channels) uint8 -> (N, classes) float32."""
-        pixels = torch.from_numpy(np.asarray(crops)).to(self.machine.device)
-        with self.machine.autocast():
-            logits: Tensor = self.network(self.preprocessing.normalise(pixels))
-        return logits.float().cpu()
-
-    def crops(self, photo: Image.Image, views: int = 1) -> list[NDArray[np.uint8]]:
+    def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         """What the network sees of a decoded photo: (size, size, channels), one for each view."""
         return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
+
+    @torch.inference_mode()
+    def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
+        """Logits and pooled features: (N, size, size, channels) uint8 -> float32 on the CPU."""
+        photos = torch.from_numpy(np.asarray(pixels)).to(self.machine.device)
+        crops = self.preprocessing.normalise(photos)
+        with self.machine.autocast():
+            if isinstance(self.network, GoogLeNet):
+                maps = self.network.features(crops)
+                logits, features = self.network.classify(maps), self.network.pool(maps)
+                return Outputs(logits.float().cpu(), features.float().cpu())
+            return Outputs(self.network(crops).float().cpu(), None)
+
+    def probabilities(self, pixels: Pixels | Sequence[Pixels]) -> Tensor:
+        """(N, size, size, channels) uint8 -> (N, classes) float32.
+
+        Each photo's sum is 1: the softmax of the logits, divided by the temperature where there
+        is one.  Of photos that can have several labels, each class's own: the sigmoid.
+        """
+        return self.calibrated(self.outputs(pixels).logits)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """(N, classes) logits -> (N, classes) probabilities."""
+        if self.multi:
+            return logits.sigmoid()
+        return (self.calibration or Calibration()).probabilities(logits)
+
+    def uncalibrated(self, logits: Tensor) -> Tensor:
+        """The same without the temperature."""
+        return logits.sigmoid() if self.multi else logits.softmax(1)
 
     def predict(
         self, sources: Iterable[Source], top: int = 5, batch: int = 32
@@ -196,7 +238,7 @@ class Classifier:
             yield from self.predict_batch(chunk, top)
 
     def predict_batch(self, sources: list[Source], top: int) -> list[Prediction]:
-        crops: dict[int, NDArray[np.uint8]] = {}
+        crops: dict[int, Pixels] = {}
         results = [Prediction(name_of(source)) for source in sources]
         for at, source in enumerate(sources):
             try:
@@ -204,14 +246,72 @@ class Classifier:
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            probabilities = self.probabilities(list(crops.values()))
-            best = probabilities.topk(min(top, len(self.classes)))
-            for at, values, indices in zip(crops, best.values, best.indices, strict=True):
-                names = (self.classes[int(i)].name for i in indices)
-                results[at] = Prediction(
-                    results[at].path, tuple(zip(names, values.tolist(), strict=True))
-                )
+            for at, found in zip(crops, self.judge(list(crops.values()), top), strict=True):
+                results[at] = replace(found, path=results[at].path)
         return results
+
+    def judge(self, pixels: Pixels | Sequence[Pixels], top: int) -> Iterator[Prediction]:
+        """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
+        outputs = self.outputs(pixels)
+        probabilities = self.calibrated(outputs.logits)
+        best = probabilities.topk(min(top, len(self.classes)))
+        unknown = (self.calibration or Calibration()).unknown
+        scores = unknown.scores(outputs).tolist() if unknown else [None] * len(pixels)
+        for values, indices, score, row in zip(
+            best.values, best.indices, scores, probabilities, strict=True
+        ):
+            names = (self.classes[int(i)].name for i in indices)
+            yield Prediction(
+                "",
+                tuple(zip(names, values.tolist(), strict=True)),
+                unknown=None if unknown is None else score < unknown.threshold,
+                score=score,
+                indices=tuple(indices.tolist()),
+                labels=self.labels(row) if self.multi else None,
+            )
+
+    def labels(self, probabilities: Tensor) -> tuple[tuple[str, float], ...]:
+        """Name and probability of every class above the threshold, the likeliest first."""
+        found = zip(self.classes, probabilities.tolist(), strict=True)
+        above = [(c.name, p) for c, p in found if p > self.threshold]
+        return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
+
+
+def read_calibration(
+    header: Mapping[str, Any], tensors: dict[str, Tensor], network: Network
+) -> Calibration | None:
+    """A model file's calibration; takes its tensors out of the network's.
+
+    Raises ValueError and the like for one that cannot be used with the network.
+    """
+    numbers = {
+        name.removeprefix(PREFIX): tensors.pop(name)
+        for name in sorted(tensors)
+        if name.startswith(PREFIX)
+    }
+    value = header.get("calibration")
+    if value is None:
+        return None
+    calibration = Calibration.from_json(value, numbers)
+    if calibration.unknown:
+        last = network.classifier if isinstance(network, GoogLeNet) else None
+        calibration.unknown.check(last.in_features if last else None)
+    return calibration
+
+
+def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
+    """How many labels a photo has, by a header; one, in a file that does not say.
+
+    Raises ValueError for what cannot be.
+    """
+    labels, threshold = header.get("labels", "single"), header.get("threshold")
+    if labels not in ("single", "multi"):
+        raise ValueError(f"labels must be single or multi, is {labels!r}")
+    if labels == "single":
+        return {}
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a number from 0 to 1, is {threshold!r}")
+    return {"multi": True, "threshold": threshold}
 
 
 def load_foreign(source: Path) -> Classifier:

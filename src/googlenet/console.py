@@ -11,12 +11,25 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+SHOWN = {
+    "top1_accuracy": "top-1",
+    "top5_accuracy": "top-5",
+    "balanced_accuracy": "balanced",
+    "mean_average_precision": "mAP",
+    "micro_f1": "micro-F1",
+}  # what an epoch's line has of its validation, by its names in the log
+
 
 class Console:
     """Says things on `stream`; bars appear on stderr, if that is a terminal.
 
     `interrupted` becomes true at the first Ctrl-C inside `interruptible`, so that the loop can
-    finish its step and save; a second Ctrl-C stops at once.
+    finish its step and save; a second Ctrl-C stops at once.  What schedulers send before they
+    kill (SIGTERM, often more than once) and a terminal that closes (SIGHUP) do the first.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,27 +53,35 @@ class Console:
             for name, value in row.items()
             if name.startswith("loss_") and name != "loss_main"
         )
+        found = " ".join(f"{name} {row[key]:.2f} %" for key, name in SHOWN.items() if key in row)
+        waits = row.get("data_wait", 0.0)
         self.say(
             f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
-            f"  validation top-1 {row['top1_accuracy']:.2f} % top-5 {row['top5_accuracy']:.2f} %"
-            f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+            f"  validation {found}"
+            + f"  {row['images_per_second']:.0f} images/s"
+            + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
+            + f"  {row['seconds']:.0f} s"
         )
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first SIGINT or SIGTERM into `interrupted`; only the main thread can."""
+        """Turn the first of the SIGNALS into `interrupted`; only the main thread can.
+
+        A signal that this process was started to ignore (`nohup`) stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, _frame: object) -> None:
-            if self.interrupted:
+            if self.interrupted and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.interrupted = True
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in heard}
         try:
             yield
         finally:

@@ -14,3 +14,16 @@ class UsageError(GoogLeNetError, ValueError):
     """What was asked for makes no sense: an option or argument outside its rule."""
 
     exit_code = 2
+
+
+def printable(text: str) -> str:
+    """The text for one line of a terminal or a page: line breaks, control characters, marks that
+    turn the writing direction and bytes that are no text appear as escapes, `\\n` and the like.
+
+    A file's name may hold all of these.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

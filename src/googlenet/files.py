@@ -1,39 +1,93 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash leaves the old one or the new one, never half of one.
+
+Also what several parts need to know of files: a digest, the folder of the cache.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from googlenet.errors import GoogLeNetError
+
+LEFT_BEHIND = ".*.part"  # what a process that was killed while it wrote leaves beside the file
+
+
+class WriteError(GoogLeNetError):
+    """A file that could not be written; what was there before is still there."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` make a file beside `path`, then put it in its place at one stroke.
 
-    Raises GoogLeNetError, which names the file, where it cannot be written; a file that was
-    there before is then still there.
+    The bytes are on the disk before the name is, so that a power cut is no worse than a kill.
+    Raises WriteError, which names the file, where it cannot be written or replaced; a file
+    that was there before is then still there.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # Replacing asks the folder alone for permission: a file that somebody protected would go.
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise WriteError(f"{path}: is there already and not writable")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(beside)
         beside.replace(path)
+        with suppress(OSError):  # not every file system can; the file is whole either way
+            sync(path.parent)
     except OSError as error:
-        raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
+        raise WriteError(f"{path}: cannot be written ({error})") from error
     finally:
         with suppress(OSError):  # not there, or nowhere that it could be
             beside.unlink()
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8."""
+    """Write a text file atomically, in UTF-8; bytes of a name that are no text stay as they are."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
 
     def write(target: Path) -> None:
-        target.write_text(text, encoding="utf-8")
+        target.write_bytes(content)
 
     write_atomically(path, write)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes were writing.  Nobody else may be writing into the folder."""
+    for path in folder.glob(LEFT_BEHIND):
+        with suppress(OSError):  # it only takes room
+            path.unlink()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """The folder in which known files and copied shards are kept."""
+    chosen = os.environ.get("GOOGLENET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "googlenet"

@@ -7,19 +7,23 @@ docs/model-file.md describes every key.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, uint8
 
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.files import write_atomically
 
 FORMAT = 1
 KEY = "googlenet"
+DIGEST = "googlenet-sha256"  # of everything in the file that means something, by `digest`
 
 
 class ModelFileError(GoogLeNetError):
@@ -32,21 +36,54 @@ def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically.  Raises GoogLeNetError where that fails."""
+    """Write a safetensors file atomically, with a digest of its contents.
+
+    Raises GoogLeNetError where that fails.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not `save_file`, whose files only their owner may read and whose errors are its own.
-    content = save(plain, metadata)
+    content = save(plain, metadata | {DIGEST: digest(plain, metadata)})
+    header, data = in_order(content)
 
     def write(target: Path) -> None:
-        target.write_bytes(content)
+        with target.open("wb") as file:
+            file.write(header)
+            file.write(data)
 
     write_atomically(path, write)
+
+
+def in_order(content: bytes) -> tuple[bytes, memoryview]:
+    """The header, its length before it, and the numbers of a safetensors file.
+
+    The library writes the metadata in an order that it draws anew in each process; here the
+    same contents give the same bytes.
+    """
+    size = int.from_bytes(content[:8], "little")
+    found = json.loads(content[8 : 8 + size])
+    found["__metadata__"] = dict(sorted(found["__metadata__"].items()))
+    header = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header, memoryview(content)[8 + size :]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The library's view of a safetensors file, also where its name is no text."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:  # which the library refuses
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as view:
+            yield view
+    else:
+        with safe_open(path, framework="pt") as view:
+            yield view
 
 
 def is_model_file(path: Path) -> bool:
     """Whether this is a safetensors file with our header, be the header itself good or bad."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             return KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
@@ -62,7 +99,7 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
     """The JSON value under a key of a safetensors file's metadata, of the format we know."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
@@ -87,9 +124,38 @@ def parse_header(path: Path, text: str, key: str = KEY) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, on the CPU."""
+    """Every tensor of a safetensors file, on the CPU.
+
+    Raises ModelFileError for a file that is damaged: incomplete, or not what its digest says.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with opened(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
+    check_digest(tensors, metadata, path)
+    return tensors
+
+
+def check_digest(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Raises ModelFileError for a file whose digest is not its contents'; many have none."""
+    if DIGEST in metadata and metadata[DIGEST] != digest(tensors, metadata):
+        raise ModelFileError(
+            f"{path}: is damaged or was changed: its contents do not have the SHA-256 "
+            "with which they were written"
+        )
+
+
+def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of a file's metadata and tensors: names, types, shapes and numbers, in their order.
+
+    A guard against damage, no signature: whoever changes a file can change its digest too.
+    """
+    found = sha256()
+    texts = {key: value for key, value in metadata.items() if key != DIGEST}
+    shapes = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}
+    found.update(json.dumps([texts, shapes], sort_keys=True).encode())
+    for name in sorted(tensors):
+        found.update(tensors[name].contiguous().flatten().view(uint8).numpy().data)
+    return found.hexdigest()

@@ -20,7 +20,8 @@ def test_json_keys(trained: Trained) -> None:
     assert (found["data"], found["split"]) == ("data", "val")
     assert [set(row) for row in found["results"]] == [
         {"models", "names", "views", "protocol", "crops", "top1_error", "top5_error", "images",
-         "skipped"}
+         "skipped", "macro_f1", "balanced_accuracy", "calibration_error",
+         "calibration_error_before", "called_unknown", "intervals"}
     ] * 2  # fmt: skip
     assert [(row["models"], row["views"], row["images"]) for row in found["results"]] == [
         (1, 1, 6), (1, 10, 6),
@@ -37,8 +38,19 @@ def test_table_for_a_reader(trained: Trained) -> None:
     lines = answer.out.splitlines()
     assert lines[0] == "data: 6 photos (validation part), 3 classes"
     assert lines[1] == "protocol center: shorter side to 37, centre 32"
-    assert lines[-2].split() == ["models", "protocol", "top-1", "error", "top-5", "error", "images"]
-    assert lines[-1].endswith("0.00 %        6")
+    assert lines[2].split()[:7] == [
+        "models",
+        "protocol",
+        "images",
+        "top-1",
+        "error",
+        "top-5",
+        "error",
+    ]
+    error = Classifier.load(trained.run).metrics["1"]["top1_error"]
+    low, high = Classifier.load(trained.run).metrics["1"]["intervals"]["top1_error"]
+    assert f"6  {error:.2f} % ({low:.1f}–{high:.1f})  0.00 % (0.0–0.0)  " in lines[3]
+    assert lines[4] == "in brackets: 95 % intervals (bootstrap over photos)"
 
 
 def test_ensemble_follows_its_models(trained: Trained, tmp_path: Path) -> None:
@@ -54,7 +66,7 @@ def test_ensemble_follows_its_models(trained: Trained, tmp_path: Path) -> None:
         (1, [str(models[0])]), (1, [str(models[1])]), (2, [str(m) for m in models]),
     ]  # fmt: skip
     table = command("evaluate", *models, "--data", trained.data).out
-    assert table.splitlines()[-1].startswith("ensemble of 2 ")
+    assert table.splitlines()[-2].startswith("ensemble of 2 ")
 
 
 @pytest.mark.parametrize(("part", "photos"), [("train", 12), ("val", 6), ("all", 18)])
@@ -110,7 +122,7 @@ def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["none.safetensors", "--data", "DATA"], 2, "none.safetensors"),
-        (["RUN", "--data", "nowhere"], 2, "DATA must be a folder, a CSV file or one of digits"),
+        (["RUN", "--data", "nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
         (["RUN", "--data", "digits"], 1, "digits: the model must have the classes 0 to 9"),
         (["RUN", "--data", "DATA", "--precision", "fp8"], 2, "precision must be one of"),
         (["RUN", "--data", "DATA", "--mode", "stretch"], 2, "mode must be one of crop, squash"),

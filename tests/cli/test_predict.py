@@ -7,11 +7,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from googlenet.classifier import Classifier
 from tests.cli.conftest import Trained, command
-from tests.fixtures import noise
+from tests.dirty_photos import FUZZED, mutated, samples_of
+from tests.fixtures import encoded, noise
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -
     assert answer.err == "1 of 3 photos could not be read\n"
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "probability", "label2", "probability2", "error"]
+    assert list(rows[0]) == [
+        "path", "label", "probability", "label2", "probability2", "unknown", "score", "error",
+    ]  # fmt: skip
     assert [Path(row["path"]).name for row in rows] == ["a.png", "bad.jpg", "c.png"]
     (expected,) = Classifier.load(trained.run).predict([photos / "a.png"], top=2)
     for (name, probability), n in zip(expected.top, ("", "2"), strict=True):
@@ -52,7 +56,10 @@ def test_json_lines_have_an_object_a_photo(
     assert answer.code == 0
     text = out.read_text() if to_file else answer.out
     rows = [json.loads(line) for line in text.splitlines()]
-    assert [set(row) for row in rows] == [{"path", "label", "probability", "top", "error"}] * 3
+    keys = {"path", "label", "probability", "labels", "top", "unknown", "score", "error"}
+    assert [set(row) for row in rows] == [keys] * 3
+    # Six validation photos are too few for a threshold.
+    assert [(row["unknown"], row["score"]) for row in rows] == [(None, None)] * 3
     good, bad, _ = rows
     assert good["top"][0] == {"label": good["label"], "probability": good["probability"]}
     assert len(good["top"]) == 3  # of five, as there are three classes
@@ -116,3 +123,48 @@ def test_refusals_are_one_sentence(
     assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
     assert answer.err.startswith("googlenet predict: ")
     assert message in answer.err
+
+
+def test_folder_s_odd_names_are_a_line_each(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("good\n\x1b[2J.png", "bad\n.png"):
+        (tmp_path / "photos" / name).write_bytes(encoded(noise(40, 40)) if "good" in name else b"")
+    answer = command("predict", trained.run, tmp_path / "photos")
+    bad, good = answer.out.splitlines()
+    assert r"bad\n.png: cannot be read as an image (it is empty)" in bad
+    assert r"good\n\x1b[2J.png: " in good
+    rows = command("predict", trained.run, tmp_path / "photos", "--json").out.splitlines()
+    paths = [json.loads(row)["path"] for row in rows]
+    assert paths == sorted(str(path) for path in (tmp_path / "photos").iterdir())
+
+
+@pytest.mark.slow
+def test_a_thousand_mutated_photos_get_a_row_each(trained: Trained, tmp_path: Path) -> None:
+    """An error or an answer, and never both."""
+    folder = tmp_path / "mutated"
+    folder.mkdir()
+    kinds = [kind for kind in FUZZED if samples_of(kind)]
+    valid = {kind: samples_of(kind) for kind in kinds}
+    for number in range(1000):
+        rng = np.random.default_rng((6, number))
+        kind = kinds[number % len(kinds)]
+        whole = valid[kind][int(rng.integers(len(valid[kind])))]
+        name = f"{number:04d}.{kind.lower().replace('jpeg', 'jpg')}"
+        (folder / name).write_bytes(mutated(whole, rng))
+    out = tmp_path / "x.jsonl"
+    answer = command("predict", trained.run, folder, "--out", out)
+    assert answer.code == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [Path(row["path"]).name for row in rows] == sorted(
+        path.name for path in folder.iterdir()
+    )
+    bad = [row for row in rows if row["error"]]
+    for row in rows:
+        if row["error"]:
+            assert row["error"].startswith(f"{row['path']}: ")
+            assert (row["label"], row["probability"], row["top"]) == (None, None, [])
+        else:
+            assert 0 < row["probability"] <= 1
+            assert sum(best["probability"] for best in row["top"]) == pytest.approx(1, abs=1e-4)
+    assert 300 < len(bad) < 1000
+    assert answer.err.endswith(f"{len(bad)} of 1000 photos could not be read\n")

@@ -23,6 +23,7 @@ def test_json_is_one_object(trained: Trained) -> None:
     assert found["run"] == str(trained.run)
     assert (found["epochs"], found["skipped"]) == (1, 0)
     assert found["images_per_second"] > 0
+    assert 0 <= found["data_wait"] < 100
     error = Classifier.load(found["model"]).metrics["1"]["top1_error"]
     assert found["top1_accuracy"] == pytest.approx(100 - error, abs=1e-3)
     assert "epoch   1/1" in trained.answer.err  # what a person reads goes elsewhere
@@ -34,9 +35,9 @@ def test_plain_output_ends_with_accuracy_and_model(trained: Trained, tmp_path: P
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert lines[0] == "data: 3 classes, 12 photos to train on, 6 to validate on"
-    assert lines[-4].startswith("  1 view   top-1 ")
-    assert lines[-3].startswith(" 10 views  top-1 ")
-    assert lines[-2] == f"model   {tmp_path / 'r' / 'last.safetensors'}"
+    assert lines[-5].startswith("  1 view   top-1 ")
+    assert lines[-4].startswith(" 10 views  top-1 ")
+    assert lines[-3] == f"model   {tmp_path / 'r' / 'last.safetensors'}"
     assert "\r" not in answer.out  # no progress bar in a file
 
 
@@ -107,7 +108,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 2, "DATA must be a folder, a CSV file or one of digits, got 'nowhere'"),
+        (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
         (["DATA", "--recipe", "best"], 2, "recipe must be one of modern, paper,"),
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),
@@ -123,6 +124,10 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--seed", "-1"], 2, "seed must be from 0"),
         (["DATA", "--precision", "fp8"], 2, "precision must be one of auto, fp32, bf16"),
         (["DATA", "--batch", "1", "--size", "32"], 2, "batch must leave 2 photos or more"),
+        (["DATA", "--balance", "classes"], 2, "balance must be one of none, weights, samp"),
+        (["DATA", "--time-limit", "5", "--set", "epochs=3"], 2, "--time-limit takes the most epo"),
+        (["DATA", "--resume", "--out", "RUN", "--time-limit", "5"], 2, "own settings, got --time"),
+        (["DATA", "--resume", "--out", "RUN", "--patience", "5"], 2, "own settings, got --patie"),
         (["DATA", "--weights", "none.safetensors"], 2, "none.safetensors"),
         (["DATA", "--weights", "RUN", "--variant", "paper"], 2, "--variant must be that of --wei"),
         (["DATA", "--out", "RUN"], 2, "--out must be a new or empty folder"),
@@ -150,7 +155,11 @@ def test_refusals_are_one_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README"]
 
 
-@pytest.mark.parametrize("option", ["--epochs=0", "--views=5", "--workers=0", "--size=-3"])
+@pytest.mark.parametrize(
+    "option",
+    ["--epochs=0", "--views=5", "--workers=0", "--size=-3", "--batch=0", "--batch=all",
+     "--time-limit=0", "--time-limit=soon", "--time-limit=nan", "--time-limit=h", "--patience=0"],
+)  # fmt: skip
 def test_values_that_argparse_refuses(option: str) -> None:
     answer = command("train", "digits", option)
     assert answer.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from googlenet.data.dataset import Class, DataError, Samples
 from googlenet.data.folder import photos_in, read_folder
 from tests.fixtures import noise, photo_folder
+from tests.unprivileged import unprivileged
 
 
 def ids(classes: tuple[Class, ...]) -> list[str]:
@@ -119,3 +121,46 @@ def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.Monke
     photo_folder(tmp_path, {"a": 1, "b": 1})
     monkeypatch.chdir(tmp_path)
     assert read_folder(Path(), 0).name == tmp_path.name
+
+
+def test_folder_that_cannot_be_listed_ends_it(public_folder: Path) -> None:
+    """It may hold a class, and without that the labels of the others would be shifted."""
+    photo_folder(public_folder, {"a": 2, "b": 2, "c": 2})
+    for closed in ("b", "c/deep"):
+        folder = public_folder / closed
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0)
+        said = unprivileged(
+            "from pathlib import Path; from googlenet.data.folder import DataError, read_folder",
+            f"try:\n    read_folder(Path({str(public_folder)!r}), 0)\n"
+            "except DataError as error:\n    print(error)",
+        )
+        assert said == f"{folder}: the folder cannot be listed (Permission denied)\n"
+        folder.chmod(0o755)
+
+
+def test_folder_that_is_called_like_a_photo(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"a": 1, "b": 1, "a/holiday.jpg": 2})
+    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "b")
+    found = photos_in(tmp_path / "a")
+    assert [path.name for path in found] == ["0.png", "0.png", "1.png"]
+
+
+def test_link_to_a_photo_is_one_and_a_link_to_itself_no_class(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "b" / "0.png")
+    (tmp_path / "a" / "dangling.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    data = read_folder(tmp_path, 0)
+    assert ids(data.classes) == ["a", "b"]
+    assert len(data.all) == 4
+
+
+def test_names_of_classes_are_printable_and_their_ids_the_folders_own(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    photo_folder(tmp_path, {odd: 1, "new\nline": 1, "猫": 1})
+    classes = read_folder(tmp_path, 0).classes
+    assert set(classes) == {
+        Class(odd, "caf\\udce9"), Class("new\nline", "new\\nline"), Class("猫", "猫"),
+    }  # fmt: skip
+    assert read_folder(tmp_path, 0, classes).classes == classes

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet.data.dataset import Samples
-from googlenet.data.loader import TrainingLoader, epoch_batches, prefetch
+from googlenet.data.loader import TrainingLoader, epoch_order, equal_batches, prefetch
 from googlenet.images.augment import Augmentation, RandomResizedCrop
 from googlenet.images.preprocess import Preprocessing
 from tests.fixtures import noise
@@ -30,7 +30,7 @@ SIZE = 16
 def test_each_sample_once_in_batches_of_one_size(
     samples: int, batch: int, seed: int, epoch: int
 ) -> None:
-    batches = epoch_batches(samples, batch, seed, epoch)
+    batches = equal_batches(epoch_order(samples, seed, epoch), batch)
     sizes = [len(indices) for indices in batches]
     assert sorted(np.concatenate(batches).tolist()) == list(range(samples))
     assert max(sizes) - min(sizes) <= 1
@@ -39,11 +39,10 @@ def test_each_sample_once_in_batches_of_one_size(
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        return [int(i) for i in np.concatenate(epoch_batches(50, 8, seed, epoch))]
-
-    assert order(1, 2) == order(1, 2)
-    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+    assert np.array_equal(epoch_order(50, 1, 2), epoch_order(50, 1, 2))
+    assert (
+        len({tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+    )
 
 
 def loader(folder: Path) -> TrainingLoader:
@@ -81,6 +80,12 @@ def test_a_sample_s_pixels_do_not_depend_on_its_batch(tmp_path: Path) -> None:
     alone = [load(1, [index]).pixels[0] for index in (0, 1, 3)]
     assert all(map(np.array_equal, together, alone))
     assert not np.array_equal(together, load(2, [0, 1, 3]).pixels)
+
+
+def test_second_draw_of_a_photo_is_another_crop_of_it(tmp_path: Path) -> None:
+    batch = loader(tmp_path).load(0, [3, 3 + 6, 3 + 2 * 6])
+    assert batch.labels.tolist() == [1, 1, 1]
+    assert len({crop.tobytes() for crop in batch.pixels}) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -119,3 +119,79 @@ def test_what_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"path,label\na,\xe9t\xe9\n")
     with pytest.raises(DataError, match=r"labels\.csv: cannot be read as CSV"):
         read_csv(path, 0)
+
+
+SEVERAL = "path,label\n1.png,cat|dog\n2.png,\n3.png,dog\n4.png,cat | bird\n5.png,bird\n"
+
+
+def marked(data: DataSet) -> dict[str, set[str]]:
+    """The classes of each photo by its name."""
+    everything = data.all
+    return {
+        Path(everything.name(i)).name: {data.classes[c].id for c in everything.classes_of(i)}
+        for i in range(len(everything))
+    }
+
+
+def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, SEVERAL), 0)
+    assert data.multi
+    assert [c.id for c in data.classes] == ["bird", "cat", "dog"]
+    assert marked(data) == {
+        "1.png": {"cat", "dog"}, "2.png": set(), "3.png": {"dog"}, "4.png": {"cat", "bird"},
+        "5.png": {"bird"},
+    }  # fmt: skip
+    assert ", several labels a photo" in data.describe()
+
+
+def test_one_label_a_photo_stays_one(tmp_path: Path) -> None:
+    text = "path,label\n1.png,cat\n2.png,dog\n"
+    assert not read_csv(table(tmp_path, text), 0).multi
+    several = read_csv(table(tmp_path, text), 0, multi=True)
+    assert marked(several) == {"1.png": {"cat"}, "2.png": {"dog"}}
+
+
+def test_backslash_before_a_bar_keeps_it_in_the_name(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b\n2.png,c\\d\n"), 0)
+    assert not data.multi
+    assert [c.id for c in data.classes] == ["a|b", "c\\d"]
+    data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b|c\n2.png,c\n"), 0)
+    assert marked(data) == {"1.png": {"a|b", "c"}, "2.png": {"c"}}
+    assert {data.label(data.all, i) for i in range(2)} == {"a\\|b|c", "c"}
+
+
+def test_indices_of_a_models_classes_between_bars(tmp_path: Path) -> None:
+    called = (*CLASSES[:2], Class("0", "zero"), CLASSES[2], Class("2", "two"))
+    data = read_csv(table(tmp_path, "path,label\n1.png,0|2\n2.png,goldfish\n"), 0, called)
+    assert marked(data)["1.png"] == {"0", "2"}
+    data = read_csv(table(tmp_path, "path,label\n1.png,0|2\n2.png,1\n"), 0, CLASSES)
+    assert marked(data) == {"1.png": {"n01", "n03"}, "2.png": {"n02"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "multi", "message"),
+    [
+        ("1.png,a|\n2.png,b\n", None, r"line 2: a label must not be empty between bars, got 'a\|'"),
+        ("1.png,a|b\n2.png,b\n", False, r"line 2: a photo must have one label, got 'a\|b'"),
+        ("1.png,a|b\n,b\n", None, "line 3: path and label must not be empty"),
+        ("1.png,\n2.png,b\n", False, "line 2: path and label must not be empty"),
+        ("1.png,\n2.png,\n", True, "a data set must have a class or more, has none"),
+    ],
+)
+def test_several_labels_that_cannot_be(
+    tmp_path: Path, text: str, multi: bool | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_csv(table(tmp_path, "path,label\n" + text), 0, multi=multi)
+
+
+def test_split_holds_out_a_fifth_of_every_rarest_class(tmp_path: Path) -> None:
+    """50 photos have a alone, 10 b too, 5 all three, 10 nothing."""
+    labels = ["a"] * 50 + ["a|b"] * 10 + ["a|b|c"] * 5 + [""] * 10
+    rows = "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels))
+    data = read_csv(table(tmp_path, "path,label\n" + rows), 3)
+    held = sorted(labels[int(Path(data.val.name(i)).stem)] for i in range(len(data.val)))
+    assert held == [""] * 2 + ["a"] * 10 + ["a|b"] * 2 + ["a|b|c"]
+    again = read_csv(table(tmp_path, "path,label\n" + rows), 4)
+    assert data.fingerprint() == again.fingerprint()
+    assert [again.val.name(i) for i in range(15)] != [data.val.name(i) for i in range(15)]

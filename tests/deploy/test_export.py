@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from googlenet.calibration import ENERGY_AND_ANGLE, Calibration, Unknown
 from googlenet.classifier import Classifier
 from googlenet.deploy import export as exporting
 from googlenet.deploy.load import EngineClassifier, planes
@@ -32,7 +33,13 @@ KEYS = {
 
 def classifier(variant: str = "bn") -> Classifier:
     found = tiny_classifier(variant=variant, size=64, heads=True)
-    found.calibration, found.licence = {"temperature": 2.0}, "CC0-1.0"
+    features = found.network.get_parameter("classifier.weight").shape[1]
+    numbers = {
+        "directions": torch.linalg.qr(torch.randn(features, 3))[0],
+        "slope": torch.tensor([4.0]),
+    }
+    unknown = Unknown(ENERGY_AND_ANGLE, 0.5, 5.0, numbers)
+    found.calibration, found.licence = Calibration(2.0, unknown), "CC0-1.0"
     found.provenance = {"seed": 3}
     return found
 
@@ -80,6 +87,8 @@ def test_exported_file_is_a_classifier(exported: Exported, form: str, model: Pat
     photos = [noise(90, 70, 1), noise(64, 200, 2), noise(65, 64, 3)]
     for mine, found in zip(ours.predict(photos), theirs.predict(photos), strict=True):
         assert [name for name, _ in mine.top] == [name for name, _ in found.top]
+        assert (mine.unknown, mine.indices) == (found.unknown, found.indices)
+        assert mine.score == pytest.approx(found.score, abs=1e-4)
         for (_, a), (_, b) in zip(mine.top, found.top, strict=True):
             assert a == pytest.approx(b, abs=1e-5)
     ten = ours.crops(photos[0], 10)
@@ -126,9 +135,7 @@ assert "googlenet" not in sys.modules
 with np.load({str(folder / "in.npz")!r}) as arrays:
     outputs = {{}}
     for name in arrays:
-        logits, probabilities = run(arrays[name])
-        outputs[name], outputs[name + ".p"] = logits, probabilities
-np.savez({str(folder / "out.npz")!r}, header=json.dumps(header), **outputs)
+    np.savez({str(folder / "out.npz")!r}, header=json.dumps(header), **outputs)
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", program],
@@ -154,7 +161,8 @@ def test_runs_without_this_package(
     found = run_plainly(
         form, exported[form][0], {"five": x, "one": x[:1], "other": other}, tmp_path
     )
-    expected = ours.logits(crops)
+    outputs = ours.outputs(crops)
+    expected = outputs.logits
     np.testing.assert_allclose(found["five"], expected, atol=1e-4)
     np.testing.assert_allclose(found["one"], expected[:1], atol=1e-4)
     np.testing.assert_allclose(found["five.p"], (expected / 2).softmax(1), atol=1e-5)
@@ -163,7 +171,12 @@ def test_runs_without_this_package(
     header = json.loads(str(found["header"]))
     assert [c["name"] for c in header["classes"]] == ["name0", "name1", "name2"]
     assert header["preprocessing"]["size"] == 64
-    assert header["calibration"] == {"temperature": 2.0}
+    assert header["calibration"]["temperature"] == 2
+    assert ours.calibration
+    assert ours.calibration.unknown
+    scores = ours.calibration.unknown.scores(outputs)
+    np.testing.assert_allclose(found["five.s"], scores, rtol=1e-3)
+    assert header["calibration"]["unknown"]["threshold"] == ours.calibration.unknown.threshold
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
@@ -181,10 +194,10 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
     assert isinstance(loaded, EngineClassifier)
     assert loaded.whole_photos
     for name, photo in photos.items():
-        expected = ours.logits(ours.crops(photo))
+        expected = ours.outputs(ours.crops(photo)).logits
         np.testing.assert_allclose(found[name], expected, atol=0.02)
         torch.testing.assert_close(
-            loaded.logits(loaded.crops(photo)), torch.from_numpy(found[name])
+            loaded.outputs(loaded.crops(photo)).logits, torch.from_numpy(found[name])
         )
     with pytest.raises(UsageError, match="views must be 1 for a file with its preprocessing"):
         loaded.crops(photos["p0"], 10)
@@ -194,7 +207,8 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
         other = Classifier.load(out, engine="openvino")
         for photo in photos.values():
             torch.testing.assert_close(
-                other.logits(other.crops(photo)), loaded.logits(loaded.crops(photo)),
+                other.outputs(other.crops(photo)).logits,
+                loaded.outputs(loaded.crops(photo)).logits,
                 rtol=0, atol=0.02,
             )  # fmt: skip
 
@@ -377,7 +391,7 @@ def test_refusals_are_one_sentence(
 
 
 def test_wrong_engines_are_refused(model: Path, exported: Exported) -> None:
-    with pytest.raises(UsageError, match="engine must be auto or one of torch, .* got 'caffe'"):
+    with pytest.raises(UsageError, match=r"engine must be auto or one of torch, .* got 'caffe'"):
         Classifier.load(model, engine="caffe")
     with pytest.raises(UsageError, match="engine must be one of openvino for this file"):
         Classifier.load(exported["openvino"][0], engine="torch")

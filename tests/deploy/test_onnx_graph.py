@@ -11,8 +11,10 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from googlenet import table
+from googlenet.calibration import Calibration
 from googlenet.cost import NAMES
 from googlenet.deploy.onnx_graph import network_model, with_metadata
+from googlenet.model import GoogLeNet
 from googlenet.weights.onnx import read_onnx
 from tests.deploy.test_fold import SMALL, lively
 
@@ -29,7 +31,7 @@ def test_every_network_in_onnx_runtime(variant: str) -> None:
         photos, torch.randn(1, 3, 75, 98), torch.randn(3, 3, 64, 33)
     ]  # fmt: skip
     for x in sizes:
-        logits, probabilities = map(np.asarray, session.run(None, {"photos": x.numpy()}))
+        logits, probabilities, *_ = map(np.asarray, session.run(None, {"photos": x.numpy()}))
         with torch.inference_mode():
             expected = network(x)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
@@ -41,9 +43,12 @@ def test_paper_s_graph_in_the_reference_evaluator() -> None:
     network, _ = lively("paper")
     photos = torch.randn(1, 3, 47, 39)
     evaluator = ReferenceEvaluator(network_model(network, 64))
-    logits, _ = map(np.asarray, evaluator.run(None, {"photos": photos.numpy()}))
+    logits, _, features = map(np.asarray, evaluator.run(None, {"photos": photos.numpy()}))
+    assert isinstance(network, GoogLeNet)
     with torch.inference_mode():
         np.testing.assert_allclose(logits, network(photos), rtol=1e-3, atol=1e-4)
+        pooled = network.pool(network.features(photos))
+        np.testing.assert_allclose(features, pooled, rtol=1e-3, atol=1e-5)
 
 
 def test_graph_is_small_and_readable() -> None:
@@ -66,8 +71,8 @@ def test_graph_is_small_and_readable() -> None:
 
 def test_temperature_divides_the_logits() -> None:
     network, photos = lively("bn")
-    evaluator = ReferenceEvaluator(network_model(network, 64, temperature=2.5))
-    logits, probabilities = map(np.asarray, evaluator.run(None, {"photos": photos[:1].numpy()}))
+    evaluator = ReferenceEvaluator(network_model(network, 64, False, Calibration(2.5)))
+    logits, probabilities, _ = map(np.asarray, evaluator.run(None, {"photos": photos[:1].numpy()}))
     expected = torch.from_numpy(logits / 2.5).softmax(1)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
 

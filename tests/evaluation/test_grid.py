@@ -36,10 +36,15 @@ def test_each_model_then_all_of_them_at_each_number_of_views() -> None:
 
 def test_single_model_is_no_ensemble() -> None:
     (row,) = grid([tiny_classifier()], ["a"], photos(2), (1,), 1, silent)
-    assert row.to_json() == {
+    found = row.to_json()
+    assert found | {
         "models": 1, "names": ["a"], "views": 1, "protocol": "center", "crops": 1,
         "top1_error": row.top1_error, "top5_error": 0.0, "images": 2, "skipped": 0,
+    } == found  # fmt: skip
+    assert set(found["intervals"]) == {
+        "top1_error", "top5_error", "macro_f1", "balanced_accuracy", "calibration_error",
     }  # fmt: skip
+    assert (found["calibration_error_before"], found["called_unknown"]) == (None, None)
 
 
 def test_answers_may_be_restricted() -> None:

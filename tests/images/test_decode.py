@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import struct
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 
-from googlenet.images.decode import MAX_ASPECT, MAX_PIXELS, ImageError, Source, decode
+from googlenet.errors import printable
+from googlenet.images.decode import (
+    EXTENSIONS,
+    FORMATS,
+    MAX_ASPECT,
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SCANS,
+    ImageError,
+    Source,
+    decode,
+    read_header,
+)
+from tests.dirty_photos import (
+    broken,
+    grey_profile,
+    many_empty_scans,
+    many_scans,
+    png,
+    png_chunk,
+    turned_profile,
+    usable,
+    write_specials,
+    ycck,
+)
 from tests.fixtures import encoded, noise, pixels
+from tests.unprivileged import unprivileged
 
 RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3  # (4, 6, 3): every pixel differs
 
@@ -32,14 +57,42 @@ STORED = {
 }
 
 
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+}
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", STORED)
 def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](RAMP)))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {}
-    assert np.array_equal(pixels(decode(encoded(stored, kind, exif=exif, **options))), RAMP)
+    data = encoded(stored, kind, exif=exif, **LOSSLESS.get(kind, {}))
+    assert np.array_equal(pixels(decode(data)), RAMP)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "AVIF"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_of_formats_that_lose_a_little(orientation: int, kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :16], upright[:8, 16:], upright[8:, :16] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    decoded = pixels(decode(encoded(stored, kind, exif=exif, quality=100, subsampling="4:4:4")))
+    assert decoded.shape == upright.shape
+    assert np.abs(decoded.astype(int) - upright).mean() < 5
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_orientation_that_there_is_not_turns_nothing(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(pixels(decode(encoded(Image.fromarray(RAMP), exif=exif))), RAMP)
 
 
 def test_exif_orientation_of_a_jpeg_and_of_an_image_in_memory() -> None:
@@ -131,6 +184,113 @@ def test_cmyk_becomes_rgb(kind: str, cmyk: tuple[int, ...], rgb: tuple[int, ...]
     assert np.abs(decoded.astype(int) - rgb).max() <= 2
 
 
+@pytest.mark.parametrize(
+    "cmyk", [(0, 0, 0, 0), (0, 0, 0, 255), (255, 0, 0, 0), (10, 200, 90, 0), (60, 20, 160, 80)]
+)
+def test_ycck_as_photoshop_writes_it(cmyk: tuple[int, int, int, int]) -> None:
+    """Inks C, M, Y and K over white leave (255 − C)(255 − K) / 255 of red, and so on."""
+    decoded = pixels(decode(ycck(Image.new("CMYK", (16, 16), cmyk))))
+    *inks, black = cmyk
+    expected = [(255 - ink) * (255 - black) / 255 for ink in inks]
+    assert np.abs(decoded.astype(float) - expected).max() <= 4
+
+
+def test_cmyk_jpeg_without_adobe_s_marker_is_inverted_too() -> None:
+    data = encoded(Image.new("CMYK", (8, 8), (255, 0, 0, 0)), "JPEG")
+    at = data.index(b"\xff\xee")
+    length = struct.unpack_from(">H", data, at + 2)[0]
+    decoded = pixels(decode(data[:at] + data[at + 2 + length :])).astype(int)
+    assert np.abs(decoded - (0, 255, 255)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_colours_of_a_profile_become_srgb(kind: str) -> None:
+    """The profile is sRGB with its primaries in turn: its red is green, its green is blue."""
+    options = LOSSLESS | {"JPEG": {"quality": 100, "subsampling": 0}}
+    data = encoded(noise(24, 16), kind, icc_profile=turned_profile(), **options.get(kind, {}))
+    with Image.open(BytesIO(data)) as opened:
+        red, green, blue = opened.convert("RGB").split()
+    expected = np.dstack([np.asarray(band, int) for band in (blue, red, green)])
+    assert np.abs(pixels(decode(data)) - expected).max() <= 2
+    assert np.abs(pixels(decode(Image.open(BytesIO(data)))) - expected).max() <= 2
+    assert "icc_profile" not in decode(data).info
+
+
+def test_profile_of_a_photo_with_transparency() -> None:
+    image = Image.new("RGBA", (2, 1), (250, 0, 0, 255))
+    image.putpixel((1, 0), (250, 0, 0, 0))
+    first, second = pixels(decode(encoded(image, icc_profile=turned_profile())))[0].astype(int)
+    assert np.abs(first - (0, 250, 0)).max() <= 2
+    assert second.tolist() == [255, 255, 255]
+
+
+def test_profile_of_a_palette() -> None:
+    image = Image.new("RGB", (2, 2), (250, 0, 0)).quantize(4)
+    decoded = pixels(decode(encoded(image, icc_profile=turned_profile()))).astype(int)
+    assert np.abs(decoded - (0, 250, 0)).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_grey_profile(mode: str) -> None:
+    """Light, the value to the power of 1.8, becomes sRGB by the curve of IEC 61966-2-1."""
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(levels)
+    if mode == "I;16":
+        image = Image.fromarray(levels.astype(np.uint16) * 257)
+    if mode == "LA":
+        image.putalpha(255)
+    decoded = pixels(decode(encoded(image, icc_profile=grey_profile())))
+    light = (levels / 255) ** 1.8
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert (decoded == decoded[:, :, :1]).all()
+    assert np.abs(decoded[:, :, 0] - 255 * expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "profile", [b"", b"no profile", turned_profile()[:200], bytes(3000)], ids=range(4)
+)
+def test_damaged_profile_does_not_cost_the_photo(profile: bytes) -> None:
+    data = encoded(noise(24, 16), icc_profile=profile)
+    assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"),
+    [("L", turned_profile()), ("CMYK", turned_profile()), ("RGB", grey_profile())],
+    ids=["L", "CMYK", "RGB"],
+)
+def test_profile_of_another_kind_of_photo_is_ignored(mode: str, profile: bytes) -> None:
+    """Editors leave the profile of the colours in a photo that became grey."""
+    image = noise(24, 16, mode=mode)
+    with_profile = decode(encoded(image, "TIFF", icc_profile=profile))
+    assert np.array_equal(pixels(with_profile), pixels(decode(encoded(image, "TIFF"))))
+
+
+def test_srgb_profile_changes_no_pixel() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encoded(noise(24, 16), icc_profile=profile)
+    assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
+
+
+def test_profiles_of_real_photos(shared_data: Path) -> None:
+    """Of ImageNet's originals six of fifty are not sRGB (docs/photos.md); plain ones stay."""
+    moved = []
+    for path in sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir()):
+        with Image.open(path) as opened:
+            plain = pixels(opened.convert("RGB")).astype(int)
+        moved.append(float(np.abs(pixels(decode(path)) - plain).mean()))
+    assert len(moved) == 50
+    assert sum(value > 0 for value in moved) == 6
+    assert 1.4 < min(value for value in moved if value) < max(moved) < 15.5
+
+
+def test_threads_share_a_profile() -> None:
+    photos = [encoded(noise(64, 48, n), icc_profile=turned_profile()) for n in range(40)]
+    alone = [pixels(decode(photo)) for photo in photos]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(map(np.array_equal, pool.map(lambda p: pixels(decode(p)), photos), alone))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_keep_the_upper_eight(kind: str) -> None:
     samples = np.array([[0, 255, 256, 0x1234], [0x7FFF, 0x8000, 0xFF00, 0xFFFF]], np.uint16)
@@ -144,33 +304,13 @@ def test_big_endian_sixteen_bit_tiff() -> None:
     assert pixels(decode(encoded(big, "TIFF")))[0, :, 0].tolist() == [0x12, 0xFF]
 
 
-def png(width: int, height: int, bits: int, colour: int, data: bytes, extra: bytes = b"") -> bytes:
-    """A PNG file from its raw rows, for kinds that Pillow cannot write."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + extra
-        + chunk(b"IDAT", zlib.compress(data))
-        + chunk(b"IEND", b"")
-    )
-
-
 def test_sixteen_bit_rgb_png() -> None:
     data = png(1, 1, 16, 2, b"\0" + struct.pack(">HHH", 0x1234, 0x80FF, 0xFFFF))
     assert pixels(decode(data)).tolist() == [[[0x12, 0x80, 0xFF]]]
 
 
 def test_sixteen_bit_grey_png_with_a_transparent_value() -> None:
-    body = struct.pack(">H", 0x1234)
-    transparent = struct.pack(">I", 2) + b"tRNS" + body
-    transparent += struct.pack(">I", zlib.crc32(b"tRNS" + body))
+    transparent = png_chunk(b"tRNS", struct.pack(">H", 0x1234))
     data = png(2, 1, 16, 0, b"\0" + struct.pack(">HH", 0x1234, 0x5678), transparent)
     assert pixels(decode(data))[0, :, 0].tolist() == [255, 0x56]
 
@@ -192,9 +332,12 @@ def test_wider_samples_are_refused(
         decode(path)
 
 
-def test_first_frame_of_an_animation() -> None:
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_first_frame_of_an_animation(kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=10)
+    options = {} if kind == "TIFF" else {"duration": 10}
+    options |= {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert np.array_equal(pixels(decode(data)), pixels(frames[0]))
 
 
@@ -266,8 +409,95 @@ def test_declared_bomb_is_refused_before_its_pixels_are_read(tmp_path: Path, sid
     assert side**2 > MAX_PIXELS
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side, 8, 2, b""))
-    with pytest.raises(ImageError, match=r"bomb\.png: .*(may have|exceeds limit)"):
+    with pytest.raises(ImageError, match=r"bomb\.png: .*89478485 pixels"):
         decode(path)
+
+
+@pytest.mark.parametrize("name", usable())
+def test_odd_photos_are_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(usable()[name])
+    photo = decode(path)
+    assert photo.mode == "RGB"
+    turned = name in {f"exif-{turn}.jpg" for turn in (5, 6, 7, 8)}
+    sizes = {"single-pixel.png": (1, 1), "wide.png": (480, 40)}
+    assert photo.size == sizes.get(name, (40, 48) if turned else (48, 40))
+
+
+@pytest.mark.parametrize("name", broken())
+def test_broken_photos_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    content, reason = broken()[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode(path)
+    assert str(caught.value).startswith(printable(str(path)) + ": ")
+    assert str(caught.value).isprintable()  # one line, whatever the name and the content
+    assert str(caught.value).count(tmp_path.name) == 1
+
+
+def test_names_that_are_no_file_are_refused(tmp_path: Path) -> None:
+    for name, reason in write_specials(tmp_path).items():
+        with pytest.raises(ImageError, match=rf"{name}: cannot be read as an image \({reason}"):
+            decode(tmp_path / name)
+    with pytest.raises(ImageError, match="it is a folder"):
+        decode(tmp_path)
+    with pytest.raises(ImageError, match="File name too long"):
+        decode(tmp_path / ("x" * 300))
+    with pytest.raises(ImageError, match=r"a\\x00b: cannot be read as an image \(embedded null"):
+        decode("a\0b")
+
+
+def test_file_of_too_many_bytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "disk.webp"
+    with path.open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
+        file.truncate(MAX_BYTES + 1)  # a hole: it takes no room on the disk
+    with pytest.raises(ImageError, match=f"disk.webp: a photo may have {MAX_BYTES} bytes"):
+        decode(path)
+
+
+def test_file_that_may_not_be_read(public_folder: Path) -> None:
+    photo = public_folder / "secret.png"
+    noise(8, 8).save(photo)
+    photo.chmod(0)
+    said = unprivileged(
+        "from googlenet.images.decode import ImageError, decode",
+        f"try:\n    decode({str(photo)!r})\nexcept ImageError as error:\n    print(error)",
+    )
+    assert said == f"{photo}: cannot be read as an image (Permission denied)\n"
+
+
+def test_scans_of_a_jpeg() -> None:
+    assert decode(many_scans(MAX_SCANS)).size == (48, 40)
+    assert decode(many_empty_scans(MAX_SCANS)).size == (48, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a-png-in-truth.jpg", ("PNG", 48, 40)),
+        ("exif-6.jpg", ("JPEG", 48, 40)),  # as it is stored
+        ("animated.gif", ("GIF", 48, 40)),
+    ],
+)
+def test_header(tmp_path: Path, name: str, header: tuple[str, int, int]) -> None:
+    path = tmp_path / name
+    path.write_bytes(usable()[name])
+    assert read_header(path) == read_header(path.read_bytes()) == header
+
+
+def test_header_tells_of_photos_that_are_refused() -> None:
+    assert read_header(broken()["line.png"][0]) == ("PNG", 101, 1)
+    assert read_header(broken()["truncated.jpeg"][0]) == ("JPEG", 48, 40)
+    with pytest.raises(ImageError, match="no known format"):
+        read_header(b"text")
+
+
+def test_every_format_has_its_extensions() -> None:
+    for kind, names in FORMATS.items():
+        assert {Image.registered_extensions()[name] for name in names} == {kind}
+    assert len(EXTENSIONS) == sum(map(len, FORMATS.values()))
 
 
 def test_photo_that_is_a_line_is_refused() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix as reference_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
 from googlenet.cli import main
 from googlenet.data.dataset import Class
 from googlenet.evaluation.accuracy import Scores
-from googlenet.report.page import confusion_matrix, per_class
+from googlenet.evaluation.details import class_metrics
+from googlenet.report.page import weakest_first
 
 CLASSES = [Class(str(i), f"class {i}") for i in range(6)]
 
@@ -29,27 +29,21 @@ def scores() -> Scores:
     return Scores(torch.from_numpy(probabilities), torch.from_numpy(labels), tuple(range(200)))
 
 
-def test_the_confusion_matrix_is_scikit_learns(scores: Scores) -> None:
-    expected = reference_matrix(scores.labels, scores.predicted(), labels=range(6))
-    np.testing.assert_array_equal(confusion_matrix(scores, 6), expected)
-
-
-def test_precision_and_recall_are_scikit_learns_and_the_weakest_class_comes_first(
-    scores: Scores,
-) -> None:
-    rows = per_class(confusion_matrix(scores, 6), CLASSES)
-    precision, recall, _, support = precision_recall_fscore_support(
+def test_classes_are_scikit_learns_and_the_weakest_comes_first(scores: Scores) -> None:
+    rows = weakest_first(class_metrics(scores).rows([c.name for c in CLASSES]))
+    precision, recall, f1, support = precision_recall_fscore_support(
         scores.labels, scores.predicted(), labels=range(5), zero_division=0
     )
-    by_name = {row["name"]: row for row in rows}
+    by_name = {row["label"]: row for row in rows}
     for i in range(5):
         row = by_name[f"class {i}"]
         assert row["precision"] == pytest.approx(100 * precision[i])
         assert row["recall"] == pytest.approx(100 * recall[i])
+        assert row["f1"] == pytest.approx(100 * f1[i])
         assert row["support"] == support[i]
     recalls = [row["recall"] for row in rows[:-1]]
     assert recalls == sorted(recalls)
-    nothing = {"name": "class 5", "support": 0, "recall": None, "precision": None}
+    nothing = {"label": "class 5", "support": 0, "recall": None, "precision": None, "f1": None}
     assert rows[-1] == nothing  # a class without photos has no recall, not a bad one
 
 
@@ -86,7 +80,11 @@ def test_the_page_needs_nothing_from_outside(report: str) -> None:
 
 def test_the_page_shows_what_it_promises(report: str) -> None:
     page = Page(report)
-    assert page.tags.count("svg") == 2  # curves and confusion matrix
+    assert page.tags.count("svg") == 4  # curves, confusion matrix twice, reliability
     assert page.tags.count("img") > 4 * 7  # the augmented sheet and some mistakes
-    for text in ("shorter side to 37, centre 32", "without mirrors", "recipe.learning_rate"):
+    for text in (
+        "shorter side to 37, centre 32", "without mirrors", "recipe.learning_rate", "95 %: ",
+        "balanced accuracy", "Calibration error", "with the temperature", "rejects",
+        "is called <strong>unknown", "F1",
+    ):  # fmt: skip
         assert text in report

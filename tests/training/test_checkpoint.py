@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.training.checkpoint import KEY, Progress, load_checkpoint, save_checkpoint
+from googlenet.training.checkpoint import (
+    KEY,
+    Progress,
+    other_machine,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from googlenet.training.loop import Trainer
+from googlenet.training.transfer import Origin
 from tests.training.small_runs import QUICK, nothing, same_bits, state, trainer
 
 DATA = "0123456789abcdef"
@@ -31,10 +41,31 @@ def trained() -> Trainer:
     return t
 
 
+def then() -> Progress:
+    """What the checkpoint of these tests holds."""
+    return Progress(
+        DATA,
+        "order",
+        {"seed": 1, "recipe": {"epochs": 2, "area": (0.35, 1.0)}},
+        {"device": "a processor", "precision": "fp32", "threads": "1", "torch": "2.9"},
+        Origin(("conv1.conv.weight",), {"recipe": "modern"}, "CC0-1.0"),
+        [{"epoch": 1, "loss": 1 / 3}],
+        62.5,
+        7.25,
+    )
+
+
+def load_checkpoint(path: Path, t: Trainer, data: str = DATA) -> Progress:
+    before = then()
+    return restore(
+        read_checkpoint(path), t, Progress(data, "order", before.settings, before.machine)
+    )
+
+
 @pytest.fixture
 def path(tmp_path: Path, trained: Trainer) -> Path:
     path = tmp_path / "checkpoint.safetensors"
-    save_checkpoint(path, trained, Progress(DATA, [{"epoch": 1, "loss": 1 / 3}], 62.5, 7.25))
+    save_checkpoint(path, trained, then())
     return path
 
 
@@ -46,7 +77,7 @@ def momenta(t: Trainer) -> dict[str, Tensor]:
 def test_everything_comes_back_to_the_bit(path: Path, trained: Trainer) -> None:
     fresh = trainer(seed=5)
     progress = load_checkpoint(path, fresh, DATA)
-    assert progress == Progress(DATA, [{"epoch": 1, "loss": 1 / 3}], 62.5, 7.25)
+    assert progress == then()
     assert same_bits(state(fresh.network), state(trained.network))
     assert same_bits(fresh.average.values, trained.average.values)
     assert len(momenta(fresh)) == len(list(fresh.network.parameters()))
@@ -66,6 +97,49 @@ def test_saving_what_was_loaded_gives_the_same_file(path: Path) -> None:
 def test_other_data_are_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="the run began with other photos than these"):
         load_checkpoint(path, trainer(), "other")
+    with pytest.raises(UsageError, match="these photos in another order or another split"):
+        restore(read_checkpoint(path), trainer(), replace(then(), order="another"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 2}, r"seed was 1, got 2"),
+        ({"recipe": {"epochs": 3, "area": [0.35, 1.0]}}, r"recipe\.epochs was 2, got 3"),
+        ({"recipe": {"epochs": 2}}, r"recipe\.area was \[0\.35, 1\.0\], got None"),
+        ({"recipe": "modern"}, r"recipe was \{.*\}, got 'modern'"),
+    ],
+)
+def test_other_settings_are_refused(path: Path, settings: dict[str, Any], message: str) -> None:
+    """Somebody has changed settings.json, to make the run longer, say."""
+    before = then()
+    with pytest.raises(UsageError, match=rf"settings\.json: must say what the run .*{message}"):
+        restore(
+            read_checkpoint(path), trainer(), replace(before, settings=before.settings | settings)
+        )
+
+
+def test_settings_that_there_were_not_before_are_no_difference(path: Path) -> None:
+    more = then().settings | {"patience": 0}
+    assert restore(read_checkpoint(path), trainer(), replace(then(), settings=more)).best == 62.5
+
+
+def test_checkpoint_of_before_says_less(path: Path) -> None:
+    """Data and tensors alone were there from the beginning."""
+    with safe_open(path, framework="pt") as file:
+        values = json.loads(file.metadata()[KEY])
+    for key in ("order", "settings", "machine", "origin"):
+        del values[key]
+    save_file(load_file(path), path, {KEY: json.dumps(values)})
+    assert load_checkpoint(path, trainer()).origin is None
+
+
+def test_other_machine() -> None:
+    here = then().machine
+    assert other_machine(here, here) == []
+    assert other_machine({}, here) == []
+    assert other_machine(here | {"python": "3.9"}, here) == []
+    assert other_machine(here, here | {"threads": "8"}) == ["threads 1, now 8"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
@@ -134,11 +208,25 @@ def test_checkpoint_of_another_network(path: Path) -> None:
 @pytest.mark.parametrize("key", ["step", "sums", "bad", "history", "best", "seconds"])
 @pytest.mark.parametrize("value", [None, "x", [1]])
 def test_values_that_cannot_be_used(path: Path, key: str, value: Any) -> None:
-    if key == "history" and value is not None:  # text and lists are lists of something
-        value = 5
     rewrite(path, **{key: value})
     with pytest.raises(GoogLeNetError, match="is a damaged checkpoint"):
         load_checkpoint(path, trainer(), DATA)
+
+
+@pytest.mark.parametrize("origin", ["x", 5, {}, {"kept": 1, "provenance": {}, "licence": None}])
+def test_origin_that_cannot_be_used(path: Path, origin: Any) -> None:
+    rewrite(path, origin=origin)
+    with pytest.raises(GoogLeNetError, match="is a damaged checkpoint"):
+        load_checkpoint(path, trainer())
+
+
+def test_changed_number_is_noticed(path: Path) -> None:
+    """Bit rot: one bit of one weight, which is a weight as good as any."""
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(GoogLeNetError, match=r"checkpoint\.safetensors: is damaged or was changed"):
+        read_checkpoint(path)
 
 
 def test_failing_disk_leaves_the_old_checkpoint(
@@ -146,12 +234,10 @@ def test_failing_disk_leaves_the_old_checkpoint(
 ) -> None:
     before = path.read_bytes()
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(GoogLeNetError, match=r"cannot be written .*No space left"):
         save_checkpoint(path, trained, Progress(DATA))
     assert path.read_bytes() == before

@@ -110,10 +110,10 @@ def test_settings_outside_their_rules(settings: dict[str, str], message: str) ->
 def test_names_of_the_fields_are_frozen() -> None:
     """Users set them with --set, and settings.json of earlier runs holds them."""
     assert [field.name for field in fields(Recipe)] == [
-        "name", "about", "variant", "initialisation", "epochs", "batch",
-        "learning_rate", "momentum", "nesterov", "weight_decay", "decay_biases", "bias_rate",
-        "plain_rate", "early_rate", "freeze", "schedule", "warmup",
+        "name", "about", "variant", "initialisation", "epochs", "epoch_share",
+        "patience", "batch", "learning_rate", "momentum", "nesterov", "weight_decay",
+        "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze", "schedule", "warmup",
         "average", "average_from", "average_decay",
-        "heads", "label_smoothing", "dropout",
+        "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "photometric", "lighting",
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from googlenet.training.settings import Settings
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, prepared, same_bits, settings
 
-VARYING = {"seconds", "images_per_second"}  # a resumed run takes another time
+VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes another time
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def log(run: Run) -> list[dict[str, float]]:
 def test_files_of_a_run(done: Run) -> None:
     names = {path.name for path in done.folder.path.iterdir()} - {"tensorboard"}
     assert names == {
-        "settings.json", "log.csv", "log.jsonl",
-        "last.safetensors", "best.safetensors", "checkpoint.safetensors",
+        "settings.json", "log.csv", "log.jsonl", "doubts.csv",
+        "last.safetensors", "best.safetensors", "checkpoint.safetensors", ".lock",
     }  # fmt: skip
     assert Settings.from_json(done.folder.read_settings()) == done.settings
 
@@ -82,8 +82,11 @@ def test_model_says_how_good_it_is_and_where_it_comes_from(done: Run, data: Path
     assert (model.provenance["epochs"], model.provenance["weights"]) == (2, None)
     assert str(data) not in json.dumps(model.header())
     found = score(model, done.data.val)
-    assert model.metrics["1"] == {
-        "top1_error": found.error(1), "top5_error": found.error(5), "images": 6,
+    metrics = model.metrics["1"]
+    assert (metrics["top1_error"], metrics["top5_error"]) == (found.error(1), found.error(5))
+    assert metrics["images"] == 6
+    assert set(metrics["intervals"]) == {
+        "top1_error", "top5_error", "macro_f1", "balanced_accuracy",
     }  # fmt: skip
     assert log(done)[-1]["top1_accuracy"] == pytest.approx(100 - found.error(1))
 
@@ -186,7 +189,7 @@ def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
     trained = train(run)
     assert len(trained.scores[1]) == 6
     assert list(run.trainer.bad) == [str(bad)]
-    assert said.getvalue().count("left out: ") == 1
+    assert said.getvalue().count("left out: ") == 2  # each once, of training and of validation
     assert f"left out: {bad}: cannot be read as an image" in said.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.training.recipes import PAPER
-from googlenet.training.settings import Settings
+from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
     "photos", PAPER.with_settings({"epochs": 3, "area": "0.1,0.9"}),
@@ -21,6 +22,27 @@ FULL = Settings(
 
 def test_json_round_trip() -> None:
     assert Settings.from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
+
+
+def test_recipe_that_is_no_longer_there_can_be_resumed() -> None:
+    """Settings hold every field: neither a new name nor other values of a recipe matter."""
+    values = json.loads(json.dumps(FULL.to_json()))
+    values["recipe"] |= {"name": "my-own", "about": "gone"}
+    recipe = Settings.from_json(values).recipe
+    assert (recipe.name, recipe.about) == ("my-own", "gone")
+    assert replace(recipe, name=PAPER.name, about=PAPER.about) == FULL.recipe
+
+
+def test_field_that_was_not_there_before_has_its_default() -> None:
+    values = json.loads(json.dumps(FULL.to_json()))
+    del values["recipe"]["plain_rate"], values["time_limit"]
+    assert Settings.from_json(values) == replace(FULL, time_limit=None)
+
+
+def test_what_decides_a_run() -> None:
+    moved = replace(FULL, data="elsewhere", weights=None, workers=1)
+    assert moved.deciding() == FULL.deciding()
+    assert replace(FULL, seed=5).deciding() != FULL.deciding()
 
 
 @pytest.mark.parametrize(
@@ -39,16 +61,25 @@ def test_values_outside_their_rules(changes: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     "changes",
     [{"recipe": None}, {"recipe": {"name": "best"}}, {"recipe": {}}, {"preprocessing": []},
-     {"seed": "one"}, {"seed": -5}],
+     {"seed": "one"}, {"seed": -5}, {"seed": True}, {"seed": 1.5}, {"width": "wide"},
+     {"width": None}, {"workers": "2"}, {"data": 5}, {"weights": 1}, {"precision": ["fp32"]},
+     {"recipe": 5}, {"recipe": FULL.to_json()["recipe"] | {"epochs": float("inf")}},
+     {"recipe": FULL.to_json()["recipe"] | {"magic": 1}}],
 )  # fmt: skip
 def test_settings_that_cannot_be_used_are_one_sentence(changes: dict[str, Any]) -> None:
-    with pytest.raises(GoogLeNetError, match=r"settings\.json cannot be used \(.+\)"):
+    with pytest.raises(GoogLeNetError, match=r"settings\.json: cannot be used \(.+\)"):
         Settings.from_json(FULL.to_json() | changes)
 
 
-@pytest.mark.parametrize("key", FULL.to_json())
+def test_settings_of_before_there_was_a_choice() -> None:
+    values = json.loads(json.dumps(FULL.to_json()))
+    found = Settings.from_json({k: v for k, v in values.items() if k not in LATER})
+    assert found == Settings.from_json(values | LATER)
+
+
+@pytest.mark.parametrize("key", [name for name in FULL.to_json() if name not in LATER])
 def test_settings_without_a_value(key: str) -> None:
     values = FULL.to_json()
     del values[key]
-    with pytest.raises(GoogLeNetError, match=f"settings.json cannot be used .*{key}"):
+    with pytest.raises(GoogLeNetError, match=f"settings.json: cannot be used .*{key}"):
         Settings.from_json(values)

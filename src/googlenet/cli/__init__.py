@@ -10,9 +10,12 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from googlenet import __version__
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, printable
 
-VERBS = ("train", "evaluate", "predict", "info", "convert", "export", "table")
+VERBS = (
+    *("check", "train", "evaluate", "calibrate", "predict", "serve"),
+    *("pack", "info", "convert", "export", "bench", "table"),
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except GoogLeNetError as error:
-        print(f"googlenet {args.verb}: {error}", file=sys.stderr)
+        print(f"googlenet {args.verb}: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"googlenet {args.verb}: interrupted", file=sys.stderr)
@@ -51,5 +54,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a folder that may not be read, say
-        print(f"googlenet {args.verb}: {error}", file=sys.stderr)
+        print(f"googlenet {args.verb}: {printable(str(error))}", file=sys.stderr)
         return 1

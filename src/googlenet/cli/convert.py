@@ -50,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def check_out(out: Path, source: Path) -> None:
+def check_out(out: Path, source: Path, name: str = "SOURCE") -> None:
     """Refuse, before any work, to write where nothing should be written."""
     if out.is_dir():
         raise UsageError(f"--out must be a file, got {out}, a folder")
     if out.exists() and source.exists() and out.samefile(source):
-        raise UsageError(f"--out must not be SOURCE itself, got {out}")
+        raise UsageError(f"--out must not be {name} itself, got {out}")
     if out.exists() and not out.stat().st_mode & 0o222:
         raise GoogLeNetError(f"{out}: is there already and not writable")
 

@@ -1,32 +1,40 @@
-"""top-1 and top-5 error of models and their ensemble, with 1, 10 and 144 views a photo"""
+"""errors and other figures of models and their ensemble, with 1, 10 and 144 views a photo"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import (
     MODEL,
     add_engine,
     add_json,
+    add_threads,
+    add_threshold,
     add_workers,
+    set_threshold,
     use_threads,
     view_list,
 )
+from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
     from googlenet.console import Console
-    from googlenet.data.dataset import DataSet, Samples
+    from googlenet.data.dataset import Class, DataSet, Samples
+    from googlenet.evaluation.figures import Figure
+    from googlenet.evaluation.grid import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
     add(
         "--split",
@@ -36,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_threshold(parser)
     add_engine(parser)
+    add_threads(parser)
+    add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
+        "class, or a .csv file with a row a photo")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
@@ -49,15 +61,21 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.evaluation.grid import grid, protocol, protocol_name
     from googlenet.machine import Machine
 
+    if args.out and args.out.suffix not in (".csv", ".json"):
+        raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     machine = Machine.here(args.precision)
     use_threads(args)
     classifiers = [Classifier.load(path, machine, args.engine) for path in args.models]
     require_same_classes(classifiers, args.models)
+    for classifier in classifiers:
+        set_threshold(classifier, args.threshold)
     if args.mode:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)
     first = classifiers[0]
-    data = load_data(args.data, split_seed(first), first.classes)
+    if args.restrict and first.multi:
+        raise UsageError("--restrict is for models with one label a photo, got one with several")
+    data = load_data(args.data, split_seed(first), first.classes, first.multi)
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
@@ -70,15 +88,37 @@ def run(args: argparse.Namespace) -> int:
     if part != "all" and not data.divided:
         warn_of_other_splits(console, classifiers)
     rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
-    for error in rows[0].bad.values():
+    for error in rows[0].scores.bad.values():
         console.say(f"left out: {error}")
+    if rows[0].scores.bad:
+        console.say(f"left out: {len(rows[0].scores.bad)} of {len(samples)} photos")
+    head = {"data": data.name, "split": part}
+    if args.out:
+        write(args.out, head, rows, samples, first.classes)
     if args.json:
-        print(
-            json.dumps({"data": data.name, "split": part, "results": [r.to_json() for r in rows]})
-        )
+        print(json.dumps(head | {"results": [r.to_json() for r in rows]}))
     else:
-        console.say(table([row.to_json() for row in rows]))
+        console.say("\n".join([*table(rows), *remarks(rows, first.classes)]))
     return 0
+
+
+def write(
+    path: Path,
+    head: dict[str, Any],
+    rows: Sequence[Result],
+    samples: Samples,
+    classes: Sequence[Class],
+) -> None:
+    """The whole evaluation, in the format that the file's name says."""
+    from googlenet.evaluation.details import details, photo_table
+    from googlenet.files import write_text
+
+    if path.suffix == ".csv":
+        # What is no text in a path is escaped.
+        text = photo_table(rows, samples, classes).encode(errors="backslashreplace").decode()
+    else:
+        text = json.dumps(head | {"results": [details(row, classes) for row in rows]}) + "\n"
+    write_text(path, text)
 
 
 def split_seed(classifier: Classifier) -> int:
@@ -101,8 +141,11 @@ def say_what_answers_count(
     console: Console, classes: int, samples: Samples, restricted: bool
 ) -> None:
     """Where the data has fewer classes than the model, whether the others count as answers."""
-    present = len(set(samples.labels))
+    present = len({label for i in range(len(samples)) for label in samples.classes_of(i)})
     if present == classes:
+        return
+    if samples.marks is not None:
+        console.say(f"the data has {present} of the model's {classes} classes")
         return
     says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
     console.say(f"the data has {present} of the model's {classes} classes; answers {says}")
@@ -120,15 +163,67 @@ def default_split(data: DataSet, classifier: Classifier) -> str:
     return "val" if data.divided or same else "all"
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The paper's grid: a line for each model and number of views, then the ensemble's."""
-    lines = [
-        f"{'models':<40} {'protocol':>9} {'top-1 error':>12} {'top-5 error':>12} {'images':>8}"
-    ]
+NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
+         "calibration_error_before": "… before", "called_unknown": "unknown"}  # fmt: skip
+
+
+def table(rows: Sequence[Result]) -> list[str]:
+    """The paper's grid, each figure with its 95 % interval: a line for each model and number of
+    views, then the ensemble's.  Figures that no line has get no column.
+    """
+    from googlenet.cli.columns import aligned
+    from googlenet.evaluation.grid import names_of
+
+    shown = [name for name in names_of(rows[0].scores) if any(name in row.figures for row in rows)]
+    titles = [NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown]
+    lines = [["models", "protocol", "images", *titles]]
     for row in rows:
-        name = row["names"][0] if row["models"] == 1 else f"ensemble of {row['models']}"
-        lines.append(
-            f"{name[-40:]:<40} {row['protocol']:>9} {row['top1_error']:>10.2f} % "
-            f"{row['top5_error']:>10.2f} % {row['images']:>8}"
+        name = row.names[0][-40:] if len(row.names) == 1 else f"ensemble of {len(row.names)}"
+        cells = [cell(row.figures[key]) if key in row.figures else "–" for key in shown]
+        lines.append([name, row.protocol, str(len(row.scores)), *cells])
+    return aligned(lines)
+
+
+def cell(figure: Figure) -> str:
+    """An error to two places, as the paper has it, with its interval: "18.62 % (17.4–19.8)"."""
+    shown = f"{figure.value:.2f} %"
+    return shown + (
+        f" ({figure.interval.low:.1f}–{figure.interval.high:.1f})" if figure.interval else ""
+    )
+
+
+def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
+    """What a reader must know to read the table."""
+    from googlenet.evaluation.details import class_metrics
+    from googlenet.evaluation.multilabel import SeveralLabels
+
+    found = ["in brackets: 95 % intervals (bootstrap over photos)"]
+    if rows[0].scores.multi:
+        several = SeveralLabels.of(rows[0].scores, rows[0].threshold)
+        found.append(
+            "mAP: mean average precision, the mean over classes of the area under precision over "
+            f"recall; the others at the threshold {rows[0].threshold:g}"
         )
-    return "\n".join(lines)
+        if several.missing:
+            found.append(
+                f"mAP and macro-F1 are means over {len(classes) - len(several.missing)} classes: "
+                f"{len(several.missing)} are on no photo"
+            )
+        return found
+    missing = class_metrics(rows[0].scores).missing
+    if missing:
+        found.append(
+            f"macro-F1 and balanced accuracy are means over {len(classes) - len(missing)} classes: "
+            f"of {len(missing)} there is no photo"
+        )
+    if any(row.calibration for row in rows):
+        found.append(
+            "calibration error: of the probabilities by the model's temperature; … before: without"
+        )
+    unknown = next((r.calibration.unknown for r in rows if r.calibration), None)
+    if unknown:
+        found.append(
+            "unknown: photos that are called so; the threshold was chosen for "
+            f"{unknown.false_alarms:g} % of known ones"
+        )
+    return found

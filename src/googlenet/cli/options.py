@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from math import inf, nan
+from typing import TYPE_CHECKING
+
+from googlenet.errors import UsageError
+
+if TYPE_CHECKING:
+    from googlenet.classifier import Classifier
 
 MODEL = (
     "a model file, a run folder, an exported file, a published weight file, "
@@ -18,6 +25,89 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
+    return value
+
+
+def natural(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def batch_size(text: str) -> int | str:
+    """A whole number of 1 or more, or "auto"."""
+    try:
+        return "auto" if text == "auto" else positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of 1 or more, or auto, got {text!r}"
+        ) from None
+
+
+def duration(text: str) -> float:
+    """Seconds: a number and its unit, s, m or h; a plain number is minutes."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "m")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a time such as 90s, 30m or 1.5h (a plain number is minutes), got {text!r}"
+        )
+    return seconds
+
+
+def share(text: str) -> float:
+    """A share in percent, above 0 and below 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
+    return value
+
+
+def threshold(text: str) -> float:
+    """A probability above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=threshold,
+        metavar="P",
+        help="probability above which a label counts, instead of the model's own (several labels)",
+    )
+
+
+def set_threshold(classifier: Classifier, value: float | None) -> None:
+    """Raises UsageError for a model that has no threshold."""
+    if value is None:
+        return
+    if not classifier.multi:
+        raise UsageError("--threshold is for models with several labels a photo, got one with one")
+    classifier.threshold = value
+
+
+def minutes(text: str) -> float:
+    """A number of minutes, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value < inf:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes, 0 or more, got {text!r}")
     return value
 
 
@@ -51,6 +141,9 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         help="what computes: torch, onnxruntime, openvino, or auto, the fastest that is installed "
         "(default: torch, or the engine that an exported file is for)",
     )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads that compute (default: all cores)"
     )

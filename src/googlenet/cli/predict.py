@@ -10,8 +10,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from googlenet.cli.options import MODEL, add_engine, add_json, positive, use_threads
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.cli.options import (
+    MODEL,
+    add_engine,
+    add_json,
+    add_threads,
+    add_threshold,
+    positive,
+    set_threshold,
+    use_threads,
+)
+from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
     from googlenet.classifier import Prediction
@@ -23,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("paths", metavar="PATH", nargs="+", help="photos, or folders of photos")
     add("--top", type=positive, default=5, metavar="N", help="answers a photo (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
+    add_threshold(parser)
     add_engine(parser)
+    add_threads(parser)
     add_json(parser, "print a JSON object a line on stdout, one for each photo")
 
 
@@ -35,10 +46,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
     use_threads(args)
     classifier = Classifier.load(args.model, Machine.here("fp32"), args.engine)
+    set_threshold(classifier, args.threshold)
     paths = list(expand(args.paths))
     predictions = counted(classifier.predict(paths, top=args.top))
     if args.out:
-        write(args.out, predictions, args.top)
+        write(args.out, predictions, args.top, classifier.multi)
     elif args.json:
         write_jsonl(sys.stdout, predictions)
     else:
@@ -68,10 +80,13 @@ def expand(paths: Iterable[str]) -> Iterator[Path]:
 
     for path in map(Path, paths):
         if path.is_dir():
-            photos = photos_in(path)
+            # A folder that cannot be listed is a path without an answer, like a bad photo.
+            errors: list[OSError] = []
+            photos = photos_in(path, errors.append)
+            photos += [Path(str(error.filename)) for error in errors]
             if not photos:
                 raise UsageError(f"PATH must hold photos, got {path}, which holds none")
-            yield from photos
+            yield from sorted(photos)
         else:
             yield path
 
@@ -81,9 +96,16 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "path": prediction.path,
         "label": prediction.label,
         "probability": prediction.probability,
-        "top": [{"label": name, "probability": p} for name, p in prediction.top],
+        "labels": None if prediction.labels is None else pairs(prediction.labels),
+        "top": pairs(prediction.top),
+        "unknown": prediction.unknown,
+        "score": prediction.score,
         "error": prediction.error,
     }
+
+
+def pairs(found: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"label": name, "probability": p} for name, p in found]
 
 
 def show(predictions: Iterable[Prediction]) -> None:
@@ -91,18 +113,26 @@ def show(predictions: Iterable[Prediction]) -> None:
         if prediction.error:
             print(f"error: {prediction.error}")  # which begins with the path
             continue
-        answers = "; ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top)
-        print(f"{prediction.path}: {answers}")
+        answers = listed(prediction.top)
+        if prediction.labels is not None:
+            answers = listed(prediction.labels) or f"none (likeliest: {listed(prediction.top[:1])})"
+        if prediction.unknown:  # of none of the classes; what it is most like all the same
+            answers = f"unknown ({answers})"
+        print(f"{printable(prediction.path)}: {answers}")
 
 
-def write(path: Path, predictions: Iterable[Prediction], top: int) -> None:
+def listed(found: Iterable[tuple[str, float]]) -> str:
+    return "; ".join(f"{name} {100 * p:.1f} %" for name, p in found)
+
+
+def write(path: Path, predictions: Iterable[Prediction], top: int, several: bool) -> None:
     try:
         # What is no text in a path is escaped, in JSON's own way.
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix == ".jsonl":
                 write_jsonl(file, predictions)
             else:
-                write_csv(file, predictions, top)
+                write_csv(file, predictions, top, several)
     except OSError as error:
         raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
 
@@ -112,14 +142,22 @@ def write_jsonl(file: TextIO, predictions: Iterable[Prediction]) -> None:
         file.write(json.dumps(record(prediction), ensure_ascii=False) + "\n")
 
 
-def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int) -> None:
-    """Columns path, label, probability, label2, probability2, …, error."""
-    columns = ["path", "label", "probability"]
+def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int, several: bool) -> None:
+    """Columns path, label, probability, label2, probability2, …, unknown, score, error.
+
+    Where photos can have several labels, a column `labels` before the others has those above
+    the threshold, with bars between them.
+    """
+    from googlenet.data.dataset import joined
+
+    columns = ["path", *["labels"] * several, "label", "probability"]
     for n in range(2, top + 1):
         columns += [f"label{n}", f"probability{n}"]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*columns, "error"])
+    writer.writerow([*columns, "unknown", "score", "error"])
     for prediction in predictions:
         cells = [cell for answer in prediction.top for cell in answer]
         cells += [""] * (2 * top - len(cells))
-        writer.writerow([prediction.path, *cells, prediction.error or ""])
+        known = ["" if cell is None else cell for cell in (prediction.unknown, prediction.score)]
+        labels = [joined(name for name, _ in prediction.labels or ())] * several
+        writer.writerow([prediction.path, *labels, *cells, *known, prediction.error or ""])

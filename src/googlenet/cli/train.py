@@ -7,13 +7,26 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import MODEL, add_json, add_workers, positive, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_json,
+    add_workers,
+    batch_size,
+    duration,
+    minutes,
+    natural,
+    positive,
+    view_list,
+)
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
+    from googlenet.evaluation.accuracy import Scores
     from googlenet.images.preprocess import Preprocessing
+    from googlenet.training.plan import Plan
     from googlenet.training.recipes import Recipe
     from googlenet.training.run import Run, Trained
     from googlenet.training.runfolder import RunFolder
@@ -22,44 +35,65 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a CSV file, or the built-in set digits")
+    add("data", metavar="DATA", help="a folder, a CSV file, shards, or the built-in set digits")
     add("--out", metavar="RUN", type=Path, help="folder of the run (default: runs/DATA-1, -2, …)")
     add("--resume", action="store_true", help="go on with the run in --out, by its settings")
+    add("--multi-label", action="store_true", help="photos can have several labels or none, "
+        "though no label in the CSV has a bar")  # fmt: skip
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
     add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
     add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
+    add("--time-limit", type=duration, metavar="TIME", help="as many epochs as fit into 90s, 30m "
+        "or 1.5h, all included (a plain number is minutes)")  # fmt: skip
+    add("--patience", type=positive, metavar="N", help="end after N epochs that bring no better "
+        "validation; the model is then the best epoch's")  # fmt: skip
     add("--size", type=positive, help="side of the network's input in pixels (default: 224)")
-    add("--batch", type=positive, help="photos a step; the learning rate scales with it")
+    add("--batch", type=batch_size, metavar="N", help="photos a step, which the learning rate "
+        "scales with; auto: as the recipe says, or fewer if memory is short")  # fmt: skip
     add("--width", type=float, help="factor on every number of filters (default: 1)")
     add("--seed", type=int, help="of everything random (default: 0)")
     add("--mode", help="crop, squash or letterbox: how a photo becomes square (default: crop)")
     add("--no-mirror", action="store_true", help="mirrored photos are not of their class (text)")
     add("--precision", help="auto (default), fp32 or bf16")
+    add("--balance", help="none (default), weights or sampling: rare classes count as the others")
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
+    add("--doubts", type=natural, default=2048, metavar="N", help="training photos to look through "
+        "for doubtful labels at the end (default: 2048)")  # fmt: skip
+    add("--checkpoint-minutes", type=minutes, default=5.0, metavar="N",
+        help="between checkpoints within an epoch (default: 5)")  # fmt: skip
+    add("--decoder", help="of JPEGs: pillow, or turbo, which is faster and not bit for bit the "
+        "same (default: turbo where simplejpeg is installed)")  # fmt: skip
+    add("--shuffle", help="full, or blocks: a few shards at a time (default: blocks at a URL)")
+    add("--cache", help="decoded photos: memory, disk, none, or auto: in memory if they take "
+        "less than 1 GiB and a quarter of what is free (default: auto)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
 
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
-            "precision", "set", "no_mirror")  # fmt: skip
-UNSET: dict[str, object] = {"set": [], "no_mirror": False}  # the others are None
+            "precision", "balance", "patience", "time_limit", "set", "no_mirror", "multi_label",
+            "decoder", "shuffle")  # fmt: skip
+# As they are where they are not given; the others are None.
+UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 
 
 def run(args: argparse.Namespace) -> int:
+    began = perf_counter()
     from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
-    from googlenet.training.runfolder import RunFolder, next_folder
+    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    out = args.out or next_folder(Path("runs"), Path(args.data).resolve().stem or "data")
-    folder = RunFolder(out)
+    name = Path(args.data).resolve().stem or "data"
+    folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
     settings = resumed(args, folder) if args.resume else resolve(args)
-    prepared = prepare(settings, folder, console, args.resume)
+    prepared = prepare(settings, folder, console, args.resume, plan(args, settings, began))
+    prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
-        trained = train(prepared, args.views)
+        trained = train(prepared, args.views, args.doubts)
     except Interrupted as stop:
         console.say(str(stop))
         return 130
@@ -72,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings of the run to go on with.  Raises UsageError where others are given."""
+    from googlenet.images import turbo
     from googlenet.training.settings import Settings
 
     if args.out is None:
@@ -80,17 +115,23 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
-    settings = Settings.from_json(folder.read_settings())
-    return replace(settings, data=args.data, workers=args.workers)
+    settings = Settings.from_json(folder.read_settings(), folder.settings)
+    if settings.decoder == "turbo":
+        turbo.require()
+    cache = args.cache or settings.cache
+    return replace(settings, data=args.data, workers=args.workers, cache=cache)
 
 
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
     from googlenet.classifier import Classifier
+    from googlenet.images import turbo
     from googlenet.networks import has_batch_norm
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
+    if args.decoder == "turbo":
+        turbo.require()
     fields = dict(map(assignment, args.set))
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     source = Classifier.load(args.weights) if args.weights else None
@@ -100,13 +141,14 @@ def resolve(args: argparse.Namespace) -> Settings:
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
     recipe = recipe.adapted(
         variant,
-        args.batch,
+        None if args.batch == "auto" else args.batch,
         normalised=has_batch_norm(variant),
         # Fresh heads on a trained network would teach it their own beginnings.
         heads=source is None or bool(source.network.heads),
     )
     # What was set is not adapted.
-    recipe = recipe.with_settings(({"epochs": args.epochs} if args.epochs else {}) | fields)
+    given = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
+    recipe = recipe.with_settings({k: v for k, v in given.items() if v} | fields)
     return Settings(
         data=args.data,
         recipe=recipe,
@@ -116,6 +158,29 @@ def resolve(args: argparse.Namespace) -> Settings:
         precision=args.precision or "auto",
         weights=args.weights,
         workers=args.workers,
+        decoder=args.decoder or ("turbo" if turbo.available() else "pillow"),
+        shuffle=args.shuffle or ("blocks" if "://" in args.data else "full"),
+        cache=args.cache or "auto",
+        time_limit=args.time_limit,
+        multi_label=args.multi_label,
+    )
+
+
+def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
+    """What the options leave for the run to find out."""
+    from googlenet.training.limits import TimeLimit
+    from googlenet.training.plan import Plan
+
+    fields = dict(map(assignment, args.set))
+    if args.time_limit and "epochs" in fields:
+        raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
+    return Plan(
+        find_batch=args.batch == "auto",
+        keep_rate="learning_rate" in fields,
+        limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
+        most_epochs=args.epochs,
+        views=args.views,
+        doubts=args.doubts,
     )
 
 
@@ -148,14 +213,28 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
-    if name in ("name", "about"):  # settings.json finds the recipe by its name
+    if name in ("name", "about"):  # by which a reader knows where the others come from
         raise UsageError(f"--set must change what a recipe does, got {text!r}")
     return name, value
 
 
+SHOWN = {"top1_accuracy": "top-1", "top5_accuracy": "top-5", "mean_average_precision": "mAP",
+         "micro_f1": "micro-F1"}  # fmt: skip
+
+
+def accuracies(scores: Scores) -> dict[str, float]:
+    """Top-1 and top-5 accuracy in percent, where a photo has one label."""
+    if scores.multi:
+        return {}
+    return {f"top{k}_accuracy": round(100 - scores.error(k), 4) for k in (1, 5)}
+
+
 def finish(run: Run, trained: Trained, as_json: bool) -> None:
     """Say how it went: the lines for a reader or the object for a program."""
-    first = next(iter(trained.scores.values()))
+    from googlenet.evaluation.figures import to_json
+
+    views, first = next(iter(trained.scores.items()))
+    found = to_json(trained.figures[views])
     summary = {
         "run": str(run.folder.path),
         "model": str(run.folder.last),
@@ -163,16 +242,35 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "epochs": run.trainer.epoch,
         "seconds": round(trained.seconds, 1),
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
-        "top1_accuracy": round(100 - first.error(1), 4),
-        "top5_accuracy": round(100 - first.error(5), 4),
+        "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
+        **accuracies(first),
+        "doubts": len(trained.doubts),
         "skipped": len(run.trainer.bad) + len(first.bad),
+        "skipped_train": len(run.trainer.bad),
+        "skipped_val": len(first.bad),
+        **{k: v for k, v in found.items() if k not in ("top1_accuracy", "top5_accuracy")},
     }
+    if trained.calibrated:
+        calibrated = trained.calibrated.to_json()
+        for name in ("temperature", "calibration_error_before", "calibration_error"):
+            summary[name] = calibrated[name]
+        summary["intervals"] |= calibrated["intervals"]
     if as_json:
         print(json.dumps(summary))
         return
     for views, scores in trained.scores.items():
+        shown = "  ".join(
+            f"{SHOWN[name]} {figure}"
+            for name, figure in trained.figures[views].items()
+            if name in SHOWN
+        )
+        many = "s" if views > 1 else " "
+        run.console.say(f"{views:>3} view{many}  {shown}  of {len(scores)} photos")
+    if summary["skipped"]:
         run.console.say(
-            f"{views:>3} view{'s' if views > 1 else ' '}  top-1 {100 - scores.error(1):.2f} %"
-            f"  top-5 {100 - scores.error(5):.2f} %  of {len(scores)} photos"
+            f"left out: {len(run.trainer.bad)} of {len(run.data.train)} photos to train on, "
+            f"{len(first.bad)} of {len(run.data.val)} to validate on"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")
+    if trained.doubts:
+        run.console.say(f"doubts  {run.folder.doubts}: {len(trained.doubts)} labels")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.errors import GoogLeNetError
+from googlenet.data.shards import PackedSources
+from googlenet.errors import GoogLeNetError, printable
+from googlenet.images.stored import StoredPhoto
 
+BAR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
 
 
@@ -28,25 +32,58 @@ class Class(NamedTuple):
     name: str
 
 
+def class_called(label: str) -> Class:
+    """The class of a label that has no other name; what cannot be printed is escaped in it."""
+    return Class(label, printable(label))
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Photos and their labels: `sources[i]` is a path or an array, `labels[i]` a class index."""
+    """Photos and their labels: `sources[i]` is a path, an array or a place in a shard,
+    `labels[i]` a class index.
 
-    sources: tuple[Path | NDArray[np.uint8], ...] = ()
+    Of photos with several labels each, `marks` (photos, classes) says which class each has, and
+    `labels` is empty.
+    """
+
+    sources: tuple[Path | NDArray[np.uint8] | StoredPhoto, ...] | PackedSources = ()
     labels: tuple[int, ...] = ()
+    marks: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def take(self, indices: Sequence[int]) -> Samples:
-        return Samples(
-            tuple(self.sources[i] for i in indices), tuple(self.labels[i] for i in indices)
+        sources = (
+            self.sources.take(indices)
+            if isinstance(self.sources, PackedSources)
+            else tuple(self.sources[i] for i in indices)
         )
+        if self.marks is not None:
+            return Samples(sources, (), self.marks[list(indices)])
+        return Samples(sources, tuple(self.labels[i] for i in indices))
+
+    def targets(self, indices: Sequence[int]) -> NDArray[np.int64 | np.float32]:
+        """What to learn of these photos: (n,) class indices, or (n, classes) of 0 and 1."""
+        found = self.labels_of(indices)
+        return found.astype(np.float32 if found.dtype == np.bool_ else np.int64)
+
+    def labels_of(self, indices: Sequence[int]) -> NDArray[np.int64 | np.bool_]:
+        """The labels of these photos: (n,) class indices, or (n, classes) bool."""
+        if self.marks is not None:
+            return self.marks[list(indices)]
+        return np.array([self.labels[i] for i in indices], np.int64)
+
+    def classes_of(self, index: int) -> list[int]:
+        """The class indices of a photo: one, or with several labels a photo any number."""
+        if self.marks is not None:
+            return [int(c) for c in np.flatnonzero(self.marks[index])]
+        return [self.labels[index]]
 
     def name(self, index: int) -> str:
         """What to call a sample in a message or a table."""
         source = self.sources[index]
-        return str(source) if isinstance(source, Path) else f"#{index}"
+        return f"#{index}" if isinstance(source, np.ndarray) else str(source)
 
 
 @dataclass(frozen=True)
@@ -63,41 +100,76 @@ class DataSet:
     divided: bool = True
 
     def __post_init__(self) -> None:
-        if len(self.classes) < 2:
-            found = ", ".join(c.id for c in self.classes) or "none"
-            raise DataError(f"{self.name}: a data set must have two classes or more, has {found}")
+        least = 1 if self.multi else 2  # a photo can have a label or not
+        if len(self.classes) < least:
+            found = ", ".join(printable(c.id) for c in self.classes) or "none"
+            fewest = ("a class", "two classes")[least - 1]
+            raise DataError(f"{self.name}: a data set must have {fewest} or more, has {found}")
+
+    @property
+    def multi(self) -> bool:
+        """Whether a photo can have several labels, or none."""
+        return self.train.marks is not None
 
     @property
     def all(self) -> Samples:
-        return Samples(self.train.sources + self.val.sources, self.train.labels + self.val.labels)
+        if not len(self.val):
+            return self.train
+        sources = (*self.train.sources, *self.val.sources)
+        if self.train.marks is not None and self.val.marks is not None:
+            return Samples(sources, (), np.concatenate([self.train.marks, self.val.marks]))
+        return Samples(sources, self.train.labels + self.val.labels)
+
+    def label(self, samples: Samples, index: int) -> str:
+        """The label of a sample: a class's id, or several with bars between them."""
+        names = [self.classes[c].id for c in samples.classes_of(index)]
+        return joined(names) if self.multi else names[0]
 
     def fingerprint(self) -> str:
         """A short hash of the samples' names and classes, the same wherever the folder lies."""
         everything = self.all
         lines = sorted(
-            f"{Path(everything.name(i)).name} {self.classes[label].id}"
-            for i, label in enumerate(everything.labels)
+            f"{Path(everything.name(i)).name} {self.label(everything, i)}"
+            for i in range(len(everything))
         )
         # A file's name may hold bytes that are no text; they count as they are.
         names = "\n".join(lines).encode(errors="surrogateescape")
         return sha256(names).hexdigest()[:16]
 
+    def order(self) -> str:
+        """A short hash of which photo is where: names and labels, in order, of either part.
+
+        Random choices go by a sample's index, so a run can only go on with the same order.
+        """
+        found = sha256()
+        for samples in (self.train, self.val):
+            for i, label in enumerate(samples.labels):
+                line = f"{Path(samples.name(i)).name}\n{label}\n"
+                found.update(line.encode(errors="surrogateescape"))
+            found.update(b"\n")
+        return found.hexdigest()[:16]
+
     def describe(self) -> str:
         return (
             f"{self.name}: {len(self.classes)} classes, {len(self.train)} photos to train on, "
-            f"{len(self.val)} to validate on" + ("" if self.divided else " (held out by the seed)")
+            f"{len(self.val)} to validate on"
+            + ("" if self.divided else " (held out by the seed)")
+            + (", several labels a photo" if self.multi else "")
         )
 
 
-def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
-    """Hold `share` of every class out for validation, chosen by the seed.
+def split(data: DataSet, seed: int | None, share: float = VALIDATION_SHARE) -> DataSet:
+    """Hold `share` of every class out for validation, chosen by the seed; nothing without one.
 
-    A class of a single photo keeps it for training.
+    A class of a single photo keeps it for training.  A photo of several classes counts for the
+    rarest of them, one without any for a class of its own.
     """
+    if seed is None:
+        return replace(data, train=data.all, val=Samples(), divided=False)
     everything = data.all
     rng = np.random.default_rng((seed, 0))
-    by_class: list[list[int]] = [[] for _ in data.classes]
-    for i, label in enumerate(everything.labels):
+    by_class: list[list[int]] = [[] for _ in range(len(data.classes) + data.multi)]
+    for i, label in enumerate(rarest(everything.marks) if data.multi else everything.labels):
         by_class[label].append(i)
     held: set[int] = set()
     for members in by_class:
@@ -107,6 +179,42 @@ def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
     return replace(
         data, train=everything.take(kept), val=everything.take(sorted(held)), divided=False
     )
+
+
+def rarest(marks: NDArray[np.bool_] | None) -> list[int]:
+    """The rarest class of each photo; of a photo without a class, the number of classes."""
+    assert marks is not None
+    order = np.argsort(marks.sum(0), kind="stable")
+    first = marks[:, order].argmax(1)
+    return np.where(marks.any(1), order[first], marks.shape[1]).tolist()  # type: ignore[no-any-return]
+
+
+def with_several_labels(data: DataSet) -> DataSet:
+    """The data set as one whose photos can have several labels, though each has one."""
+
+    def marked(samples: Samples) -> Samples:
+        marks = np.zeros((len(samples), len(data.classes)), bool)
+        marks[np.arange(len(samples)), np.array(samples.labels, np.int64)] = True
+        return Samples(samples.sources, (), marks)
+
+    if data.multi:
+        return data
+    return replace(data, train=marked(data.train), val=marked(data.val))
+
+
+def parted(label: str) -> list[str]:
+    """The labels that one is made of: "a|b" of a and b, "" of none; "\\|" is a bar in a name."""
+    if not label:
+        return []
+    parts = BAR.split(label)
+    if len(parts) > 1:  # people write a space beside the bar
+        parts = [part.strip() for part in parts]
+    return [part.replace("\\|", "|") for part in parts]
+
+
+def joined(labels: Iterable[str]) -> str:
+    """The label that `parted` takes apart again."""
+    return "|".join(label.replace("|", "\\|") for label in labels)
 
 
 class ClassIndex:
@@ -124,7 +232,7 @@ class ClassIndex:
         try:
             return self.by_name[label]
         except KeyError:
-            known = ", ".join(c.id for c in self.classes[:5])
+            known = ", ".join(printable(c.id) for c in self.classes[:5])
             more = ", …" if len(self.classes) > 5 else ""
             raise DataError(
                 f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
@@ -149,7 +257,8 @@ class ClassIndex:
 
 
 def is_index(label: str) -> bool:
-    return label.isascii() and label.isdigit()
+    # `int` refuses thousands of digits; so many are no number of a class.
+    return label.isascii() and label.isdigit() and len(label) < 19
 
 
 def in_order(labels: set[str]) -> list[str]:

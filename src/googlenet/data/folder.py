@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet, Samples, split
+from googlenet.data.dataset import (
+    Class,
+    ClassIndex,
+    DataError,
+    DataSet,
+    Samples,
+    class_called,
+    split,
+)
+from googlenet.errors import printable
 from googlenet.images.decode import EXTENSIONS
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test")
 
 
-def read_folder(root: Path, seed: int, classes: Sequence[Class] | None = None) -> DataSet:
+Unlisted = Callable[[OSError], object]  # what is done about a folder that cannot be listed
+
+
+def refuse(error: OSError) -> NoReturn:
+    """A folder that cannot be listed may hold a class: without it the labels would be others."""
+    raise DataError(
+        f"{printable(str(error.filename))}: the folder cannot be listed ({error.strerror})"
+    ) from error
+
+
+def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
     """The data set in a folder; with `classes`, labelled by that list and no other.
 
     Raises DataError for a folder without photos, or with a class that the list lacks.
@@ -25,45 +46,65 @@ def read_folder(root: Path, seed: int, classes: Sequence[Class] | None = None) -
             f"{root}: a data folder must hold a folder of photos for each class, has none"
         )
     # The class list is the training folder's; validation may lack a class but bring none.
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sorted(train or val))
-    data = DataSet(root.resolve().name, chosen, collect(train, chosen), collect(val, chosen))
+    chosen = tuple(classes) if classes else tuple(map(class_called, sorted(train or val)))
+    data = DataSet(
+        printable(root.resolve().name), chosen, collect(train, chosen), collect(val, chosen)
+    )
     return data if val else split(data, seed)
 
 
-def find_split(root: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+def find_split(
+    root: Path, names: Sequence[str], unlisted: Unlisted = refuse
+) -> dict[str, list[Path]]:
     """The class folders of the part that goes by one of the names, none if there is no such part.
 
     A folder without class folders is no part: it is a class of that name, or has no labels.
     """
-    parts = (class_folders(root / name) for name in names if (root / name).is_dir())
+    parts = (class_folders(root / name, unlisted) for name in names if (root / name).is_dir())
     return next(filter(None, parts), {})
 
 
-def class_folders(folder: Path) -> dict[str, list[Path]]:
+def class_folders(folder: Path, unlisted: Unlisted = refuse) -> dict[str, list[Path]]:
     """The photos of each class folder, in the order of their names; empty classes left out."""
     found = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            photos = photos_in(path)
-            if photos:
-                found[path.name] = photos
+    for path in subfolders(folder, unlisted):
+        photos = photos_in(path, unlisted)
+        if photos:
+            found[path.name] = photos
     return found
 
 
-def photos_in(folder: Path) -> list[Path]:
-    """Every photo below a folder, by its extension, in the order of the names; none hidden."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def subfolders(folder: Path, unlisted: Unlisted = refuse) -> list[Path]:
+    """The folders in a folder, and links to some, in the order of their names; none hidden."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        unlisted(error)
+        return []
+
+
+def photos_in(folder: Path, unlisted: Unlisted = refuse) -> list[Path]:
+    """Every photo below a folder, by its extension, in the order of the names; none hidden.
+
+    Links to files count as files, links to folders are not followed.  `unlisted` is called with
+    the error for a folder that cannot be listed: by default a DataError, as it may hold anything.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if is_photo(name)]
+    return sorted(found)
+
+
+def is_photo(name: str) -> bool:
+    """Whether a file is a photo by its name, and not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
 
 
 def collect(photos: dict[str, list[Path]], classes: Sequence[Class]) -> Samples:
     index = ClassIndex(classes)
     pairs = [
-        (path, index.find(name, str(paths[0].parent)))
+        (path, index.find(name, printable(str(paths[0].parent))))
         for name, paths in photos.items()
         for path in paths
     ]

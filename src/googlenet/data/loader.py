@@ -1,91 +1,88 @@
-"""Photos to batches: the order of an epoch, decoding in threads, bad files left out by name.
-
-Pillow and NumPy release the interpreter's lock while they work on pixels, so threads decode in
-parallel without the processes, shared memory and start-up of worker processes.
-"""
+"""Photos to batches: the order of an epoch, bad files left out by name."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
+from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo, decode_turbo
 
-T = TypeVar("T")
-R = TypeVar("R")
+DECODERS = ("pillow", "turbo")
+
+Targets = NDArray[np.int64 | np.float32]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels: (N, size, size, channels) uint8; labels: (N,) int64; bad: errors by sample name."""
+    """pixels: (N, size, size, channels) uint8; labels: (N,) int64, or (N, classes) float32 of 0
+    and 1 where photos have several; bad: errors by sample name."""
 
     pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    labels: Targets
     bad: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def epoch_batches(samples: int, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """The sample indices of an epoch's batches: each sample once, in an order of (seed, epoch).
+def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The sample indices of an epoch: each sample once, in an order of (seed, epoch)."""
+    return np.random.default_rng((seed, epoch)).permutation(samples)
 
-    The batches are of equal size to within one, so that none is a small remainder.
-    """
-    order = np.random.default_rng((seed, epoch)).permutation(samples)
-    return list(np.array_split(order, ceil(samples / batch)))
+
+def equal_batches(draws: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
+    """An epoch's draws in batches of equal size to within one: none is a small remainder."""
+    return np.array_split(draws, ceil(len(draws) / batch))
 
 
 @dataclass(frozen=True)
 class TrainingLoader:
-    """Augmented batches; what happens to a sample depends on (seed, epoch, index) alone."""
+    """Augmented batches; what happens to a sample depends on (seed, epoch, draw) alone.
+
+    A draw is a sample's index, plus the number of samples for each time that it was drawn
+    before in this epoch: the same photo twice is not the same crop twice.
+    """
 
     samples: Samples
     preprocessing: Preprocessing
     augmentation: Augmentation
+    decoder: str = "pillow"  # one of `DECODERS`
+    cache: DecodedCache | None = None
 
-    def load(self, epoch: int, indices: Iterable[int]) -> Batch:
-        pixels, labels, bad = [], [], {}
-        for index in map(int, indices):
+    def photo(self, index: int) -> Photo:
+        """A photo as the augmentation takes it.  Raises ImageError."""
+        source = self.samples.sources[index]
+
+        def read() -> Photo:
+            if self.decoder == "turbo":
+                return decode_turbo(source, self.augmentation.reduction)
+            return decode(source)
+
+        return self.cache.get(index, read) if self.cache else read()
+
+    def load(self, epoch: int, draws: Iterable[int]) -> Batch:
+        pixels, loaded, bad = [], [], {}
+        for draw in map(int, draws):
+            index = draw % len(self.samples)
             try:
-                photo = decode(self.samples.sources[index])
+                photo = self.photo(index)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue
-            crop = self.augmentation(photo, epoch, index)
+            crop = self.augmentation(photo, epoch, draw)
             pixels.append(self.preprocessing.pixels(crop))
-            labels.append(self.samples.labels[index])
+            loaded.append(index)
         size, channels = self.preprocessing.size, self.preprocessing.channels
         empty = np.empty((0, size, size, channels), np.uint8)
-        return Batch(np.stack(pixels) if pixels else empty, np.array(labels, np.int64), bad)
-
-
-def prefetch(
-    function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int = 2
-) -> Iterator[R]:
-    """`map(function, items)` in threads, in order, at most `ahead` results a worker waiting."""
-    if workers < 1:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > workers * ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        labels = self.samples.targets(loaded)
+        return Batch(np.stack(pixels) if pixels else empty, labels, bad)

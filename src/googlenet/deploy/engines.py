@@ -1,7 +1,7 @@
 """What computes a network's answers: PyTorch, ONNX Runtime or OpenVINO, behind one call.
 
-An engine is a function of an array, (N, C, H, W) float32 normalised photos -> (N, classes)
-float32 logits; of a file with its preprocessing built in, (H, W, 3) uint8, one photo of any size.
+An engine is a function of an array, (N, C, H, W) float32 normalised photos, to logits and what
+the last layer sees; of a file with its preprocessing built in, of one photo (H, W, 3) uint8.
 Each uses as many threads as PyTorch does (`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
@@ -17,11 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from googlenet.calibration import Outputs
 from googlenet.errors import GoogLeNetError, UsageError
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
 EXTRAS = {"onnx": "onnx", "onnxruntime": "onnx", "openvino": "openvino", "nncf": "openvino"}
+
+RESIZE = "photo.resized"  # what `photo_graph` calls the photo's resizing
 
 Array = NDArray[Any]
 
@@ -32,8 +35,8 @@ class Engine(Protocol):
     name: str
     precision: str
 
-    def run(self, photos: Array) -> NDArray[np.float32]:
-        """Logits (N, classes) of normalised photos (N, C, H, W), or of one photo (H, W, 3)."""
+    def run(self, photos: Array) -> Outputs:
+        """Outputs of normalised photos (N, C, H, W), or of one photo (H, W, 3)."""
 
 
 def require(package: str) -> None:
@@ -82,11 +85,13 @@ class OnnxRuntime:
             model, options, providers=["CPUExecutionProvider"]
         )
         self.input = self.session.get_inputs()[0].name
+        names = {output.name for output in self.session.get_outputs()}
+        self.wanted = [name for name in ("logits", "features") if name in names]
         self.model = b""  # the session has its own copy
 
-    def run(self, photos: Array) -> NDArray[np.float32]:
-        (logits,) = self.session.run(["logits"], {self.input: photos})
-        return np.asarray(logits)
+    def run(self, photos: Array) -> Outputs:
+        found = self.session.run(self.wanted, {self.input: photos})
+        return Outputs(*map(torch.from_numpy, found), *[None] * (2 - len(found)))
 
 
 @dataclass
@@ -97,7 +102,7 @@ class OpenVINO:
     and the same file gives other answers there.
     """
 
-    model: Path | bytes | Any
+    model: Path | bytes
     precision: str = "fp32"
     name: str = "openvino"
     compiled: Any = field(init=False)
@@ -107,9 +112,11 @@ class OpenVINO:
         import openvino
 
         core = openvino.Core()
-        model = self.model
-        if isinstance(model, Path | bytes):
-            model = core.read_model(str(model) if isinstance(model, Path) else model)
+        model = core.read_model(str(self.model) if isinstance(self.model, Path) else self.model)
+        if any(op.get_friendly_name() == RESIZE for op in model.get_ops()):
+            from googlenet.deploy.openvino_model import pillow_resize
+
+            pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
         hint = "bf16" if self.precision == "bf16" else "f32"
         self.compiled = core.compile_model(
             model,
@@ -123,24 +130,26 @@ class OpenVINO:
         self.model = b""
         self.request = self.compiled.create_infer_request()
 
-    def run(self, photos: Array) -> NDArray[np.float32]:
+    def run(self, photos: Array) -> Outputs:
         self.request.infer([np.ascontiguousarray(photos)], share_inputs=True)
-        return np.array(self.request.get_tensor(self.compiled.output("logits")).data)
+        found = {
+            name: torch.from_numpy(np.array(self.request.get_tensor(output).data))
+            for output in self.compiled.outputs
+            for name in output.get_names() & {"logits", "features"}
+        }
+        return Outputs(found["logits"], found.get("features"))
 
 
 @dataclass
 class Torch:
-    """A function of PyTorch's: an exported program, or the network itself."""
+    """A program of PyTorch's, as `deploy.pt2` exports it."""
 
-    function: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, ...]]
+    program: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
     precision: str = "fp32"
     name: str = "torch"
 
     @torch.inference_mode()
-    def run(self, photos: Array) -> NDArray[np.float32]:
-        x = torch.from_numpy(photos)
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        out = self.function(x)
-        logits = out if isinstance(out, torch.Tensor) else out[0]
-        return logits.float().numpy()
+    def run(self, photos: Array) -> Outputs:
+        x = torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
+        logits, _, *more = self.program(x)
+        return Outputs(logits, more[0] if more else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor
 from googlenet import __version__
 from googlenet.classifier import Classifier
 from googlenet.deploy.engines import Torch, require
-from googlenet.deploy.load import EngineClassifier, load_exported, planes
+from googlenet.deploy.load import EngineClassifier, load_exported, packed_numbers, planes
 from googlenet.deploy.parity import LIMITS, PHOTO_LIMITS, Parity
 from googlenet.deploy.samples import ParityPhotos, decoded
 from googlenet.errors import GoogLeNetError, UsageError
@@ -120,15 +119,10 @@ def header_of(classifier: Classifier, plan: Plan) -> dict[str, Any]:
             "input": "photo" if plan.whole_photos else "normalised",
             "shape": ["height", "width", 3] if plan.whole_photos
             else ["batch", classifier.preprocessing.channels, size, size],
+            "unknown": packed_numbers(classifier),
             "program": f"googlenet {__version__}",
         },
     }  # fmt: skip
-
-
-def temperature_of(classifier: Classifier) -> float:
-    """By what the logits are divided before the softmax: 1 where none was fitted."""
-    value = (classifier.calibration or {}).get("temperature")
-    return float(value) if isinstance(value, int | float) and value > 0 else 1.0
 
 
 def write(classifier: Classifier, plan: Plan, path: Path) -> None:
@@ -136,7 +130,7 @@ def write(classifier: Classifier, plan: Plan, path: Path) -> None:
     if plan.to == "torch":
         from googlenet.deploy.pt2 import write_pt2
 
-        write_pt2(classifier, path, header, temperature_of(classifier), plan.precision == "bf16")
+        write_pt2(classifier, path, header, plan.precision == "bf16")
     elif plan.to == "onnx":
         write_onnx(classifier, plan, path, header)
     else:
@@ -149,7 +143,7 @@ def write_onnx(classifier: Classifier, plan: Plan, path: Path, header: dict[str,
     from googlenet.deploy.quantise import quantise_onnx
 
     p = classifier.preprocessing
-    model = network_model(classifier.network, p.size, temperature_of(classifier))
+    model = network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
     if plan.calibration is not None:
         model = quantise_onnx(model, planes(plan.calibration, p))
     if plan.whole_photos:
@@ -166,13 +160,13 @@ def write_openvino(classifier: Classifier, plan: Plan, path: Path, header: dict[
 
     p = classifier.preprocessing
     model = openvino_model.from_onnx(
-        network_model(classifier.network, p.size, temperature_of(classifier))
+        network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
     )
     if plan.calibration is not None:
         model = quantise_openvino(model, planes(plan.calibration, p))
     if plan.whole_photos:
         photo = openvino_model.from_onnx(photo_model(p))
-        model = openvino_model.with_photo(photo, model, p)
+        model = openvino_model.with_photo(photo, model)
     openvino_model.write(model, path, KEY, header, half=plan.precision == "bf16")
 
 
@@ -194,9 +188,9 @@ def compare(
 
     def compute() -> None:
         crops = [classifier.crops(photo)[0] for photo in waiting]
-        before.append(classifier.logits(crops).double().softmax(1))
+        before.append(classifier.uncalibrated(classifier.outputs(crops).logits.double()))
         theirs = [exported.crops(photo)[0] for photo in waiting]
-        after.append(exported.logits(theirs).double().softmax(1))
+        after.append(classifier.uncalibrated(exported.outputs(theirs).logits.double()))
         waiting.clear()
 
     for index, photo in decoded(photos, workers, bad):
@@ -225,5 +219,4 @@ def running(classifier: Classifier, plan: Plan, path: Path) -> Classifier:
         assert isinstance(found, EngineClassifier)
         return found
     program = torch.export.load(str(path)).module()  # written a moment ago, by us
-    header = json.loads(json.dumps(classifier.header()))
-    return EngineClassifier.around(header, Torch(program, plan.precision))
+    return EngineClassifier.around(classifier, Torch(program, plan.precision))

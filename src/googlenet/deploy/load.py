@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from googlenet.classifier import Classifier
+from googlenet.calibration import Calibration, Outputs
+from googlenet.classifier import Classifier, Pixels
 from googlenet.deploy.engines import Engine, OnnxRuntime, OpenVINO, choose, require
 from googlenet.deploy.pt2 import read_pt2
 from googlenet.deploy.recognise import exported_kind, onnx_header, pt2_header
@@ -41,7 +46,7 @@ class EngineNetwork(nn.Module):
         self.engine, self.width = engine, width
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self.engine.run(x.contiguous().numpy()))
+        return self.engine.run(x.contiguous().numpy()).logits
 
     def drop_heads(self) -> None:
         """Nothing to do: what an engine runs has no auxiliary heads."""
@@ -53,7 +58,7 @@ class EngineNetwork(nn.Module):
 
 
 class EngineClassifier(Classifier):
-    """A classifier whose logits an engine computes.
+    """A classifier whose outputs an engine computes.
 
     `whole_photos`: the preprocessing is part of what the engine runs, which takes a photo of any
     size; there is then one view, the preprocessing's.
@@ -62,22 +67,25 @@ class EngineClassifier(Classifier):
     whole_photos: bool = False
 
     @classmethod
-    def around(cls, header: Mapping[str, Any], engine: Engine) -> Self:
-        """The classifier that a header describes, computed by the engine."""
-        network = EngineNetwork(engine, float(header.get("width", 1)))
-        return cls.described(header, cast(Network, network))
+    def around(cls, classifier: Classifier, engine: Engine) -> Self:
+        """The same classifier, computed by the engine."""
+        found = cls(**{f.name: getattr(classifier, f.name) for f in fields(Classifier)})
+        found.network = cast(Network, EngineNetwork(engine, classifier.network.width))
+        return found
 
     @property
     def engine(self) -> Engine:
         return cast(EngineNetwork, self.network).engine
 
-    @torch.inference_mode()
-    def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Tensor:
-        if self.whole_photos:
-            return torch.from_numpy(np.concatenate([self.engine.run(photo) for photo in crops]))
-        return torch.from_numpy(self.engine.run(planes(np.asarray(crops), self.preprocessing)))
+    def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
+        if not self.whole_photos:
+            return self.engine.run(planes(np.asarray(pixels), self.preprocessing))
+        found = [self.engine.run(photo) for photo in pixels]
+        features = [each.features for each in found if each.features is not None]
+        logits = torch.cat([each.logits for each in found])
+        return Outputs(logits, torch.cat(features) if features else None)
 
-    def crops(self, photo: Image.Image, views: int = 1) -> list[NDArray[np.uint8]]:
+    def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         if not self.whole_photos:
             return super().crops(photo, views)
         if views != 1:
@@ -112,45 +120,48 @@ def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifie
     able = ABLE[kind]
     name = choose(engine or able[0], able)
     header = parse_header(path, header_text(path, kind))
-    if kind == "torch":
-        return read_pt2(path, header, machine)
-    form = export_form(path, header)
-    running = start(runnable(path, name, header, form), name, str(form["precision"]))
     try:
-        found = EngineClassifier.around(header, running)
-    except (GoogLeNetError, KeyError, TypeError, ValueError) as error:
+        form = header["export"]
+        calibration = read_calibration(header)
+        if kind == "torch":
+            found = read_pt2(path, header, machine)
+            found.calibration = calibration
+            return found
+        running = start(path, name, str(form["precision"]))
+        network = EngineNetwork(running, float(header.get("width", 1)))
+        exported = EngineClassifier.described(header, cast(Network, network))
+    except ModelFileError:
+        raise
+    except (
+        AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError,
+        SafetensorError,
+    ) as error:  # fmt: skip
         raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
-    found.whole_photos = form.get("input") == "photo"
-    return found
+    exported.calibration = calibration
+    exported.whole_photos = form.get("input") == "photo"
+    return exported
 
 
-def export_form(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """What the header says of the export itself: format, precision, input."""
-    form = header.get("export")
-    if not isinstance(form, dict) or not {"precision", "format"} <= set(form):
-        raise ModelFileError(f"{path}: its header must say how it was exported, says nothing")
-    return form
+def read_calibration(header: Mapping[str, Any]) -> Calibration | None:
+    """The calibration in an exported file's header, with the tensors of its score."""
+    value = header.get("calibration")
+    if value is None:
+        return None
+    packed = header["export"].get("unknown") or ""
+    numbers = safetensors.torch.load(base64.b64decode(packed)) if packed else {}
+    return Calibration.from_json(value, numbers)
 
 
-def runnable(path: Path, name: str, header: Mapping[str, Any], form: Mapping[str, Any]) -> Any:
-    """What the engine is given: the file, or a model made of it.
-
-    OpenVINO reads an ONNX file's antialiased Resize as a plain one; this puts it right.
-    """
-    if name != "openvino" or form["format"] != "onnx" or form.get("input") != "photo":
-        return path
-    import openvino
-
-    from googlenet.deploy.openvino_model import pillow_resize
-
-    model = openvino.Core().read_model(str(path))
-    pillow_resize(model, Preprocessing.from_json(header["preprocessing"]).interpolation)
-    return model
+def packed_numbers(classifier: Classifier) -> str | None:
+    """The tensors of the score for unknown photos, as text for a header."""
+    unknown = classifier.calibration and classifier.calibration.unknown
+    if not unknown or not unknown.numbers:
+        return None
+    return base64.b64encode(safetensors.torch.save(dict(unknown.numbers))).decode()
 
 
-def start(model: Any, name: str, precision: str) -> Engine:
+def start(model: Path | bytes, name: str, precision: str) -> Engine:
     """A running engine.  Raises GoogLeNetError where it refuses the model."""
-    where = model if isinstance(model, Path) else "the model"
     try:
         if name == "onnxruntime":
             return OnnxRuntime(model, precision)
@@ -158,6 +169,7 @@ def start(model: Any, name: str, precision: str) -> Engine:
     except GoogLeNetError:
         raise
     except Exception as error:  # each engine has its own kinds, down to plain RuntimeError
+        where = model if isinstance(model, Path) else "the model"
         reason = " ".join(str(error).split())[:300]
         raise ModelFileError(f"{where}: {name} cannot run it ({reason})") from error
 
@@ -200,11 +212,10 @@ def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classi
     require("onnx")
     from googlenet.deploy.onnx_graph import network_model
 
-    model = network_model(classifier.network, classifier.preprocessing.size)
     precision = "bf16" if machine.bf16 else "fp32"
     if name == "onnxruntime" and precision == "bf16":
         raise UsageError("precision must be fp32 with the engine onnxruntime, got bf16")
-    running = start(model.SerializeToString(), name, precision)
-    found = EngineClassifier.around(classifier.header(), running)
+    model = network_model(classifier.network, classifier.preprocessing.size)
+    found = EngineClassifier.around(classifier, start(model.SerializeToString(), name, precision))
     found.machine = machine
     return found

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from googlenet import __version__
 from googlenet.baselines import Baseline
+from googlenet.calibration import ENERGY, Calibration, Unknown
 from googlenet.deploy.fold import folded
 from googlenet.lrn import LocalResponseNorm
 from googlenet.model import ConvUnit, GoogLeNet, Inception, MaxPool, SamePad, SeparableUnit
@@ -28,7 +29,7 @@ from googlenet.networks import Network
 OPSET = 18  # the first whose Resize has antialiasing
 IR_VERSION = 8  # that of opset 18: engines from 2022 on read it
 INPUT = "photos"
-LOGITS, PROBABILITIES = "logits", "probabilities"
+LOGITS, PROBABILITIES, FEATURES, SCORE = "logits", "probabilities", "features", "score"
 
 
 class Graph:
@@ -71,34 +72,70 @@ class Graph:
         return model
 
 
-def network_model(network: Network, size: int, temperature: float = 1.0) -> onnx.ModelProto:
-    """The network from normalised photos to logits and probabilities.
+def network_model(
+    network: Network, size: int, multi: bool = False, calibration: Calibration | None = None
+) -> onnx.ModelProto:
+    """The network from normalised photos to all that `Classifier.judge` needs or says.
 
-    photos (N, C, H, W) float32 -> logits (N, classes), probabilities (N, classes): the softmax
-    of logits / temperature.  N is free, and so are H and W but in a network with fully connected
-    layers, which takes photos of `size` alone.
+    photos (N, C, H, W) float32 -> logits (N, classes); probabilities (N, classes): the softmax
+    of logits / temperature, or each class's sigmoid where photos have several labels; features
+    (N, 1024) under the last layer, in a GoogLeNet; score (N,), where the model has a threshold
+    for it: a photo with less is of no class.  N is free, and so are H and W but in a network with
+    fully connected layers, which takes photos of `size` alone.
     """
-    graph = Graph()
+    graph, calibration = Graph(), calibration or Calibration()
     network_nodes(graph, folded(network), INPUT)
-    add_probabilities(graph, temperature)
+    add_probabilities(graph, multi, calibration.temperature)
+    if calibration.unknown:
+        add_score(graph, calibration.unknown)
     side: list[int | str] = [size, size] if isinstance(network, Baseline) else ["height", "width"]
     photos = [helper.make_tensor_value_info(
         INPUT, TensorProto.FLOAT, ["batch", network.in_channels, *side]
     )]  # fmt: skip
+    shapes = {LOGITS: [network.classes], PROBABILITIES: [network.classes]}
+    if isinstance(network, GoogLeNet):
+        shapes[FEATURES] = [network.classifier.in_features]
+    if calibration.unknown:
+        shapes[SCORE] = []
     answers = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", network.classes])
-        for name in (LOGITS, PROBABILITIES)
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in shapes.items()
     ]
     return graph.model(photos, answers)
 
 
-def add_probabilities(graph: Graph, temperature: float) -> None:
-    """The softmax of the logits, divided by the temperature where there is one."""
+def add_probabilities(graph: Graph, multi: bool, temperature: float) -> None:
+    """`Classifier.calibrated` as nodes."""
+    if multi:
+        graph.add("Sigmoid", LOGITS, to=PROBABILITIES)
+        return
     logits = LOGITS
     if temperature != 1:
         divisor = graph.constant("temperature", np.array(temperature, np.float32))
         logits = graph.add("Div", LOGITS, divisor, to="calibrated")
     graph.add("Softmax", logits, to=PROBABILITIES, axis=1)
+
+
+def add_score(graph: Graph, unknown: Unknown) -> None:
+    """`Unknown.scores` as nodes: energy, less slope · angle where the score has it."""
+    name = SCORE if unknown.score == ENERGY else "energy"
+    last = graph.constant("last", np.array([1], np.int64))
+    graph.add("ReduceLogSumExp", LOGITS, last, to=name, keepdims=0)
+    if name == SCORE:
+        return
+    directions = graph.weight("unknown.directions", unknown.numbers["directions"])
+    graph.add("MatMul", FEATURES, directions, to="along")
+    graph.add("ReduceSumSquare", "along", last, to="along.square", keepdims=0)
+    graph.add("ReduceSumSquare", FEATURES, last, to="length.square", keepdims=0)
+    tiny = graph.constant("tiny", np.array(1e-30, np.float32))
+    graph.add("Max", "length.square", tiny, to="length")
+    graph.add("Div", "along.square", "length", to="share")
+    graph.add("Sub", graph.constant("one", np.array(1, np.float32)), "share", to="rest")
+    graph.add("Max", "rest", graph.constant("zero", np.array(0, np.float32)), to="sine.square")
+    graph.add("Sqrt", "sine.square", to="angle")
+    slope = graph.weight("unknown.slope", unknown.numbers["slope"])
+    graph.add("Mul", "angle", slope, to="away")
+    graph.add("Sub", name, "away", to=SCORE)
 
 
 def network_nodes(graph: Graph, network: Network, x: str) -> None:
@@ -107,7 +144,7 @@ def network_nodes(graph: Graph, network: Network, x: str) -> None:
         x = layer_nodes(graph, network.get_submodule(name), x, name)
     if isinstance(network, GoogLeNet):
         x = graph.add("GlobalAveragePool", x, to="avgpool")
-        x = graph.add("Flatten", x, to="avgpool.flat")
+        x = graph.add("Flatten", x, to=FEATURES)
         linear_nodes(graph, network.classifier, x, "classifier", LOGITS)
     else:
         graph.add("Flatten", x, to=LOGITS)

@@ -14,41 +14,41 @@ from typing import Any
 import onnx
 import openvino
 
-from googlenet.deploy.photo_graph import RESIZE
-from googlenet.images.preprocess import Preprocessing
+from googlenet.deploy.engines import RESIZE
 
-PILLOW_MODES = {"bilinear": "bilinear_pillow", "bicubic": "bicubic_pillow"}
+# By what OpenVINO's reader makes of the graph's mode.
+PILLOW_MODES = {"linear_onnx": "bilinear_pillow", "cubic": "bicubic_pillow"}
 
 
 def from_onnx(model: onnx.ModelProto) -> Any:
     return openvino.Core().read_model(model.SerializeToString())
 
 
-def with_photo(photo: Any, network: Any, p: Preprocessing) -> Any:
+def with_photo(photo: Any, network: Any) -> Any:
     """One model: the preprocessing, then the network, quantised or not."""
-    pillow_resize(photo, p.interpolation)
+    pillow_resize(photo)
     (normalised,) = photo.get_results()
     (photos,) = network.get_parameters()
     photos.output(0).replace(normalised.input_value(0))
     return openvino.Model(network.get_results(), photo.get_parameters(), "googlenet")
 
 
-def pillow_resize(model: Any, interpolation: str) -> None:
+def pillow_resize(model: Any) -> None:
     """Resize as Pillow does: OpenVINO's reader of ONNX takes an antialiased Resize for a plain one.
 
     Measured on a photo of 1537×1023 pixels, resized to 256: 9.5 levels of 255 away in the mean,
     and 0.0004 with the operator that OpenVINO has for Pillow's filters.
     """
-    if interpolation not in PILLOW_MODES:
+    (resize,) = (op for op in model.get_ops() if op.get_friendly_name() == RESIZE)
+    mode = PILLOW_MODES.get(str(resize.get_attributes()["mode"]))
+    if mode is None:  # nearest, or done already
         return
     from openvino import opset11
 
-    (resize,) = (op for op in model.get_ops() if op.get_type_name() == "Interpolate")
-    assert resize.get_friendly_name() == RESIZE
     replacement = opset11.interpolate(
         resize.input_value(0),
         resize.input_value(1),
-        PILLOW_MODES[interpolation],
+        mode,
         "sizes",
         axes=resize.input_value(2),
         cube_coeff=-0.5,

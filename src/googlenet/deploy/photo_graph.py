@@ -15,12 +15,12 @@ import onnx
 import onnx.compose
 from onnx import TensorProto, helper
 
+from googlenet.deploy.engines import RESIZE
 from googlenet.deploy.onnx_graph import Graph
 from googlenet.errors import UsageError
 from googlenet.images.preprocess import Preprocessing
 
 PHOTO, NORMALISED = "photo", "normalised"
-RESIZE = "photo.resized"
 RESIZES: dict[str, dict[str, Any]] = {
     "bilinear": {"mode": "linear", "antialias": 1},
     "bicubic": {"mode": "cubic", "antialias": 1, "cubic_coeff_a": -0.5},

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet import table
+from googlenet.calibration import Calibration, Outputs
 from googlenet.classifier import Classifier, load_tensors
 from googlenet.deploy.fold import folded
 from googlenet.errors import GoogLeNetError
@@ -77,9 +78,7 @@ def weight(data: bytes, entry: Mapping[str, Any]) -> Tensor:
     return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).contiguous()
 
 
-def write_pt2(
-    classifier: Classifier, path: Path, header: Mapping[str, Any], temperature: float, half: bool
-) -> None:
+def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], half: bool) -> None:
     """The network as a program of `torch.export`, any number of photos at a time.
 
     Height and width are free too where the network's last map has more than one pixel at the
@@ -96,7 +95,7 @@ def write_pt2(
     if not isinstance(network, GoogLeNet) or table.final_side(network.variant, size) == 1:
         sides = {}
     example = torch.zeros(2, network.in_channels, size, size)
-    program = Program(network, temperature, torch.bfloat16 if half else torch.float32)
+    program = Program(classifier, network, torch.bfloat16 if half else torch.float32)
     exported = torch.export.export(program, (example,), dynamic_shapes=({0: free, **sides},))
     with BytesIO() as archive:  # a path would have to end in .pt2
         torch.export.save(exported, archive, extra_files={KEY: json.dumps(header)})
@@ -104,12 +103,27 @@ def write_pt2(
 
 
 class Program(nn.Module):
-    """What is exported: normalised photos -> logits and probabilities, both float32."""
+    """What is exported: photos (N, C, H, W) float32 to what the ONNX graph puts out, float32.
 
-    def __init__(self, network: nn.Module, temperature: float, dtype: torch.dtype) -> None:
+    logits, probabilities, features (of a GoogLeNet) and score (where there is a threshold for it).
+    """
+
+    def __init__(self, classifier: Classifier, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network, self.temperature, self.dtype = network.to(dtype), temperature, dtype
+        self.network, self.dtype = network.to(dtype), dtype
+        self.multi = classifier.multi
+        self.calibration = classifier.calibration or Calibration()
 
-    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(photos.to(self.dtype)).float()
-        return logits, (logits / self.temperature).softmax(1)
+    def forward(self, photos: Tensor) -> tuple[Tensor, ...]:
+        x = photos.to(self.dtype)
+        if not isinstance(self.network, GoogLeNet):
+            logits = self.network(x).float()
+            return logits, self.probabilities(logits)
+        maps = self.network.features(x)
+        logits, features = self.network.classify(maps).float(), self.network.pool(maps).float()
+        unknown = self.calibration.unknown
+        score = (unknown.scores(Outputs(logits, features)),) if unknown else ()
+        return logits, self.probabilities(logits), features, *score
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.multi else self.calibration.probabilities(logits)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet.calibration import Calibration, Outputs
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
@@ -22,23 +23,52 @@ CROPS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Scores:
-    """What models said of photos: probabilities (N, classes), labels (N,), sample indices (N,)."""
+    """What models said of photos: probabilities (N, classes), labels (N,), sample indices (N,).
+
+    Where photos can have several labels, these are (N, classes) bool, and the figures are those
+    of `evaluation.multilabel`; what goes by a single answer cannot be had.
+
+    The probabilities are those of the logits as they are: `tempered` applies a temperature.
+    known: (N,), how known a photo is, where the model has such a score.  outputs: logits and
+    features of one view of each photo, where they were asked for.
+    """
 
     probabilities: Tensor
     labels: Tensor
     indices: tuple[int, ...]
     bad: dict[str, str] = field(default_factory=dict)  # photos that could not be read, and why
+    known: Tensor | None = None
+    outputs: Outputs | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def multi(self) -> bool:
+        return self.labels.ndim == 2
+
+    def hits(self, k: int) -> Tensor:
+        """Photos whose class is among the k likeliest: (N,) bool."""
+        assert not self.multi
+        best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
+        return (best == self.labels[:, None]).any(1)
+
     def error(self, k: int) -> float:
         """Top-k error in percent: photos whose class is not among the k likeliest."""
-        best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
-        hits = (best == self.labels[:, None]).any(1)
-        return 100 * (len(self) - int(hits.sum())) / len(self)
+        return 100 * (len(self) - int(self.hits(k).sum())) / len(self)
+
+    def tempered(self, calibration: Calibration | None) -> Scores:
+        """The scores with calibrated probabilities; the order of the classes stays as it is."""
+        if calibration is None:
+            return self
+        return replace(self, probabilities=calibration.tempered(self.probabilities))
+
+    def confidence(self) -> Tensor:
+        """The probability of each photo's answer: (N,)."""
+        return self.probabilities.amax(1)
 
     def predicted(self) -> Tensor:
+        assert not self.multi
         return self.probabilities.argmax(1)
 
     def restricted(self, classes: Sequence[int]) -> Scores:
@@ -55,21 +85,34 @@ def score(
     views: int = 1,
     workers: int = 2,
     progress: Callable[[], object] = lambda: None,
+    keep_outputs: bool = False,
 ) -> Scores:
-    """Probabilities of each photo, averaged over its views.
+    """Probabilities of each photo, averaged over its views; and so is the score of being known.
+
+    `keep_outputs` keeps the logits and features, from which a calibration is fitted.
 
     Crops are made and used a few photos at a time, so memory does not grow with the views or
     the data.  A photo that cannot be read is left out and named in `bad`.  `progress` is called
     once a photo.  Raises GoogLeNetError if no photo can be read.
     """
+    assert not keep_outputs or views == 1
     sums: dict[int, Tensor] = {}
+    known: dict[int, float] = {}
     counts: dict[int, int] = {}
     bad: dict[str, str] = {}
+    kept: list[Outputs] = []
+    unknown = classifier.calibration and classifier.calibration.unknown
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
-        for owner, row in zip(owners, classifier.probabilities(crops), strict=True):
+        outputs = classifier.outputs(crops)
+        for owner, row in zip(owners, classifier.uncalibrated(outputs.logits), strict=True):
             sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
             counts[owner] = counts.get(owner, 0) + 1
+        if unknown:
+            for owner, value in zip(owners, unknown.scores(outputs).tolist(), strict=True):
+                known[owner] = known.get(owner, 0.0) + value
+        if keep_outputs:
+            kept.append(outputs)
 
     owners: list[int] = []
     crops: list[NDArray[np.uint8]] = []
@@ -91,9 +134,19 @@ def score(
     indices = tuple(sums)
     return Scores(
         torch.stack([sums[i] / counts[i] for i in indices]),
-        torch.tensor([samples.labels[i] for i in indices]),
+        torch.from_numpy(samples.labels_of(indices)),
         indices,
         bad,
+        torch.tensor([known[i] / counts[i] for i in indices]) if unknown else None,
+        joined(kept) if keep_outputs else None,
+    )
+
+
+def joined(parts: Sequence[Outputs]) -> Outputs:
+    """The outputs of several batches as one."""
+    features = [part.features for part in parts if part.features is not None]
+    return Outputs(
+        torch.cat([part.logits for part in parts]), torch.cat(features) if features else None
     )
 
 
@@ -128,9 +181,14 @@ def ensemble(scores: Sequence[Scores]) -> Scores:
 
 
 def require_same_classes(classifiers: Sequence[Classifier], names: Sequence[str]) -> None:
-    """Raises UsageError where the models of an ensemble do not have one class list."""
+    """Raises UsageError where the models of an ensemble do not answer the same question."""
     first = [c.id for c in classifiers[0].classes]
     for classifier, name in zip(classifiers[1:], names[1:], strict=True):
+        if classifier.multi != classifiers[0].multi:
+            raise UsageError(
+                f"models of an ensemble must all know one label a photo or all several: "
+                f"{name} is unlike {names[0]}"
+            )
         if [c.id for c in classifier.classes] != first:
             raise UsageError(
                 f"models of an ensemble must have the same classes in the same order: "

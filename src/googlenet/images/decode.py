@@ -1,42 +1,62 @@
 """One decoder for every photo that enters: bytes, files and arrays to 8-bit RGB.
 
-The policy, the same in training, evaluation and prediction:
+The policy, the same in training, evaluation and prediction (docs/photos.md tells it to users):
 
-* EXIF orientation is applied, damaged EXIF ignored; ICC profiles are not applied.
-* Greyscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions.
+* A file's format is what its content says, whatever its name says; `FORMATS` are read.
+* EXIF orientation is applied, damaged EXIF ignored.
+* Colours of an ICC profile become sRGB; a profile that is damaged or not of the photo's kind is
+  ignored, and what has no profile is sRGB.
+* Greyscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions; a CMYK
+  or YCCK JPEG is inverted, as Adobe writes it.
 * Transparency is laid over white.
 * 16-bit samples keep their upper eight bits; 32-bit and floating-point photos are refused.
-* Of an animation the first frame is taken.
+* Of an animation the first frame is taken, of several pages the first.
 * A photo that declares more than `MAX_PIXELS` is refused before its pixels are read, one that is
   more than `MAX_ASPECT` times as long as wide too: resized, it would not fit the memory.
-* What is truncated or is no image is refused with its name.
+* What is truncated, empty, no image or no file is refused with its name.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 import warnings
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, printable
+from googlenet.images.stored import StoredPhoto
 
-Source = str | Path | bytes | NDArray[np.generic] | Image.Image
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
+
+Source = str | Path | bytes | NDArray[np.generic] | Image.Image | StoredPhoto
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
-EXTENSIONS = frozenset(
-    f".{kind}"
-    for kind in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"),
-        *("tif", "tiff", "ppm", "pgm", "pbm", "avif"),
-    )
-)
+MAX_BYTES = 1 << 30  # some formats are read whole; MAX_PIXELS of 16-bit RGBA are 0.7 GB
+MAX_SCANS = 100  # of a JPEG, progressive or not; encoders write about ten, each passes all pixels
+# The formats that are read, by the names of Pillow, and how their files are called.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm"),
+    "AVIF": (".avif",),
+}
+EXTENSIONS = frozenset(extension for names in FORMATS.values() for extension in names)
 BACKGROUND = (255, 255, 255)
+SRGB_TOLERANCE = 2  # levels of 255: a profile that moves no colour further is sRGB
 # What turns the stored rows and columns upright, by the orientation that EXIF gives.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,6 +67,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Modes of one grey channel; of the others, all but CMYK are converted from RGB.
+GREY = ("1", "L", "LA")
 
 
 class ImageError(GoogLeNetError):
@@ -84,32 +106,115 @@ QUIET = QuietPillow()
 
 
 def decode(source: Source) -> Image.Image:
-    """The photo as an upright 8-bit RGB image.
+    """The photo as an upright 8-bit sRGB image.
 
     An array is (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
+    content = source.read() if isinstance(source, StoredPhoto) else source
     try:
-        if isinstance(source, np.ndarray):
-            return to_rgb(from_array(source))
+        if isinstance(content, np.ndarray):
+            return to_rgb(from_array(content))
         with QUIET:
-            if isinstance(source, Image.Image):
-                return to_rgb(upright(source))
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            if isinstance(content, Image.Image):
+                return to_rgb(upright(content))
+            with open_photo(content) as opened:
                 refuse_bomb(opened)
                 return to_rgb(upright(opened))
-    except ImageError as error:
-        raise ImageError(f"{name_of(source)}: {error}") from None
     except Exception as error:
         # Pillow's plugins raise whatever they meet in a damaged file: struct.error, IndexError,
         # SyntaxError and more; all of it means that this file is no photo.
-        raise ImageError(f"{name_of(source)}: cannot be read as an image ({error})") from error
+        raise named(source, error) from error
+
+
+class Header(NamedTuple):
+    """What a photo's file declares: a format of `FORMATS`, and pixels as they are stored."""
+
+    format: str
+    width: int
+    height: int
+
+
+def read_header(source: str | Path | bytes) -> Header:
+    """What the file declares, without its pixels; the photo may still be refused or damaged.
+
+    Raises ImageError, which names the file, where no photo begins like this.
+    """
+    try:
+        with QUIET, open_photo(source) as opened:
+            kind = "JPEG" if opened.format == "MPO" else str(opened.format)
+            return Header("BMP" if kind == "DIB" else kind, *opened.size)
+    except Exception as error:
+        raise named(source, error) from error
+
+
+def named(source: Source, error: Exception) -> ImageError:
+    """The error as one sentence that begins with the photo's name."""
+    name = printable(name_of(source))
+    if isinstance(error, ImageError):
+        return ImageError(f"{name}: {error}")
+    if isinstance(error, UnidentifiedImageError):
+        kinds = ", ".join(FORMATS)
+        reason = f"its content is of no known format: {kinds}"
+    elif isinstance(error, Image.DecompressionBombError):  # twice as large, or a part of the file
+        reason = f"it declares more than {MAX_PIXELS} pixels"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror  # without the path, which is said already
+    else:
+        reason = printable(str(error)) or type(error).__name__
+    return ImageError(f"{name}: cannot be read as an image ({reason})")
+
+
+def open_photo(source: str | Path | bytes) -> Image.Image:
+    """The photo with its header read.  Raises ImageError for what is no file of a photo's size."""
+    if isinstance(source, bytes):
+        size = len(source)
+    else:
+        status = os.stat(source)  # noqa: PTH116 - three times as fast as Path.stat
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(source):  # says so where it may not be listed
+                raise ImageError("cannot be read as an image (it is a folder)")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise ImageError("cannot be read as an image (it is no file)")
+        size = status.st_size
+    if not size:
+        raise ImageError("cannot be read as an image (it is empty)")
+    if size > MAX_BYTES:
+        raise ImageError(f"a photo may have {MAX_BYTES} bytes, this has {size}")
+    file = BytesIO(source) if isinstance(source, bytes) else source
+    return Image.open(file, formats=tuple(FORMATS))
 
 
 def refuse_bomb(image: Image.Image) -> None:
+    """Raises ImageError where the pixels would cost too much memory or time."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
+    refuse_line(image)
+    stream = getattr(image, "fp", None)
+    if image.format in ("JPEG", "MPO") and stream is not None:
+        scans = count_scans(stream)
+        if scans > MAX_SCANS:
+            raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
+
+
+def refuse_line(image: Image.Image) -> None:
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise ImageError(
+            f"a photo may be at most {MAX_ASPECT} times as long as wide, "
+            f"this has {image.width}×{image.height} pixels"
+        )
+
+
+def count_scans(stream: IO[bytes]) -> int:
+    """How many scans a JPEG begins; its coded pixels never hold that marker by chance."""
+    here, count, last = stream.tell(), 0, b""
+    stream.seek(0)
+    while chunk := stream.read(1 << 20):
+        count += (last + chunk).count(b"\xff\xda")
+        last = chunk[-1:]
+    stream.seek(here)
+    return count
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -117,19 +222,16 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()  # a TIFF file is turned here, and its orientation then gone
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
+        turn = TURNS.get(orientation or 1)
     except Exception:  # whatever Pillow meets in damaged EXIF: the pixels are sound
         return image
-    turn = TURNS.get(orientation or 1)
     return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, transparency over white, upper eight bits of sixteen."""
-    if max(image.size) > MAX_ASPECT * min(image.size):
-        raise ImageError(
-            f"a photo may be at most {MAX_ASPECT} times as long as wide, "
-            f"this has {image.width}×{image.height} pixels"
-        )
+    """The image in mode RGB, sRGB, transparency over white, upper eight bits of sixteen."""
+    refuse_line(image)
+    profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
@@ -137,14 +239,58 @@ def to_rgb(image: Image.Image) -> Image.Image:
         transparent = image.info.get("transparency")
         image = Image.fromarray((values >> 8).astype(np.uint8))
         if isinstance(transparent, int):
-            image.paste(255, mask=Image.fromarray(values == transparent))
+            image.putalpha(Image.fromarray(values != transparent).convert("L"))
     elif image.mode == "F":
         raise ImageError("floating-point photos are not supported, 8 and 16 bits are")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        background = Image.new("RGBA", rgba.size, BACKGROUND)
-        image = Image.alpha_composite(background, rgba)
-    return image.convert("RGB")
+    if image.mode in ("RGBa", "La"):  # colours multiplied by their opacity
+        image = image.convert(image.mode.upper())
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    colours = srgb(image, profile) if isinstance(profile, bytes) else image.convert("RGB")
+    if alpha is None:
+        return colours
+    colours.putalpha(alpha)
+    background = Image.new("RGBA", colours.size, BACKGROUND)
+    return Image.alpha_composite(background, colours).convert("RGB")
+
+
+def srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """The colours that an ICC profile means as sRGB, in mode RGB; without transparency."""
+    mode = "L" if image.mode in GREY else "CMYK" if image.mode == "CMYK" else "RGB"
+    transform = srgb_transform(profile, mode) if image.mode != "LAB" else None
+    if transform is None:
+        return image.convert("RGB")
+    converted = transform.apply(image.convert(mode))
+    converted.info.clear()
+    return converted
+
+
+@lru_cache(maxsize=16)
+def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
+    """From a profile's colours to sRGB.
+
+    None where there is nothing to do: the profile is sRGB, damaged or not of that mode.
+    Photos of one camera share a profile, so this is rarely computed.
+    """
+    from PIL import ImageCms
+
+    try:
+        own = ImageCms.ImageCmsProfile(BytesIO(profile))
+        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        transform = ImageCms.ImageCmsTransform(own, target, mode, "RGB")
+        colours = every_colour(mode)
+        moved = np.asarray(transform.apply(colours), np.int16) - np.asarray(colours.convert("RGB"))
+    except Exception:  # whatever is wrong with it: the photo is shown without
+        return None
+    same = mode != "CMYK" and np.abs(moved).max() <= SRGB_TOLERANCE
+    return None if same else transform
+
+
+def every_colour(mode: str) -> Image.Image:
+    """Colours all over the mode's space: 256 greys, or nine levels a channel."""
+    bands = Image.getmodebands(mode)
+    levels = np.linspace(0, 255, 256 if bands == 1 else 9).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(*[levels] * bands, indexing="ij"), -1).reshape(-1, bands)
+    return Image.frombytes(mode, (len(grid), 1), grid.tobytes())
 
 
 def from_array(array: NDArray[np.generic]) -> Image.Image:
@@ -161,7 +307,7 @@ def from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def name_of(source: Source) -> str:
     """What to call a photo in a message: its path, or what it came as."""
-    if isinstance(source, str | Path):
+    if isinstance(source, str | Path | StoredPhoto):
         return str(source)
     if isinstance(source, bytes):
         return f"photo of {len(source)} bytes"

@@ -10,20 +10,25 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import torch
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.data.dataset import Class, Samples
+from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
+from googlenet.evaluation.calibration import reliability as bins
+from googlenet.evaluation.details import class_metrics
+from googlenet.evaluation.doubts import Doubt
+from googlenet.evaluation.figures import as_errors
 from googlenet.evaluation.grid import protocol
+from googlenet.evaluation.multilabel import SeveralLabels
 from googlenet.files import write_text
-from googlenet.images.augment import Augmentation
+from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo
 from googlenet.images.views import center
-from googlenet.report.plots import confusion, curves
+from googlenet.report.plots import confusion, curves, reliability
 from googlenet.training.run import Run, Trained
 
 THUMBNAIL = 128
@@ -49,7 +54,8 @@ def render(run: Run, trained: Trained) -> str:
     """The report's HTML."""
     views, scores = min(trained.scores.items())
     p, classes = run.settings.preprocessing, run.data.classes
-    matrix = confusion_matrix(scores, len(classes))
+    names = [c.name for c in classes]
+    judged = several_labels if run.data.multi else one_label
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
@@ -64,47 +70,66 @@ def render(run: Run, trained: Trained) -> str:
             {
                 "views": n,
                 "protocol": protocol(n, p),
-                "top1": s.error(1),
-                "top5": s.error(5),
+                "figures": trained.figures[n] if run.data.multi else as_errors(trained.figures[n]),
                 "images": len(s),
             }
             for n, s in trained.scores.items()
         ],
-        headline=100 - scores.error(1),
         headline_views=views,
         seconds=trained.seconds,
         curves=Markup(curves(run.progress.history)),
-        confusion=Markup(confusion(matrix, [c.name for c in classes])),
-        per_class=per_class(matrix, classes),
-        mistakes=mistakes(scores, run.data.val, classes, p),
+        **judged(run, trained, scores, names),
+        headline=next(iter(trained.figures[views].values())),
+        doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
-        bad=sorted((run.trainer.bad | scores.bad).values()),
+        bad={
+            "train on": sorted(run.trainer.bad.values()),
+            "validate on": sorted(scores.bad.values()),
+        },
         settings=run.settings.to_json(),
         machine=run.machine.describe(),
         made_by=trained.classifier.provenance["made_by"],
     )
 
 
-def confusion_matrix(scores: Scores, classes: int) -> NDArray[np.int64]:
-    """Counts (true class, answer)."""
-    pairs = scores.labels * classes + scores.predicted()
-    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
+def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
+    """What the page says of a model that gives a photo one label."""
+    metrics, calibrated = class_metrics(scores), trained.calibrated
+    assert calibrated is not None
+    fit, p = calibrated.temperature, run.settings.preprocessing
+    return {
+        "columns": ("recall", "precision", "f1"),
+        "confusion": Markup(confusion(metrics.matrix, names)),
+        "per_class": weakest_first(metrics.rows(names)),
+        "missing": [names[i] for i in metrics.missing],
+        "calibrated": calibrated,
+        "reliability": Markup(
+            reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
+        ),
+        "mistakes": mistakes(
+            scores.tempered(calibrated.calibration), run.data.val, run.data.classes, p
+        ),
+    }
 
 
-def per_class(matrix: NDArray[np.int64], classes: Sequence[Class]) -> list[dict[str, Any]]:
-    """Precision and recall of each class in percent (None where undefined), the worst first."""
-    rows: list[dict[str, Any]] = []
-    for i, c in enumerate(classes):
-        hits, support, answered = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        rows.append(
-            {
-                "name": c.name,
-                "support": support,
-                "recall": 100 * hits / support if support else None,
-                "precision": 100 * hits / answered if answered else None,
-            }
-        )
-    return sorted(rows, key=lambda row: 101 if row["recall"] is None else row["recall"])
+def several_labels(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
+    """What the page says of a model that can give a photo several labels, or none."""
+    metrics = SeveralLabels.of(scores, trained.classifier.threshold)
+    wrong = [d for d in trained.doubts if d.part == "val"]
+    return {
+        "columns": ("average_precision", "recall", "precision", "f1"),
+        "confusion": None,
+        "per_class": weakest_first(metrics.rows(names), "average_precision"),
+        "missing": [names[i] for i in metrics.missing],
+        "calibrated": None,
+        "reliability": None,
+        "mistakes": pictured(wrong, run.data.val, run.settings.preprocessing),
+    }
+
+
+def weakest_first(rows: list[dict[str, Any]], key: str = "recall") -> list[dict[str, Any]]:
+    """Classes by a figure, those without photos last."""
+    return sorted(rows, key=lambda row: 101 if row[key] is None else row[key])
 
 
 def mistakes(
@@ -120,10 +145,24 @@ def mistakes(
     for i in wrong[:MISTAKES]:
         index = scores.indices[i]
         photo = next(center(decode(samples.sources[index]), p))
-        name = samples.name(index).replace("\\", "/").rsplit("/", 1)[-1]
+        name = printable(samples.name(index).replace("\\", "/").rsplit("/", 1)[-1])
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
         found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
     return found
+
+
+def pictured(found: Sequence[Doubt], samples: Samples, p: Preprocessing) -> list[Mistake]:
+    """The strongest doubts with their photos."""
+    return [
+        Mistake(
+            thumbnail(next(center(decode(samples.sources[doubt.index]), p))),
+            printable(doubt.path.replace("\\", "/").rsplit("/", 1)[-1]),
+            printable(doubt.label) or "nothing",
+            printable(doubt.answer) or "nothing",
+            doubt.probability,
+        )
+        for doubt in found[:MISTAKES]
+    ]
 
 
 def augmented_sheet(
@@ -142,9 +181,9 @@ def augmented_sheet(
     return rows
 
 
-def thumbnail(photo: Image.Image) -> str:
+def thumbnail(photo: Photo) -> str:
     """A small JPEG as a data address."""
-    small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_image(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,8 +1,9 @@
-"""The report's drawings, as SVG text: curves and the confusion matrix."""
+"""The report's drawings, as SVG text: curves, the confusion matrix, the reliability."""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from googlenet.evaluation.metrics import by_row
+
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and small
+    "text.parse_math": False,  # a class may be called "$5"
     "svg.hashsalt": "googlenet",  # the same drawing gives the same file
     "font.family": "sans-serif",
     "font.size": 10,
@@ -26,12 +30,19 @@ STYLE: Any = {
     "axes.titlesize": 11,
     "legend.frameon": False,
 }
+MEASURES = {  # title of the middle drawing and name of the line of validation, by the log's column
+    "top1_accuracy": ("Top-1 accuracy, %", "validation"),
+    "mean_average_precision": ("All labels right, and mAP, %", "validation, mAP"),
+}
 LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
 
 
 def svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Only the text's place is measured with Matplotlib's font; the browser has others.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
 
@@ -51,11 +62,12 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         line(
             accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
         )
-        line(accuracy, epochs, [row["top1_accuracy"] for row in history], "validation", GREY, "--")
+        measure = "top1_accuracy" if "top1_accuracy" in history[0] else "mean_average_precision"
+        line(accuracy, epochs, [row[measure] for row in history], MEASURES[measure][1], GREY, "--")
         line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
         for axes, title in (
             (losses, "Loss"),
-            (accuracy, "Top-1 accuracy, %"),
+            (accuracy, MEASURES[measure][0]),
             (rate, "Learning rate"),
         ):
             axes.set_title(title)
@@ -74,13 +86,52 @@ def line(
     axes.plot(x, y, style, label=label, color=colour, marker=marker, markersize=3.5)
 
 
-def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Counts of (true class, answer), shaded by the share of the true class."""
-    shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
-    few = len(names) <= LABELLED_CLASSES
-    side = min(9.0, 2.2 + 0.42 * len(names))
+def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
+    """Accuracy by confidence without and with the temperature: bins of `evaluation.calibration`.
+
+    Below each, the photos of its bins.
+    """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+        figure = Figure(figsize=(8.2, 4.4), layout="constrained")
+        drawn = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
+        for at, (bins, title, colour) in enumerate(
+            (
+                (before, "Before: as the network says it", GREY),
+                (after, "After: by the temperature", BLUE),
+            )
+        ):
+            upper, lower = drawn[0, at], drawn[1, at]
+            upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1, label="as it should be")
+            lows, width = [row["low"] for row in bins], [row["high"] - row["low"] for row in bins]
+            shape: Any = {"width": width, "align": "edge", "edgecolor": "white", "color": colour}
+            upper.bar(lows, [row["accuracy"] for row in bins], **shape, label="accuracy")
+            upper.plot(
+                [row["confidence"] for row in bins], [row["accuracy"] for row in bins],
+                "o", markersize=3.5, color="#1c2733", label="at the bin's mean confidence",
+            )  # fmt: skip
+            lower.bar(lows, [row["photos"] for row in bins], **shape)
+            upper.set_title(title)
+            upper.set(xlim=(0, 1), ylim=(0, 1))
+            lower.set_xlabel("confidence")
+        drawn[0, 0].set_ylabel("share of right answers")
+        drawn[1, 0].set_ylabel("photos")
+        handles, labels = drawn[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        return svg(figure)
+
+
+def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Counts of (true class, answer) and their shares of the true class, in percent."""
+    shares = by_row(matrix)
+    return heat_map(matrix, shares, names) + heat_map(np.rint(100 * shares), shares, names)
+
+
+def heat_map(numbers: NDArray[np.number], shares: NDArray[np.float64], names: Sequence[str]) -> str:
+    """Numbers (true class, answer), each on a ground as dark as its share of the true class."""
+    few = len(names) <= LABELLED_CLASSES
+    side = min(9.0, 2.0 + 0.3 * len(names))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xlabel("answer")
@@ -88,11 +139,11 @@ def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
         if few:
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
             axes.set_yticks(range(len(names)), names)
-            for (row, column), count in np.ndenumerate(matrix):
-                if count:
+            for (row, column), number in np.ndenumerate(numbers):
+                if number:
                     dark = shares[row, column] > 0.55
                     axes.text(
-                        column, row, str(count), ha="center", va="center",
+                        column, row, f"{number:.0f}", ha="center", va="center",
                         fontsize=8, color="white" if dark else "#1c2733",
                     )  # fmt: skip
         return svg(figure)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from math import log
 from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from googlenet.data.loader import Batch, TrainingLoader, epoch_batches, prefetch
+from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
+from googlenet.data.shuffle import block_order
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.machine import Machine
 from googlenet.networks import Network
 from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.balance import balanced_order
+from googlenet.training.objective import objective
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
 from googlenet.training.recipes import Recipe
 from googlenet.training.schedule import rate_factor
@@ -45,6 +47,7 @@ class Trainer:
         seed: int,
         machine: Machine,
         workers: int = 2,
+        shuffle: str = "full",
         carried: tuple[str, ...] = (),
     ) -> None:
         self.network: Network = network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -52,7 +55,9 @@ class Trainer:
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
-        sizes = [len(b) for b in epoch_batches(len(loader.samples), recipe.batch, seed, 0)]
+        self.shuffle = shuffle
+        self.objective = objective(recipe, loader.samples, network.classes, machine.device)
+        sizes = [len(batch) for batch in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
         # Batch normalisation can tell nothing from a single photo.
         self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
@@ -65,6 +70,7 @@ class Trainer:
         self.average = WeightAverage(network, recipe.average, recipe.average_decay, start)
         self.step = 0
         self.sums: dict[str, float] = {}  # over the photos of the epoch so far
+        self.ended: dict[str, float] = {}  # those of the epoch before
         self.bad: dict[str, str] = {}  # photos that could not be read, and why
 
     @property
@@ -73,16 +79,24 @@ class Trainer:
         return (self.step - bool(self.sums)) // self.epoch_steps
 
     @property
+    def steps(self) -> int:
+        """How many the whole run has."""
+        return self.recipe.epochs * self.epoch_steps
+
+    @property
     def finished(self) -> bool:
         return self.epoch >= self.recipe.epochs
 
     def train_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
         """Train to the end of the current epoch; returns its means over photos.
 
+        `images_per_second` counts the steps alone, `data_wait` is the share of the time, in
+        percent, in which the next step's photos were not ready yet.
         `after_step` is called after every step, when everything is consistent: it may save,
         and may raise to stop.
         """
         epoch = self.epoch
+        asked = perf_counter()
         for batch in self.batches(epoch):
             began = perf_counter()
             self.bad |= batch.bad
@@ -90,15 +104,28 @@ class Trainer:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
+            self.add("wait_seconds", began - asked)
             after_step()
+            asked = perf_counter()
         return self.means()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of an epoch's batches, loaded ahead in threads."""
         done = self.step - epoch * self.epoch_steps
-        count = len(self.loader.samples)
-        indices = epoch_batches(count, self.recipe.batch, self.seed, epoch)[done:]
-        return prefetch(lambda chosen: self.loader.load(epoch, chosen), indices, self.workers)
+        draws = self.epoch_draws(epoch)[done:]
+        return prefetch(lambda chosen: self.loader.load(epoch, chosen), draws, self.workers)
+
+    def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
+        """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""
+        samples = self.loader.samples
+        if self.recipe.balance == "sampling":
+            order = balanced_order(samples.labels, self.seed, epoch)
+        elif self.shuffle == "blocks":
+            order = block_order(samples, self.seed, epoch)
+        else:
+            order = epoch_order(len(samples), self.seed, epoch)
+        drawn = max(1, round(self.recipe.epoch_share * len(order)))
+        return equal_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
         seed_step(self.seed, self.step)
@@ -110,10 +137,7 @@ class Trainer:
         labels = torch.from_numpy(batch.labels).to(self.machine.device)
         with self.machine.autocast():
             logits = self.forward(self.crops(batch))
-        losses = {
-            head: F.cross_entropy(out.float(), labels, label_smoothing=self.recipe.label_smoothing)
-            for head, out in logits.items()
-        }
+        losses = {head: self.objective.loss(out.float(), labels) for head, out in logits.items()}
         loss = losses["main"] + self.recipe.heads * sum(
             value for head, value in losses.items() if head != "main"
         )
@@ -149,7 +173,7 @@ class Trainer:
         """Add a batch to the epoch's sums: over photos, so a short batch counts for what it is."""
         photos = len(labels)
         self.add("photos", photos)
-        self.add("correct", int((logits.argmax(1) == labels).sum()))
+        self.add("correct", self.objective.correct(logits, labels))
         for head, loss in losses.items():
             self.add(f"loss_{head}", loss.item() * photos)
 
@@ -163,14 +187,24 @@ class Trainer:
             raise GoogLeNetError("no photo of the training data could be read")
         row = {k: v / photos for k, v in self.sums.items() if k.startswith("loss_")}
         row["train_accuracy"] = 100 * self.sums["correct"] / photos
-        row["images_per_second"] = photos / self.sums["compute_seconds"]
-        self.sums = {}
+        compute, wait = self.sums["compute_seconds"], self.sums.get("wait_seconds", 0.0)
+        row["images_per_second"] = photos / compute
+        row["data_wait"] = 100 * wait / (wait + compute)
+        self.ended, self.sums = self.sums, {}
         return row
 
-    def model(self) -> Network:
+    def reopen_epoch(self) -> None:
+        """Take back the end of the epoch, whose means have been taken: it is to come again."""
+        self.sums = self.ended
+
+    def model(
+        self, after_batch: Callable[[], None] = lambda: None, photos: int = STATISTICS_PHOTOS
+    ) -> Network:
         """The network with averaged weights and its own batch statistics, without heads.
 
-        The run's state and random numbers are left as they are.
+        The statistics are of so many photos, about.  The run's state and random numbers are
+        left as they are.  `after_batch` is called after every batch of the statistics and may
+        raise to stop.
         """
         network: Network = deepcopy(self.network)
         network.drop_heads()
@@ -178,26 +212,22 @@ class Trainer:
         network.eval()
         if self.recipe.average != "none":
             with self.machine.autocast():
-                recompute_statistics(network, self.statistics_batches(), self.frozen)
+                batches = self.statistics_batches(photos, after_batch)
+                recompute_statistics(network, batches, self.frozen)
         return network
 
-    def statistics_batches(self) -> Iterator[Tensor]:
+    def statistics_batches(self, photos: int, after_batch: Callable[[], None]) -> Iterator[Tensor]:
         """Training crops, as the last epoch drew them, for the average's batch statistics."""
         epoch, batch = max(0, self.epoch - 1), self.recipe.batch
-        indices = epoch_batches(len(self.loader.samples), batch, self.seed, epoch)
-        enough = indices[: max(1, STATISTICS_PHOTOS // batch)]
+        enough = self.epoch_draws(epoch)[: max(1, photos // batch)]
         load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
-        return (self.crops(loaded) for loaded in load if len(loaded) >= self.least)
+        for loaded in load:
+            if len(loaded) >= self.least:
+                yield self.crops(loaded)
+            after_batch()
 
 
 def seed_step(seed: int, step: int) -> None:
     """Seed PyTorch for one step's dropout, from (seed, step) alone."""
     state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0]))
-
-
-def stuck_heads(row: dict[str, float], classes: int) -> list[str]:
-    """Heads whose loss is still ln(classes) to within 1 %: they have learnt nothing."""
-    chance = log(classes)
-    losses = {k.removeprefix("loss_"): v for k, v in row.items() if k.startswith("loss_")}
-    return [head for head, loss in losses.items() if abs(loss - chance) < 0.01 * chance]

@@ -17,6 +17,7 @@ from googlenet.images.augment import (
 )
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
 from googlenet.initialise import INITIALISATIONS
+from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
 
 AVERAGES = ("none", "mean", "ema")
@@ -26,7 +27,8 @@ AVERAGES = ("none", "mean", "ema")
 class Recipe:
     """Everything that decides how a network is trained, but for data, size and seed.
 
-    Every field can be set from the command line with `--set name=value`.
+    Every field can be set from the command line with `--set name=value`.  A run's settings hold
+    every field: the default of a new one must be what was done before it was there.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Recipe:
     variant: str = "bn"
     initialisation: str = "he"
     epochs: int = 20
+    epoch_share: float = 1.0  # share of the photos that an epoch draws; by seed and epoch, which
+    patience: int = 0  # epochs without a better validation after which the run ends; 0: never
     batch: int = 64
     # Optimisation: SGD with momentum.
     learning_rate: float = 0.05  # at `batch` photos a step; another batch scales it in proportion
@@ -54,6 +58,7 @@ class Recipe:
     # The loss.
     heads: float = 0.3  # weight of each auxiliary head; 0 trains without them
     label_smoothing: float = 0.0
+    balance: str = "none"  # "weights" or "sampling": classes of unequal size count the same
     dropout: float = -1.0  # before the classifier; below 0: the variant's own
     # Sampling.
     crop: str = "area"  # "area": random area and aspect; "bvlc": random crop of the squashed photo
@@ -68,6 +73,7 @@ class Recipe:
             "initialisation": tuple(INITIALISATIONS),
             "schedule": tuple(SCHEDULES),
             "average": AVERAGES,
+            "balance": BALANCES,
             "crop": ("area", "bvlc"),
         }
         for name, allowed in choices.items():
@@ -91,17 +97,17 @@ class Recipe:
     def augmentation(self, preprocessing: Preprocessing) -> tuple[Step, ...]:
         """What training does to a photo, in order."""
         size = preprocessing.size
-        steps: tuple[Step, ...]
+        steps: list[Step] = []
         if self.crop == "bvlc":
-            steps = (RandomCrop(size),)
+            steps.append(RandomCrop(size))
         else:
-            steps = (RandomResizedCrop(size, self.area, self.aspect, self.interpolations),)
+            steps.append(RandomResizedCrop(size, self.area, self.aspect, self.interpolations))
         steps += mirror_if_allowed(preprocessing)
         if self.photometric:
-            steps += (Photometric(),)
+            steps.append(Photometric())
         if self.lighting:
-            steps += (Lighting(self.lighting),)
-        return steps
+            steps.append(Lighting(self.lighting))
+        return tuple(steps)
 
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for JSON."""
@@ -115,31 +121,42 @@ class Recipe:
         The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
         `plain_rate` without batch normalisation.
         """
-        batch = batch or self.batch
-        rate = self.learning_rate * batch / self.batch * (1.0 if normalised else self.plain_rate)
+        scaled = self.rescaled(batch or self.batch)
         return replace(
-            self,
+            scaled,
             variant=variant,
-            batch=batch,
-            learning_rate=rate,
+            learning_rate=scaled.learning_rate * (1.0 if normalised else self.plain_rate),
             heads=self.heads if heads else 0.0,
         )
+
+    def rescaled(self, batch: int) -> Recipe:
+        """The recipe for another batch, its learning rate in proportion."""
+        return replace(self, batch=batch, learning_rate=self.learning_rate * batch / self.batch)
+
+    def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
+        """The recipe for a run of another length: here is what a short run does otherwise."""
+        return replace(self, epochs=epochs, epoch_share=epoch_share)
 
     def with_settings(self, settings: dict[str, Any]) -> Recipe:
         """The recipe with fields replaced; strings become the field's type.
 
         Raises UsageError for a field that a recipe does not have or a value that does not fit.
         """
-        kinds = get_type_hints(Recipe)
-        unknown = set(settings) - set(kinds)
-        if unknown:
-            name = sorted(unknown)[0]
-            raise UsageError(f"--set must name one of {', '.join(kinds)}, got {name!r}")
-        return replace(self, **{k: parse(k, v, kinds[k]) for k, v in settings.items()})
+        return replace(self, **parsed(settings, "--set"))
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Recipe:
+        """The recipe that `settings` wrote, whether or not there is still one of its name.
+
+        Raises UsageError as `with_settings` does, TypeError where name or about are missing.
+        """
+        return cls(**parsed(settings, "the recipe"))
 
 
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
+    "epoch_share": (1e-6, 1),
+    "patience": (0, 100_000),
     "batch": (1, 65_536),
     "learning_rate": (0, 1e4),
     "momentum": (0, 1),
@@ -174,6 +191,14 @@ def prose(text: str) -> str:
     return " ".join(text.split())
 
 
+def parsed(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Fields of a recipe, each of its type.  Raises UsageError, which says where it was said."""
+    kinds = get_type_hints(Recipe)
+    for name in sorted(set(settings) - set(kinds)):
+        raise UsageError(f"{where} must name one of {', '.join(kinds)}, got {name!r}")
+    return {k: parse(k, v, kinds[k]) for k, v in settings.items()}
+
+
 def parse(name: str, value: Any, kind: Any) -> Any:
     """A field's value from what a user or a JSON file gives for it."""
     try:
@@ -188,7 +213,7 @@ def parse(name: str, value: Any, kind: Any) -> Any:
                 value.lower()
             ]
         return kind(value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{name} must be {EXPECTED[kind]}, got {value!r}") from None
 
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
 from typing import Any
 
+from googlenet.data.cache import CACHES
+from googlenet.data.loader import DECODERS
+from googlenet.data.shuffle import SHUFFLES
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.machine import PRECISIONS
-from googlenet.training.recipes import Recipe, recipe_named
+from googlenet.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
 class Settings:
-    """data: as the user named it; weights: the model file to begin with, if any."""
+    """data: as the user named it; weights: the model file to begin with, if any.
+
+    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
+    for a run that goes on, and for a machine that has become slower.  multi_label: photos can
+    have several labels, though the data do not say so.
+
+    decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
+    "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none".
+    """
 
     data: str
     recipe: Recipe
@@ -24,11 +37,17 @@ class Settings:
     precision: str = "auto"
     weights: str | None = None
     workers: int = 2
+    time_limit: float | None = None
+    multi_label: bool = False
+    decoder: str = "pillow"
+    shuffle: str = "full"
+    cache: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise UsageError(f"precision must be one of {known}, got {self.precision!r}")
+        choose("precision", self.precision, PRECISIONS)
+        choose("decoder", self.decoder, DECODERS)
+        choose("shuffle", self.shuffle, SHUFFLES)
+        choose("cache", self.cache, CACHES)
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be from 0 to 2^63 − 1, got {self.seed}")
 
@@ -42,20 +61,70 @@ class Settings:
             "precision": self.precision,
             "weights": self.weights,
             "workers": self.workers,
+            "time_limit": self.time_limit,
+            "multi_label": self.multi_label,
+            "decoder": self.decoder,
+            "shuffle": self.shuffle,
+            "cache": self.cache,
         }
 
+    def deciding(self) -> dict[str, Any]:
+        """What must be the same when the run is resumed, as `to_json` has it.
+
+        Where the photos lie, how many threads read them and what is kept of them changes no bit,
+        and the weights that fine-tuning began with are in the checkpoint.
+        """
+        free = ("data", "weights", "workers", "cache")
+        return {k: v for k, v in self.to_json().items() if k not in free}
+
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings that `to_json` wrote.  Raises GoogLeNetError for others."""
+    def from_json(cls, values: Mapping[str, Any], where: Path | str = "settings.json") -> Settings:
+        """The settings that `to_json` wrote.  Raises GoogLeNetError, which says where, for others.
+
+        They need nothing but themselves: the recipe of that name may have changed, or gone.
+        """
         try:
-            plain = {
-                k: values[k] for k in ("data", "width", "seed", "precision", "weights", "workers")
-            }
-            recipe = recipe_named(values["recipe"]["name"]).with_settings(dict(values["recipe"]))
+            values = LATER | dict(values)
+            plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
             return cls(
-                recipe=recipe,
+                recipe=Recipe.from_settings(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
                 **plain,
             )
-        except (KeyError, TypeError, UsageError) as error:
-            raise GoogLeNetError(f"settings.json cannot be used ({error})") from error
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise GoogLeNetError(f"{where}: cannot be used ({error})") from error
+
+
+KINDS: dict[str, Any] = {
+    "data": str,
+    "width": (int, float),
+    "seed": int,
+    "precision": str,
+    "weights": (str, NoneType),
+    "workers": int,
+    "time_limit": (int, float, NoneType),
+    "multi_label": bool,
+    "decoder": str,
+    "shuffle": str,
+    "cache": str,
+}
+# What runs did before there was a choice.
+LATER: dict[str, Any] = {
+    "time_limit": None,
+    "multi_label": False,
+    "decoder": "pillow",
+    "shuffle": "full",
+    "cache": "none",
+}
+
+
+def choose(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def of_kind(name: str, value: Any, kind: Any) -> Any:
+    """The value, if it is of that kind; JSON's true and false are no numbers."""
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise TypeError(f"{name} must not be {value!r}")
+    return value

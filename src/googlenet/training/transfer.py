@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +26,23 @@ class Transfer:
         if self.reinitialised:
             lines.append("re-initialised " + ", ".join(self.reinitialised))
         return lines
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run remembers of the model that fine-tuning began with, so that its file may go.
+
+    kept: names of the tensors taken over; provenance and licence: the model's own.
+    """
+
+    kept: tuple[str, ...]
+    provenance: dict[str, Any]
+    licence: str | None
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Origin:
+        """What `dataclasses.asdict` made of one."""
+        return cls(tuple(values["kept"]), dict(values["provenance"]), values["licence"])
 
 
 def transfer(source: dict[str, Tensor], network: Network, same_classes: bool) -> Transfer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
+from googlenet.modelfile import check_digest, opened
 from googlenet.weights.weightfile import WeightFile, WeightFileError, keep
 
 # Its first eight bytes are the length of a JSON header: a few hundred tensors, a thousand classes.
@@ -22,10 +23,11 @@ def read_safetensors(path: Path, data: memoryview) -> WeightFile:
         )
     tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 keep(tensors, name, file.get_tensor(name))
             metadata = dict(file.metadata() or {})
     except (SafetensorError, RecursionError, ValueError) as error:
         raise WeightFileError(f"is not a complete safetensors file ({error})") from error
+    check_digest(tensors, metadata, path)  # where it was written by us
     return WeightFile("safetensors file", tensors, metadata=metadata)

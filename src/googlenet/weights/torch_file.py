@@ -7,6 +7,7 @@ the form of a state dictionary and nothing else.
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -39,7 +40,8 @@ def read_torch(path: Path, data: memoryview) -> WeightFile:
     else:
         checked = checked_zip(path, data)
     try:
-        content = torch.load(checked, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of another pickle protocol, say
+            content = torch.load(checked, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load raises whatever it meets in a damaged file.
         reason = str(error).split("\n", 1)[0][:200]

@@ -1,0 +1,159 @@
+"""Figures of a model whose photos can have several labels: average precision, F1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.evaluation.accuracy import Scores
+from googlenet.evaluation.figures import Figure, in_percent
+from googlenet.evaluation.intervals import RESAMPLES, percentile, resampled
+from googlenet.evaluation.metrics import percent
+
+Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
+FIGURES = ("mean_average_precision", "micro_f1", "macro_f1", "exact_match")
+
+
+def average_precision(marks: Marks, scores: Floats, weights: Floats | None = None) -> Floats:
+    """The area under precision over recall as scikit-learn defines it, of 1; NaN without a yes.
+
+    marks, scores: (N,), whether a photo has the class and how likely that is.  weights: (R, N),
+    how often each photo counts in each of R draws, once if None; returns (R,).  The mean of the
+    precision at every yes, photos of equal score taken together.
+    """
+    counts = np.ones((1, len(marks))) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of equal scores
+    every = np.cumsum(counts[:, order], 1)[:, ends]
+    hits = np.cumsum(counts[:, order] * marks[order], 1)[:, ends]
+    precision = hits / np.maximum(1, every)
+    gained = np.diff(hits, axis=1, prepend=0)
+    yes = hits[:, -1]
+    area = (gained * precision).sum(1)
+    return ratio(area, yes)
+
+
+@dataclass(frozen=True)
+class SeveralLabels:
+    """Figures by class as shares of 1, and their means over the classes that are there.
+
+    marks: (N, classes), which photo has which class; probabilities: (N, classes); an answer is
+    every class whose probability is above the threshold.
+    """
+
+    marks: Marks
+    probabilities: Floats
+    threshold: float
+
+    @classmethod
+    def of(cls, scores: Scores, threshold: float) -> SeveralLabels:
+        return cls(scores.labels.numpy(), scores.probabilities.double().numpy(), threshold)
+
+    @cached_property
+    def answers(self) -> Marks:
+        return np.asarray(self.probabilities > self.threshold)
+
+    @cached_property
+    def support(self) -> NDArray[np.int64]:
+        """Photos that have each class."""
+        return np.asarray(self.marks.sum(0))
+
+    @property
+    def missing(self) -> list[int]:
+        """The classes that no photo has."""
+        return [int(i) for i in np.flatnonzero(self.support == 0)]
+
+    @cached_property
+    def average_precision(self) -> Floats:
+        """Of each class; NaN for one without photos."""
+        pairs = zip(self.marks.T, self.probabilities.T, strict=True)
+        return np.array([average_precision(m, p)[0] for m, p in pairs])
+
+    @cached_property
+    def hits(self) -> NDArray[np.int64]:
+        return np.asarray((self.marks & self.answers).sum(0))
+
+    @cached_property
+    def answered(self) -> NDArray[np.int64]:
+        return np.asarray(self.answers.sum(0))
+
+    def rows(self, names: list[str]) -> list[dict[str, Any]]:
+        """An object a class, in percent; None where a figure is undefined."""
+        recall, precision, f1 = (
+            ratio(n * self.hits, of)
+            for n, of in (
+                (1, self.support),
+                (1, self.answered),
+                (2, np.where(self.support > 0, self.support + self.answered, 0)),
+            )
+        )
+        return [
+            {
+                "label": name,
+                "support": int(self.support[i]),
+                "average_precision": percent(self.average_precision[i]),
+                "precision": percent(precision[i]),
+                "recall": percent(recall[i]),
+                "f1": percent(f1[i]),
+            }
+            for i, name in enumerate(names)
+        ]
+
+    def means(self, weights: Floats | None = None) -> dict[str, Floats]:
+        """The FIGURES of each of R draws, (R,), as shares of 1, by how often each photo counts.
+
+        weights: (R, N); None: of the photos as they are.  NaN where there is nothing to tell.
+        """
+        counts = np.ones((1, len(self.marks))) if weights is None else weights
+        pairs = zip(self.marks.T, self.probabilities.T, strict=True)
+        by_class = np.stack([average_precision(m, p, counts) for m, p in pairs], 1)
+        hits = counts @ (self.marks & self.answers)
+        support = counts @ self.marks
+        either = support + counts @ self.answers
+        f1 = np.where(support > 0, 2 * hits / np.maximum(1, either), np.nan)
+        right = (self.marks == self.answers).all(1)
+        return {
+            "mean_average_precision": mean(by_class),
+            # Classes without photos count too: to answer them is wrong.
+            "micro_f1": ratio(2 * hits.sum(1), either.sum(1)),
+            "macro_f1": mean(f1),
+            "exact_match": counts @ right / counts.sum(1),
+        }
+
+
+def several_figures(
+    scores: Scores, threshold: float, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Figure]:
+    """The FIGURES of the scores in percent, each with its interval; those undefined left out."""
+    found = SeveralLabels.of(scores, threshold)
+    photos = len(scores)
+
+    def statistic(draws: NDArray[np.intp]) -> dict[str, Floats]:
+        where = draws + photos * np.arange(len(draws))[:, None]
+        counts = np.bincount(where.ravel(), minlength=draws.shape[0] * photos)
+        return found.means(counts.reshape(draws.shape[0], photos).astype(np.float64))
+
+    values = resampled(statistic, photos, resamples, seed)
+    return {
+        name: in_percent(float(value[0]), percentile(values[name]))
+        for name, value in found.means().items()
+        if not np.isnan(value[0])
+    }
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    """part/whole, NaN where the whole is 0."""
+    found = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found
+
+
+def mean(values: Floats) -> Floats:
+    """Row means of the values that are no NaN, (R, classes) -> (R,); NaN where all are."""
+    there = ~np.isnan(values)
+    return ratio(np.where(there, values, 0).sum(1), there.sum(1))

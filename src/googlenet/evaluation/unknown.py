@@ -1,0 +1,116 @@
+"""The threshold below which a photo is of none of the classes, and how well that works.
+
+Only known photos are needed: what is unknown later cannot be asked now.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from googlenet.calibration import (
+    ENERGY,
+    ENERGY_AND_ANGLE,
+    SCORES,
+    Outputs,
+    Unknown,
+    angle,
+    energy,
+)
+from googlenet.errors import UsageError
+from googlenet.evaluation.calibration import halves
+
+FALSE_ALARMS = 5.0  # percent of known photos that may be called unknown
+SLOPE = 1.0  # what a deviation of the angle takes from the score, in deviations of the energy
+LARGEST_SHARE = 4  # of the features' dimensions at most one in so many is a known direction
+PHOTOS_A_DIRECTION = 4  # or more, to find it by
+
+Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def fit_unknown(
+    outputs: Outputs, false_alarms: float = FALSE_ALARMS, seed: int = 0
+) -> Unknown | None:
+    """Score and threshold from the outputs for N photos of known classes.
+
+    One half of the photos finds the directions, the other the threshold, to which all photos
+    to come are then as new as that half was.  Where a half is too small for the directions, or
+    there are no features, the score is the energy and all photos find its threshold.  None
+    where they are too few for that: 5 % of them must be one or more.  Raises UsageError for
+    false alarms that are no share.
+    """
+    if not 0 < false_alarms < 100:
+        raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
+    one, other = halves(len(outputs.logits), seed)
+    features, count = outputs.features, direction_count(outputs)
+    if features is None or len(one) < PHOTOS_A_DIRECTION * count:
+        score, numbers, judged = ENERGY, dict[str, Tensor](), outputs
+    else:
+        judged, space = take(outputs, other), directions(features[one], count)
+        angles = angle(features[other], space)
+        slope = SLOPE * energy(judged, {}).std() / angles.std().clamp_min(1e-6)
+        score, numbers = ENERGY_AND_ANGLE, {"directions": space, "slope": slope[None]}
+    threshold = threshold_of(SCORES[score](judged, numbers).numpy(), false_alarms)
+    return None if threshold is None else Unknown(score, threshold, false_alarms, numbers)
+
+
+def direction_count(outputs: Outputs) -> int:
+    """How many directions known photos take up: one a class, and one more.
+
+    As a classifier learns, its features gather around as many points as there are classes
+    (Papyan et al. 2020).
+    """
+    most = 0 if outputs.features is None else outputs.features.shape[1] // LARGEST_SHARE
+    return min(outputs.logits.shape[1] + 1, most)
+
+
+def directions(features: Tensor, count: int) -> Tensor:
+    """The orthonormal directions in which (N, F) features are largest: (F, count)."""
+    x = features.double()
+    _, vectors = torch.linalg.eigh(x.T @ x)
+    largest: Tensor = vectors[:, -count:].float()
+    return largest.contiguous()
+
+
+def threshold_of(scores: NDArray[np.floating], false_alarms: float) -> float | None:
+    """The score below which a further photo, drawn as these (N,) were, lies that seldom.
+
+    That is the k-th lowest, k = ⌊share · (N + 1)⌋ (Vovk et al. 2005, conformal prediction);
+    None where k is 0.
+    """
+    k = floor(false_alarms / 100 * (len(scores) + 1))
+    return float(np.sort(scores)[k - 1]) if k else None
+
+
+def rejected(outputs: Outputs, false_alarms: float, parts: Halves) -> NDArray[np.bool_] | None:
+    """Which of the photos are called unknown, each half by what was fitted on the other: (N,)."""
+    found = np.zeros(len(outputs.logits), bool)
+    for own, other in (parts, parts[::-1]):
+        unknown = fit_unknown(take(outputs, other), false_alarms) if len(other) else None
+        if unknown is None:
+            return None
+        found[own] = unknown.scores(take(outputs, own)).numpy() < unknown.threshold
+    return found
+
+
+def take(outputs: Outputs, photos: NDArray[np.intp]) -> Outputs:
+    features = None if outputs.features is None else outputs.features[photos]
+    return Outputs(outputs.logits[photos], features)
+
+
+def area_under_roc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
+    """The chance that a known photo has the higher score of the two; a tie counts half."""
+    both = np.concatenate([known, unknown])
+    _, place, count = np.unique(both, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2  # the mean rank of equal scores
+    above = rank[place[: len(known)]].sum() - len(known) * (len(known) + 1) / 2
+    return float(above / (len(known) * len(unknown)))
+
+
+def detection_rate(threshold: float, unknown: NDArray[np.floating]) -> float:
+    """The share of unknown photos that are called so."""
+    return float((unknown < threshold).mean())

@@ -1,0 +1,83 @@
+"""What a run finds out on its machine before it begins: its batch and its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from googlenet.console import Console
+from googlenet.data.dataset import DataSet
+from googlenet.training.batch_size import find_batch
+from googlenet.training.calibrate import calibrate
+from googlenet.training.limits import TimeLimit, length, shown
+from googlenet.training.loop import Trainer
+from googlenet.training.recipes import Recipe
+from googlenet.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be found out, and what it depends on.
+
+    find_batch: the recipe's batch is the most, memory decides; keep_rate: the learning rate was
+    set by hand and does not follow the batch.  limit: the time for the whole run; most_epochs:
+    not more than these.  views and doubts: what the run's end evaluates.
+    """
+
+    find_batch: bool = False
+    keep_rate: bool = False
+    limit: TimeLimit | None = None
+    most_epochs: int | None = None
+    views: tuple[int, ...] = (1,)
+    doubts: int = 0
+
+
+Make = Callable[[Settings], Trainer]  # a trainer to measure with
+
+
+def decide(
+    plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path, console: Console
+) -> Settings:
+    """The settings with batch and epochs as plain numbers, so that they can be given again."""
+    if plan.find_batch:
+        settings = replace(settings, recipe=fitting(plan, settings.recipe, make(settings), console))
+    if plan.limit:
+        measure(plan, settings, make, data, beside)
+        recipe = timed(plan, plan.limit, settings.recipe, make(settings).epoch_steps, console)
+        settings = replace(settings, recipe=recipe)
+    return settings
+
+
+def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
+    """Find out what steps and evaluations cost, for the limit to go by."""
+    assert plan.limit
+    trainer = make(settings)
+    plan.limit.costs = calibrate(
+        trainer, data, plan.limit, views=plan.views, doubts=plan.doubts, beside=beside
+    )
+
+
+def fitting(plan: Plan, recipe: Recipe, trainer: Trainer, console: Console) -> Recipe:
+    """The recipe with the largest batch that fits."""
+    batch, found = find_batch(trainer, recipe.batch)
+    smaller = replace(recipe, batch=batch) if plan.keep_rate else recipe.rescaled(batch)
+    console.say(f"batch {batch} ({found}), learning rate {smaller.learning_rate:.4g}")
+    return smaller
+
+
+def timed(
+    plan: Plan, limit: TimeLimit, recipe: Recipe, epoch_steps: int, console: Console
+) -> Recipe:
+    """The recipe for as many epochs as fit into the time limit."""
+    fits = length(limit, epoch_steps, plan.most_epochs)
+    costs = limit.costs
+    epoch = epoch_steps * costs.step
+    what = f"{fits.epochs} epoch{'s' * (fits.epochs > 1)}"
+    if fits.share < 1:
+        what = f"one epoch of {100 * fits.share:.0f} % of the photos"
+    console.say(
+        f"time limit {shown(limit.seconds)}: an epoch takes {epoch:.1f} s, its validation "
+        f"{costs.validation:.1f} s, the end {costs.end:.1f} s: {what}"
+    )
+    return recipe.lasting(fits.epochs, fits.share)

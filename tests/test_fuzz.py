@@ -1,0 +1,55 @@
+"""Damaged files of every kind: a sentence or a right answer, in little time and memory.
+
+`fuzzed.py` reads them, in a process of its own whose memory the system limits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.weights.test_recognise import FILES
+
+ROOT = Path(__file__).parents[1]
+OURS = ("model", "checkpoint", "settings")
+FOREIGN = tuple(f"foreign:{name}" for name in FILES)
+
+
+def fuzz(kind: str, count: int, folder: Path) -> dict[str, int]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzzed", kind, str(count), str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, int] = json.loads(done.stdout)
+    assert sum(found.values()) == count
+    return found
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_forty_damaged_files(kind: str, tmp_path: Path) -> None:
+    assert fuzz(kind, 40, tmp_path)["refused"] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OURS)
+def test_a_thousand_damaged_files(kind: str, tmp_path: Path) -> None:
+    assert fuzz(kind, 1000, tmp_path)["refused"] > 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_thousand_damaged_files_of_others(kind: str, tmp_path: Path) -> None:
+    assert fuzz(kind, 1000, tmp_path)["refused"] > 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["convert:caffe", "convert:onnx"])
+def test_a_hundred_damaged_networks_of_others(kind: str, tmp_path: Path) -> None:
+    assert fuzz(kind, 100, tmp_path)["refused"] > 20
