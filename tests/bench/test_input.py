@@ -25,14 +25,14 @@ def test_every_pipeline_draws_the_same_crops() -> None:
     for epoch in range(2):
         plain = np.stack([pixels(crop_plainly(PHOTOS, i, epoch)) for i in range(5)])
         for decoder in ("pillow", "turbo"):
-            (crops,) = ours(PHOTOS, decoder)[0](epoch)  # type: ignore[misc]
+            (crops,) = ours(PHOTOS, decoder)[0](epoch)
             inner = np.abs(crops.astype(int) - plain)[:, 2:-2, 2:-2]
             assert inner.max() <= 1
 
 
 def test_batches_are_the_tensors_of_torchvision_s_steps() -> None:
     plain = torch.stack([tensor_plainly(crop_plainly(PHOTOS, i, 0)) for i in range(5)])
-    (batch,) = ours(PHOTOS, "turbo")[1](0)  # type: ignore[misc]
+    (batch,) = ours(PHOTOS, "turbo")[1](0)
     level = 1 / 255 / 0.22
     assert (batch - plain)[:, :, 2:-2, 2:-2].abs().max() <= 1.05 * level
 

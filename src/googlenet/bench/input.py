@@ -35,7 +35,7 @@ BATCH = 32
 EVERYTHING = 1 << 40  # bytes: a cache without a limit
 
 Source = Path | StoredPhoto
-Pipeline = Callable[[int], object]  # epoch -> whatever all the photos became
+Pipeline = Callable[[int], Any]  # epoch -> whatever all the photos became
 
 
 @dataclass(frozen=True)
