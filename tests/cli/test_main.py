@@ -21,8 +21,9 @@ from tests.cli.conftest import command
 # `table` is frozen by a test of its own.
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
-    "train": "DATA --out --resume --recipe --variant --weights --epochs --size --batch --width "
-    "--seed --mode --no-mirror --precision --set --views --checkpoint-minutes --workers --json",
+    "train": "DATA --out --resume --recipe --variant --weights --epochs --time-limit --patience "
+    "--size --batch --width --seed --mode --no-mirror --precision --balance --set --views --doubts "
+    "--checkpoint-minutes --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --json",
