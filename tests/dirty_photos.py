@@ -105,6 +105,18 @@ def many_scans(scans: int = 101) -> bytes:
     return whole[:end] + whole[begin:end] * more + whole[end:]
 
 
+def many_empty_scans(scans: int = 101) -> bytes:
+    """A JPEG that is not progressive, its colours in scans of their own, most without pixels."""
+    grey = encoded(photo().convert("L"), "JPEG")
+    frame, begin = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    colours = bytes([3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])  # three, each with the first table
+    head = grey[: frame + 2] + b"\x00\x11" + grey[frame + 4 : frame + 9] + colours
+    tables, coded = grey[frame + 13 : begin], grey[begin + 10 : -2]
+    each = [b"\xff\xda\x00\x08" + bytes([1, colour, 0, 0, 63, 0]) for colour in (1, 2, 3)]
+    whole = head + tables + b"".join(scan + coded for scan in each)
+    return whole + each[2] * (scans - 3) + b"\xff\xd9"
+
+
 def animation(kind: str) -> bytes:
     return encoded(photo(0), kind, save_all=True, append_images=[photo(1), photo(2)], duration=9)
 
@@ -188,7 +200,8 @@ def broken() -> dict[str, tuple[bytes, str]]:
         "large.png": (png(9_500, 9_500, 8, 2, b""), "may have 89478485 pixels, .* 9500×9500"),
         "enormous.gif": (enormous_gif(), too_large),
         "enormous.bmp": (enormous_bmp(), too_large),
-        "scans.jpg": (many_scans(), "a progressive JPEG may have 100 scans, this has 101"),
+        "scans.jpg": (many_scans(), "a JPEG may have 100 scans, this has 101"),
+        "empty-scans.jpg": (many_empty_scans(), "a JPEG may have 100 scans, this has 101"),
         "float.tif": (
             encoded(Image.fromarray(np.eye(9, dtype=np.float32)), "TIFF"),
             "floating-point photos are not supported",

@@ -14,6 +14,7 @@ from PIL import Image
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Class
 from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.turbo import Photo
 from googlenet.networks import build_network
 from googlenet.training.averaging import recompute_statistics
 
@@ -43,7 +44,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def pixels(image: Photo) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(image)
 
 

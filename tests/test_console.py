@@ -27,12 +27,16 @@ def test_line_of_an_epoch() -> None:
     row = {
         "epoch": 2, "loss_main": 1.5, "loss_4a": 1.75, "loss_4d": 2.0, "train_accuracy": 50.0,
         "top1_accuracy": 60.25, "top5_accuracy": 90.5, "images_per_second": 99.6, "seconds": 12.3,
+        "data_wait": 0.9,
     }  # fmt: skip
     Console(stream).epoch(row, 20)
     assert stream.getvalue() == (
         "epoch   2/20  loss 1.500 (4a 1.750, 4d 2.000)  train 50.0 %"
         "  validation top-1 60.25 % top-5 90.50 %  100 images/s  12 s\n"
     )
+    row["data_wait"] = 25.4
+    Console(stream).epoch(row, 20)
+    assert "100 images/s (25 % waiting for photos)  12 s\n" in stream.getvalue()
     del row["loss_4a"], row["loss_4d"]
     Console(stream).epoch(row, 20)
     assert "loss 1.500  train" in stream.getvalue()

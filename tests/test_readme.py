@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from safetensors.torch import load_file
@@ -57,6 +59,8 @@ def copy_some(source: Path, target: Path, photos: int = 8) -> None:
 
 
 def run(arguments: list[str], folder: Path) -> str:
+    if arguments[1:2] == ["serve"]:
+        return serve(arguments, folder)
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -67,6 +71,25 @@ def run(arguments: list[str], folder: Path) -> str:
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def serve(arguments: list[str], folder: Path) -> str:
+    """A service, on a free port, as far as its readiness; then it is stopped."""
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+    with subprocess.Popen(
+        [sys.executable, *arguments, "--port", "0"],
+        cwd=folder, stderr=subprocess.PIPE, text=True, env=environment,
+    ) as service:  # fmt: skip
+        assert service.stderr
+        lines = [service.stderr.readline()]
+        found = re.search(r" on (http://\S+)$", lines[0])
+        assert found, lines
+        with urlopen(f"{found[1]}/ready", timeout=60) as answer:
+            assert answer.status == 200
+        service.send_signal(signal.SIGINT)
+        lines += service.stderr
+    assert service.returncode == 0, lines
+    return "".join(lines)
 
 
 @pytest.mark.slow

@@ -54,12 +54,15 @@ class Console:
             if name.startswith("loss_") and name != "loss_main"
         )
         found = " ".join(f"{name} {row[key]:.2f} %" for key, name in SHOWN.items() if key in row)
+        waits = row.get("data_wait", 0.0)
         self.say(
             f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
             + (f" ({heads})" if heads else "")
             + f"  train {row['train_accuracy']:.1f} %"
             f"  validation {found}"
-            + f"  {row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s"
+            + f"  {row['images_per_second']:.0f} images/s"
+            + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
+            + f"  {row['seconds']:.0f} s"
         )
 
     @contextmanager

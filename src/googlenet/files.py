@@ -1,10 +1,14 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash leaves the old one or the new one, never half of one.
+
+Also what several parts need to know of files: a digest, the folder of the cache.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from googlenet.errors import GoogLeNetError
@@ -52,9 +56,14 @@ def sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8; bytes of a name that are no text stay as they are."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
 
     def write(target: Path) -> None:
-        target.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+        target.write_bytes(content)
 
     write_atomically(path, write)
 
@@ -64,3 +73,21 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(LEFT_BEHIND):
         with suppress(OSError):  # it only takes room
             path.unlink()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """The folder in which known files and copied shards are kept."""
+    chosen = os.environ.get("GOOGLENET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "googlenet"

@@ -273,6 +273,27 @@ def test_table(tmp_path: Path) -> None:
     assert details["duplicate"] == f"listed before, as {tmp_path / '0.png'}"
 
 
+def test_table_of_photos_with_several_labels(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
+    shutil.copy(tmp_path / "0.png", tmp_path / "9.png")
+    labels = {0: "cat|dog", 3: "", 6: "cat|dog", 7: "bird"}
+    rows = [
+        f"{number}.png,{labels.get(number, 'cat')},{'val' if number in (5, 6) else 'train'}"
+        for number in range(12)
+    ]
+    found = check(table(tmp_path, "path,label,split\n" + "\n".join(rows)))
+    assert (found.images, found.classes) == (12, 3)
+    assert [(p.path, p.kind) for p in found.problems] == [
+        (str(tmp_path / "9.png"), "duplicate"),
+        (str(tmp_path / "9.png"), "conflicting-labels"),
+        ("bird", "missing-class"),
+        ("bird", "imbalance"),
+        ("dog", "imbalance"),
+    ]
+    assert found.problems[1].detail.endswith("labelled cat here, cat|dog there")
+
+
 def test_table_that_training_refuses(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.png").write_bytes(scene_file(number))

@@ -150,7 +150,11 @@ def test_row_a_photo(calibrated: tuple[Path, Answer], trained: Trained, tmp_path
     ("arguments", "code", "message"),
     [
         (["none.safetensors", "--data", "DATA", "--out", "x"], 2, "none.safetensors"),
-        (["RUN", "--data", "nowhere", "--out", "x"], 2, "DATA must be a folder, a CSV file or"),
+        (
+            ["RUN", "--data", "nowhere", "--out", "x"],
+            2,
+            "DATA must be a folder, a CSV file, shards or",
+        ),
         (["RUN", "--data", "digits", "--out", "x"], 1, "digits: the model must have the classes"),
         (["RUN", "--data", "DATA", "--out", "HERE"], 2, "--out must be a file, got "),
         (["RUN", "--data", "DATA", "--out", "ITSELF"], 2, "--out must not be MODEL itself"),

@@ -84,7 +84,7 @@ def test_strict(data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 2, "DATA must be a folder, a CSV file or one of digits, got 'nowhere'"),
+        (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of digits, got"),
         (["EMPTY"], 1, "must hold a folder of photos for each class, has none"),
         (["DATA", "--out", "x.txt"], 2, "--out must end in .csv, got x.txt"),
         (["DATA", "--seed", "-1"], 2, "--seed must be 0 or more, got -1"),

@@ -122,7 +122,7 @@ def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["none.safetensors", "--data", "DATA"], 2, "none.safetensors"),
-        (["RUN", "--data", "nowhere"], 2, "DATA must be a folder, a CSV file or one of digits"),
+        (["RUN", "--data", "nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
         (["RUN", "--data", "digits"], 1, "digits: the model must have the classes 0 to 9"),
         (["RUN", "--data", "DATA", "--precision", "fp8"], 2, "precision must be one of"),
         (["RUN", "--data", "DATA", "--mode", "stretch"], 2, "mode must be one of crop, squash"),

@@ -18,8 +18,8 @@ def test_json_is_the_header_and_the_size(trained: Trained) -> None:
     assert found["file"] == str(trained.run / "last.safetensors")
     assert found["parameters"] == sum(p.numel() for p in model.network.parameters())
     assert set(found) == {
-        "file", "parameters", "variant", "width", "heads", "classes", "preprocessing",
-        "calibration", "metrics", "provenance", "licence",
+        "file", "parameters", "variant", "width", "heads", "labels", "threshold", "classes",
+        "preprocessing", "calibration", "metrics", "provenance", "licence",
     }  # fmt: skip
     assert found["classes"] == [{"id": c, "name": c} for c in ("blue", "green", "red")]
     assert found["preprocessing"] == model.preprocessing.to_json() | {

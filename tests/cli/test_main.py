@@ -21,14 +21,20 @@ from tests.cli.conftest import command
 # `table` is frozen by a test of its own.
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
-    "train": "DATA --out --resume --recipe --variant --weights --epochs --time-limit --patience "
-    "--size --batch --width --seed --mode --no-mirror --precision --balance --set --views --doubts "
-    "--checkpoint-minutes --workers --json",
-    "evaluate": "MODEL --data --views --split --mode --restrict --precision --out --workers --json",
+    "train": "DATA --out --resume --multi-label --recipe --variant --weights --epochs --time-limit "
+    "--patience --size --batch --width --seed --mode --no-mirror --precision --balance --set "
+    "--views --doubts --checkpoint-minutes --decoder --shuffle --cache --workers --json",
+    "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold --out "
+    "--workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
-    "predict": "MODEL PATH --top --out --json",
+    "predict": "MODEL PATH --top --out --threshold --json",
+    "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
+    "serve": "MODEL --host --port --token --token-file --threads --decoders --batch --batch-wait "
+    "--max-body --max-held --max-pixels --max-photos --max-queue --max-connections --timeout "
+    "--read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
+    "bench": "KIND --data --photos --size --repeats --json",
 }
 
 

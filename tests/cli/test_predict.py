@@ -56,7 +56,7 @@ def test_json_lines_have_an_object_a_photo(
     assert answer.code == 0
     text = out.read_text() if to_file else answer.out
     rows = [json.loads(line) for line in text.splitlines()]
-    keys = {"path", "label", "probability", "top", "unknown", "score", "error"}
+    keys = {"path", "label", "probability", "labels", "top", "unknown", "score", "error"}
     assert [set(row) for row in rows] == [keys] * 3
     # Six validation photos are too few for a threshold.
     assert [(row["unknown"], row["score"]) for row in rows] == [(None, None)] * 3

@@ -23,6 +23,7 @@ def test_json_is_one_object(trained: Trained) -> None:
     assert found["run"] == str(trained.run)
     assert (found["epochs"], found["skipped"]) == (1, 0)
     assert found["images_per_second"] > 0
+    assert 0 <= found["data_wait"] < 100
     error = Classifier.load(found["model"]).metrics["1"]["top1_error"]
     assert found["top1_accuracy"] == pytest.approx(100 - error, abs=1e-3)
     assert "epoch   1/1" in trained.answer.err  # what a person reads goes elsewhere
@@ -107,7 +108,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 2, "DATA must be a folder, a CSV file or one of digits, got 'nowhere'"),
+        (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
         (["DATA", "--recipe", "best"], 2, "recipe must be one of modern, paper,"),
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from math import log
+from math import log, sqrt
 from typing import cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from googlenet.images.augment import (
     Photometric,
     RandomCrop,
     RandomResizedCrop,
+    Step,
     mirror_if_allowed,
 )
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
@@ -227,3 +228,36 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone() -> None:
     assert len(set(in_order.values())) == len(keys)
     other = replace(augmentation, seed=4)
     assert pixels(other(photo, 0, 0)).tobytes() != in_order[0, 0]
+
+
+@pytest.mark.parametrize("step", [*STEPS, RandomCrop(16), Augmentation(STEPS, 1)])
+def test_arrays_are_treated_as_images_are(step: Step | Augmentation) -> None:
+    """By the same random numbers; to within a level inside, as Pillow's resize of a box looks
+    at the pixels around it, too."""
+    photo = noise(40, 30)
+    for seed in range(5):
+        if isinstance(step, Augmentation):
+            one, other = (step(kind, seed, 2) for kind in (photo, pixels(photo)))
+        else:
+            one, other = (
+                step(kind, np.random.default_rng(seed)) for kind in (photo, pixels(photo))
+            )
+        inner = np.abs(pixels(one).astype(int) - pixels(other))[2:-2, 2:-2]
+        least = 1 if isinstance(step, RandomCrop | Mirror | Photometric | Lighting) else 12
+        assert inner.max() <= least
+
+
+def test_photos_are_shrunk_in_decoding_only_where_every_crop_is_larger() -> None:
+    crop = RandomResizedCrop(32, (0.1, 1.0), (0.5, 2.0))
+    for width, height in ((60, 50), (300, 200), (640, 480), (4000, 3000), (1500, 100)):
+        factor = crop.reduction(width, height)
+        boxes = [crop.box(width, height, np.random.default_rng(seed)) for seed in range(300)]
+        least = min(min(r - left, b - top) for left, top, r, b in boxes)
+        assert factor == 1 or least >= 32 * factor - 1
+        # Not more carefully than that: twice as much would be too much for some crop.
+        assert factor == 8 or sqrt(0.1 * width * height / 2) < 32 * 2 * factor
+    assert [RandomCrop(224).reduction(side, 3000) for side in (511, 512, 1024, 2048, 9000)] == [
+        *(1, 2, 4, 8, 8)
+    ]
+    assert Augmentation((crop, Mirror()), 0).reduction(4000, 3000) == 8
+    assert Augmentation((Mirror(),), 0).reduction(4000, 3000) == 1

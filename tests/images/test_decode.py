@@ -29,6 +29,7 @@ from googlenet.images.decode import (
 from tests.dirty_photos import (
     broken,
     grey_profile,
+    many_empty_scans,
     many_scans,
     png,
     png_chunk,
@@ -271,6 +272,18 @@ def test_srgb_profile_changes_no_pixel() -> None:
     assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
 
 
+def test_profiles_of_real_photos(shared_data: Path) -> None:
+    """Of ImageNet's originals six of fifty are not sRGB (docs/photos.md); plain ones stay."""
+    moved = []
+    for path in sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir()):
+        with Image.open(path) as opened:
+            plain = pixels(opened.convert("RGB")).astype(int)
+        moved.append(float(np.abs(pixels(decode(path)) - plain).mean()))
+    assert len(moved) == 50
+    assert sum(value > 0 for value in moved) == 6
+    assert 1.4 < min(value for value in moved if value) < max(moved) < 15.5
+
+
 def test_threads_share_a_profile() -> None:
     photos = [encoded(noise(64, 48, n), icc_profile=turned_profile()) for n in range(40)]
     alone = [pixels(decode(photo)) for photo in photos]
@@ -455,8 +468,9 @@ def test_file_that_may_not_be_read(public_folder: Path) -> None:
     assert said == f"{photo}: cannot be read as an image (Permission denied)\n"
 
 
-def test_scans_of_a_progressive_jpeg() -> None:
+def test_scans_of_a_jpeg() -> None:
     assert decode(many_scans(MAX_SCANS)).size == (48, 40)
+    assert decode(many_empty_scans(MAX_SCANS)).size == (48, 40)
 
 
 @pytest.mark.parametrize(

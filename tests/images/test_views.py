@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.images.preprocess import MODES, Preprocessing, margin
-from googlenet.images.views import VIEWS, view_count
+from googlenet.images.views import VIEWS, center_region, view_count
 from tests.fixtures import noise, pixels
 
 Pixels = NDArray[np.uint8]
@@ -194,3 +194,31 @@ def test_every_view_of_every_photo_is_a_square_of_the_size(
     p = Preprocessing(size=size, resize=margin(size), mode=mode)
     shapes = {view.size for view in VIEWS[views](Image.new("RGB", (width, height)), p)}
     assert shapes == {(size, size)}
+
+
+@given(
+    mode=st.sampled_from(MODES),
+    width=st.integers(60, 600),
+    height=st.integers(60, 600),
+    size=st.sampled_from([32, 64, 112]),
+    resize=st.sampled_from([112, 128, 150]),
+)
+def test_region_tells_where_each_pixel_of_the_centre_view_is_from(
+    mode: str, width: int, height: int, size: int, resize: int
+) -> None:
+    p = replace(NEAREST, mode=mode, size=size, resize=resize)
+    view = pixels(next(VIEWS[1](Image.fromarray(coordinates(width, height)), p))).astype(int)
+    left, top, wide, high = center_region((width, height), p)
+    steps = (np.arange(size) + 0.5) / size
+    xs, ys = width * (left + wide * steps), height * (top + high * steps)
+    inside_x, inside_y = (xs > 0) & (xs < width), (ys > 0) & (ys < height)
+    if mode != "letterbox":
+        assert inside_x.all()
+        assert inside_y.all()
+    shown = view[inside_y][:, inside_x]
+    assert np.abs(shown[..., 0] + shown[..., 2] // 16 * 256 - np.floor(xs[inside_x])).max() <= 1
+    found_y = shown[..., 1] + shown[..., 2] % 16 * 256
+    assert np.abs(found_y - np.floor(ys[inside_y])[:, None]).max() <= 1
+    if mode == "letterbox":  # beyond the photo there is nothing but padding
+        assert (view[~inside_y] == p.padding_colour()).all()
+        assert (view[:, ~inside_x] == p.padding_colour()).all()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet.console import Console
+from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
@@ -42,6 +43,9 @@ def trainer(
     *,
     seed: int = 0,
     workers: int = 1,
+    shuffle: str = "full",
+    decoder: str = "pillow",
+    cache: DecodedCache | None = None,
     carried: tuple[str, ...] = (),
     **network: Any,
 ) -> Trainer:
@@ -53,11 +57,17 @@ def trainer(
         generator=torch.Generator().manual_seed(seed),
         **{"width": 0.05, **network},
     )
-    loader = TrainingLoader(
-        data or samples(), SMALL, Augmentation(recipe.augmentation(SMALL), seed)
-    )
+    augmentation = Augmentation(recipe.augmentation(SMALL), seed)
+    loader = TrainingLoader(data or samples(), SMALL, augmentation, decoder, cache)
     return Trainer(
-        built, recipe, loader, seed=seed, machine=Machine(), workers=workers, carried=carried
+        built,
+        recipe,
+        loader,
+        seed=seed,
+        machine=Machine(),
+        workers=workers,
+        shuffle=shuffle,
+        carried=carried,
     )
 
 

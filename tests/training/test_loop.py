@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
+from googlenet.data.loader import Batch
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer, seed_step
 from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
@@ -79,7 +80,39 @@ def test_logged_losses_are_means_over_photos_not_over_batches() -> None:
     labels = torch.cat([torch.from_numpy(b.labels) for b in batches])
     row = t.train_epoch(nothing)
     assert row["loss_4a"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
-    assert set(row) == {"loss_main", "loss_4a", "loss_4d", "train_accuracy", "images_per_second"}
+    assert set(row) == {
+        *("loss_main", "loss_4a", "loss_4d", "train_accuracy"),
+        *("images_per_second", "data_wait"),
+    }
+
+
+def test_share_of_time_that_steps_wait_for_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes three seconds on while a batch loads, one second while it is learnt,
+    and a hundred between the steps, which is neither."""
+    clock = 0.0
+
+    def spend(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    def slow(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            spend(3)
+            yield batch
+
+    def step(batch: Batch) -> None:
+        spend(1)
+        t.add("photos", len(batch))
+        t.add("correct", 0)
+
+    t = trainer(QUICK.with_settings({"batch": 5}))
+    quick = t.batches
+    monkeypatch.setattr("googlenet.training.loop.perf_counter", lambda: clock)
+    monkeypatch.setattr(t, "batches", lambda epoch: slow(quick(epoch)))
+    monkeypatch.setattr(t, "train_step", step)
+    row = t.train_epoch(lambda: spend(100))
+    assert row["data_wait"] == pytest.approx(75)
+    assert row["images_per_second"] == pytest.approx(10 / 2)
 
 
 def test_accuracy_counts_photos() -> None:
@@ -143,7 +176,7 @@ def test_epoch_goes_on_where_it_was_stopped(steps: int) -> None:
     assert (stopped.step, stopped.epoch) == (steps, 0)
     resumed = [stopped.train_epoch(nothing) for _ in range(2)]
     for row in rows + resumed:
-        del row["images_per_second"]
+        del row["images_per_second"], row["data_wait"]
     assert rows == resumed
     assert same_bits(state(straight.network), state(stopped.network))
     assert straight.finished

@@ -23,7 +23,7 @@ from googlenet.training.settings import Settings
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, prepared, same_bits, settings
 
-VARYING = {"seconds", "images_per_second"}  # a resumed run takes another time
+VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes another time
 
 
 @pytest.fixture(scope="module")

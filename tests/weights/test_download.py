@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from googlenet.files import cache_dir
 from googlenet.weights import download
-from googlenet.weights.download import DownloadError, cache_dir, fetch
+from googlenet.weights.download import DownloadError, fetch
 from googlenet.weights.known import KNOWN, KnownFile
 
 CONTENT = random.Random(0).randbytes(300_000)

@@ -3,7 +3,7 @@
 Two steps.  First, each photo is a unit vector of its lowest frequencies: the 8×8 first terms of
 the cosine transform of a 32×32 grey thumbnail without the mean, each replaced by the square root
 of its size, so that the largest do not decide alone.  (The perceptual hash "pHash" keeps the
-signs of these terms; the roots find more at the same number of false pairs, docs/photos.md has
+signs of these terms; the roots find more at the same number of false pairs, docs/check.md has
 the figures.)  The vectors' products, a matrix multiplication, select the pairs that could be
 alike.  Second, these pairs are compared by 16×16 terms, each whole photo with windows of the
 other, which finds cropped photos, and the best of these similarities decides.
@@ -73,12 +73,12 @@ def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
             high = min(high, begin + len(rows))  # only earlier ones
             if low >= high:
                 continue
-            products = rows @ vectors[low:high].T
+            similar = rows @ vectors[low:high].T
             later = np.arange(low, high) >= np.arange(begin, begin + len(rows))[:, None]
-            products[later] = -1
+            similar[later] = -1
             kept = min(NEIGHBOURS, high - low)
-            nearest = np.argpartition(products, -kept, axis=1)[:, -kept:]
-            good = np.take_along_axis(products, nearest, 1) >= CANDIDATE
+            nearest = np.argpartition(similar, -kept, axis=1)[:, -kept:]
+            good = np.take_along_axis(similar, nearest, 1) >= CANDIDATE
             for row, column in np.argwhere(good):
                 yield low + int(nearest[row, column]), begin + int(row)
 
@@ -87,13 +87,18 @@ def confirmed(thumbnails: Thumbnails, pairs: list[tuple[int, int]]) -> Iterator[
     """The pairs of which a photo, whole, is like the other or a window of it."""
     first, second = (thumbnails[list(side)].astype(np.float32) for side in zip(*pairs, strict=True))
     whole_first, whole_second = (signature(t, whole(FINE), whole(FINE)) for t in (first, second))
-    best = (whole_first * whole_second).sum(1)
+    best = products(whole_first, whole_second)
     for rows, columns in windows():
-        np.maximum(best, (signature(first, rows, columns) * whole_second).sum(1), out=best)
-        np.maximum(best, (whole_first * signature(second, rows, columns)).sum(1), out=best)
+        np.maximum(best, products(signature(first, rows, columns), whole_second), out=best)
+        np.maximum(best, products(signature(second, rows, columns), whole_first), out=best)
     for (earlier, later), similarity in zip(pairs, best.tolist(), strict=True):
         if similarity >= ALIKE:
             yield Pair(earlier, later, similarity)
+
+
+def products(first: Floats, second: Floats) -> Floats:
+    """(N,): the product of each vector of one side with its partner."""
+    return np.asarray(np.einsum("nk,nk->n", first, second), np.float32)
 
 
 def signature(thumbnails: Floats, rows: Floats, columns: Floats) -> Floats:
@@ -102,9 +107,11 @@ def signature(thumbnails: Floats, rows: Floats, columns: Floats) -> Floats:
     rows, columns: (terms, SIDE), the cosine transform of the window's rows and columns.
     """
     terms = (rows @ thumbnails @ columns.T).reshape(len(thumbnails), -1)[:, 1:]
-    roots = np.sign(terms) * np.sqrt(np.abs(terms))
-    length = np.linalg.norm(roots, axis=1, keepdims=True)
-    return np.asarray(roots / np.maximum(length, 1e-6), np.float32)
+    sizes = np.abs(terms)
+    # Each root's square is the size, so these are unit vectors.
+    sizes /= np.maximum(sizes.sum(1, keepdims=True), 1e-12)
+    np.sqrt(sizes, out=sizes)
+    return np.copysign(sizes, terms, out=sizes)
 
 
 @cache

@@ -22,6 +22,7 @@ from googlenet.data.folder import (
     subfolders,
 )
 from googlenet.data.load import load_data
+from googlenet.data.packed import holds_shards
 from googlenet.data.table_file import has_bars, is_training, read_rows
 from googlenet.errors import printable
 
@@ -77,7 +78,7 @@ def take_inventory(name: str, seed: int) -> Inventory:
         found.problems.insert(0, Problem(name, "unusable", printable(str(error))))
     if path.is_dir():
         found.problems += strays_of_folder(path, found)
-    elif path.is_file():
+    elif path.is_file() and not holds_shards(path):
         found.problems += strays_of_table(found)
     return found
 

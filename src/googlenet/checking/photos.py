@@ -13,11 +13,12 @@ from googlenet.checking.alike import SIDE, thumbnail
 from googlenet.checking.problems import Problem
 from googlenet.errors import printable
 from googlenet.images.decode import FORMATS, MAX_ASPECT, Header, ImageError, decode, read_header
+from googlenet.images.stored import StoredPhoto
 
 TINY = 32  # pixels of the shorter side; below, no thumbnail can be compared either
 EXTREME_ASPECT = 4  # longer side : shorter side; three quarters lie outside of a square crop
 
-Source = Path | NDArray[np.uint8]
+Source = Path | NDArray[np.uint8] | StoredPhoto
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def examine(source: Source) -> Photo:
         return Photo(f"cannot be read ({error.strerror})", header)
     if isinstance(source, np.ndarray):
         header = Header("array", *image.size)
+    if isinstance(source, StoredPhoto):  # its name is that of the file that was packed
+        header = Header("packed", *image.size)
     small = min(image.size) < SIDE
     return Photo(None, header, digest, None if small else thumbnail(image))
 
@@ -52,6 +55,8 @@ def digest_of(source: Source) -> bytes:
     if isinstance(source, Path):
         with source.open("rb") as file:
             return file_digest(file, "sha256").digest()
+    if isinstance(source, StoredPhoto):
+        return sha256(source.read()).digest()
     return sha256(repr(source.shape).encode() + source.tobytes()).digest()
 
 

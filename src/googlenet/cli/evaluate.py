@@ -10,7 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import MODEL, add_json, add_workers, view_list
+from googlenet.cli.options import (
+    MODEL,
+    add_engine,
+    add_json,
+    add_threads,
+    add_threshold,
+    add_workers,
+    set_threshold,
+    use_threads,
+    view_list,
+)
 from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
     add(
         "--split",
@@ -34,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_threshold(parser)
+    add_engine(parser)
+    add_threads(parser)
     add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
         "class, or a .csv file with a row a photo")  # fmt: skip
     add_workers(parser)
@@ -51,8 +64,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     machine = Machine.here(args.precision)
-    classifiers = [Classifier.load(path, machine) for path in args.models]
+    use_threads(args)
+    classifiers = [Classifier.load(path, machine, args.engine) for path in args.models]
     require_same_classes(classifiers, args.models)
+    for classifier in classifiers:
+        set_threshold(classifier, args.threshold)
     if args.mode:
         for classifier in classifiers:
             classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)

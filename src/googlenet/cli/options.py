@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from math import inf, nan
+from typing import TYPE_CHECKING
+
+from googlenet.errors import UsageError
+
+if TYPE_CHECKING:
+    from googlenet.classifier import Classifier
 
 MODEL = (
-    "a model file, a run folder, a published weight file, "
+    "a model file, a run folder, an exported file, a published weight file, "
     "or one by name: bvlc, inception5h, torchvision"
 )
 
@@ -65,6 +71,35 @@ def share(text: str) -> float:
     return value
 
 
+def threshold(text: str) -> float:
+    """A probability above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=threshold,
+        metavar="P",
+        help="probability above which a label counts, instead of the model's own (several labels)",
+    )
+
+
+def set_threshold(classifier: Classifier, value: float | None) -> None:
+    """Raises UsageError for a model that has no threshold."""
+    if value is None:
+        return
+    if not classifier.multi:
+        raise UsageError("--threshold is for models with several labels a photo, got one with one")
+    classifier.threshold = value
+
+
 def minutes(text: str) -> float:
     """A number of minutes, 0 or more."""
     try:
@@ -97,3 +132,26 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive, default=2, help="threads that read photos (default: 2)"
     )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what computes: torch, onnxruntime, openvino, or auto, the fastest that is installed "
+        "(default: torch, or the engine that an exported file is for)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads that compute (default: all cores)"
+    )
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    """Compute with --threads, in whatever engine: each takes as many as PyTorch does."""
+    if args.threads:
+        import torch
+
+        torch.set_num_threads(args.threads)

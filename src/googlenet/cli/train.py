@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a CSV file, or the built-in set digits")
+    add("data", metavar="DATA", help="a folder, a CSV file, shards, or the built-in set digits")
     add("--out", metavar="RUN", type=Path, help="folder of the run (default: runs/DATA-1, -2, …)")
     add("--resume", action="store_true", help="go on with the run in --out, by its settings")
     add("--multi-label", action="store_true", help="photos can have several labels or none, "
@@ -63,14 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for doubtful labels at the end (default: 2048)")  # fmt: skip
     add("--checkpoint-minutes", type=minutes, default=5.0, metavar="N",
         help="between checkpoints within an epoch (default: 5)")  # fmt: skip
+    add("--decoder", help="of JPEGs: pillow, or turbo, which is faster and not bit for bit the "
+        "same (default: turbo where simplejpeg is installed)")  # fmt: skip
+    add("--shuffle", help="full, or blocks: a few shards at a time (default: blocks at a URL)")
+    add("--cache", help="decoded photos: memory, disk, none, or auto: in memory if they take "
+        "less than 1 GiB and a quarter of what is free (default: auto)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
 
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
-            "precision", "balance", "patience", "time_limit", "set", "no_mirror",
-            "multi_label")  # fmt: skip
+            "precision", "balance", "patience", "time_limit", "set", "no_mirror", "multi_label",
+            "decoder", "shuffle")  # fmt: skip
 # As they are where they are not given; the others are None.
 UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 
@@ -101,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings of the run to go on with.  Raises UsageError where others are given."""
+    from googlenet.images import turbo
     from googlenet.training.settings import Settings
 
     if args.out is None:
@@ -110,16 +116,22 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
     settings = Settings.from_json(folder.read_settings(), folder.settings)
-    return replace(settings, data=args.data, workers=args.workers)
+    if settings.decoder == "turbo":
+        turbo.require()
+    cache = args.cache or settings.cache
+    return replace(settings, data=args.data, workers=args.workers, cache=cache)
 
 
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
     from googlenet.classifier import Classifier
+    from googlenet.images import turbo
     from googlenet.networks import has_batch_norm
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
+    if args.decoder == "turbo":
+        turbo.require()
     fields = dict(map(assignment, args.set))
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     source = Classifier.load(args.weights) if args.weights else None
@@ -146,6 +158,9 @@ def resolve(args: argparse.Namespace) -> Settings:
         precision=args.precision or "auto",
         weights=args.weights,
         workers=args.workers,
+        decoder=args.decoder or ("turbo" if turbo.available() else "pillow"),
+        shuffle=args.shuffle or ("blocks" if "://" in args.data else "full"),
+        cache=args.cache or "auto",
         time_limit=args.time_limit,
         multi_label=args.multi_label,
     )
@@ -227,6 +242,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "epochs": run.trainer.epoch,
         "seconds": round(trained.seconds, 1),
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
+        "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
         **accuracies(first),
         "doubts": len(trained.doubts),
         "skipped": len(run.trainer.bad) + len(first.bad),

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.shards import PackedSources
 from googlenet.errors import GoogLeNetError, printable
+from googlenet.images.stored import StoredPhoto
 
 BAR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
@@ -37,13 +39,14 @@ def class_called(label: str) -> Class:
 
 @dataclass(frozen=True)
 class Samples:
-    """Photos and their labels: `sources[i]` is a path or an array, `labels[i]` a class index.
+    """Photos and their labels: `sources[i]` is a path, an array or a place in a shard,
+    `labels[i]` a class index.
 
     Of photos with several labels each, `marks` (photos, classes) says which class each has, and
     `labels` is empty.
     """
 
-    sources: tuple[Path | NDArray[np.uint8], ...] = ()
+    sources: tuple[Path | NDArray[np.uint8] | StoredPhoto, ...] | PackedSources = ()
     labels: tuple[int, ...] = ()
     marks: NDArray[np.bool_] | None = None
 
@@ -51,7 +54,11 @@ class Samples:
         return len(self.sources)
 
     def take(self, indices: Sequence[int]) -> Samples:
-        sources = tuple(self.sources[i] for i in indices)
+        sources = (
+            self.sources.take(indices)
+            if isinstance(self.sources, PackedSources)
+            else tuple(self.sources[i] for i in indices)
+        )
         if self.marks is not None:
             return Samples(sources, (), self.marks[list(indices)])
         return Samples(sources, tuple(self.labels[i] for i in indices))
@@ -76,7 +83,7 @@ class Samples:
     def name(self, index: int) -> str:
         """What to call a sample in a message or a table."""
         source = self.sources[index]
-        return str(source) if isinstance(source, Path) else f"#{index}"
+        return f"#{index}" if isinstance(source, np.ndarray) else str(source)
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,9 @@ class DataSet:
 
     @property
     def all(self) -> Samples:
-        sources = self.train.sources + self.val.sources
+        if not len(self.val):
+            return self.train
+        sources = (*self.train.sources, *self.val.sources)
         if self.train.marks is not None and self.val.marks is not None:
             return Samples(sources, (), np.concatenate([self.train.marks, self.val.marks]))
         return Samples(sources, self.train.labels + self.val.labels)
@@ -149,12 +158,14 @@ class DataSet:
         )
 
 
-def split(data: DataSet, seed: int, share: float = VALIDATION_SHARE) -> DataSet:
-    """Hold `share` of every class out for validation, chosen by the seed.
+def split(data: DataSet, seed: int | None, share: float = VALIDATION_SHARE) -> DataSet:
+    """Hold `share` of every class out for validation, chosen by the seed; nothing without one.
 
     A class of a single photo keeps it for training.  A photo of several classes counts for the
     rarest of them, one without any for a class of its own.
     """
+    if seed is None:
+        return replace(data, train=data.all, val=Samples(), divided=False)
     everything = data.all
     rng = np.random.default_rng((seed, 0))
     by_class: list[list[int]] = [[] for _ in range(len(data.classes) + data.multi)]

@@ -11,7 +11,7 @@ from googlenet.data.dataset import Class, DataSet, Samples, split
 from googlenet.errors import GoogLeNetError
 
 
-def read_digits(seed: int) -> DataSet:
+def read_digits(seed: int | None) -> DataSet:
     """The digits, a fifth of each class held out by the seed."""
     try:
         from sklearn.datasets import load_digits

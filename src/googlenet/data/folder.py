@@ -33,7 +33,7 @@ def refuse(error: OSError) -> NoReturn:
     ) from error
 
 
-def read_folder(root: Path, seed: int, classes: Sequence[Class] | None = None) -> DataSet:
+def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
     """The data set in a folder; with `classes`, labelled by that list and no other.
 
     Raises DataError for a folder without photos, or with a class that the list lacks.

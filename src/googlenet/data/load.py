@@ -1,4 +1,4 @@
-"""Any data set by what a user calls it: a folder, a CSV file or a built-in name."""
+"""Any data set by what a user calls it: a folder, a CSV file, shards or a built-in name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from googlenet.data.dataset import Class, DataError, DataSet, Samples, with_several_labels
 from googlenet.data.digits import read_digits
 from googlenet.data.folder import read_folder
+from googlenet.data.packed import holds_shards, is_packed, read_packed, read_shards
+from googlenet.data.store import LocalStore, RemoteStore
 from googlenet.data.table_file import read_csv
 from googlenet.errors import UsageError
 
@@ -16,11 +18,13 @@ BUILT_IN = ("digits",)
 
 def load_data(
     name: str,
-    seed: int = 0,
+    seed: int | None = 0,
     classes: Sequence[Class] | None = None,
     multi: bool | None = None,
 ) -> DataSet:
     """The data set of that name, split by `seed` where it brings no split of its own.
+
+    Without a seed (None) such a data set stays whole, all of it in `train`.
 
     `classes` is a trained model's list: labels are then its indices, and a label that it lacks
     is an error.  multi: whether a photo can have several labels; None: if the data say so.
@@ -30,7 +34,9 @@ def load_data(
     return with_several_labels(data) if multi else data
 
 
-def read_data(name: str, seed: int, classes: Sequence[Class] | None, multi: bool | None) -> DataSet:
+def read_data(
+    name: str, seed: int | None, classes: Sequence[Class] | None, multi: bool | None
+) -> DataSet:
     """The data set as it is: only a CSV file can have several labels a photo."""
     path = Path(name)
     if name in BUILT_IN and not path.exists():
@@ -38,12 +44,18 @@ def read_data(name: str, seed: int, classes: Sequence[Class] | None, multi: bool
         if classes and tuple(c.id for c in classes) != tuple(c.id for c in data.classes):
             raise DataError("digits: the model must have the classes 0 to 9, it has others")
         return data
+    if "://" in name:
+        return read_packed(RemoteStore(name.rstrip("/")), seed, classes)
+    if path.is_dir() and is_packed(path):
+        return read_packed(LocalStore(path), seed, classes)
+    if holds_shards(path):
+        return read_shards(path, seed, classes)
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
         return read_csv(path, seed, classes, multi)
     raise UsageError(
-        f"DATA must be a folder, a CSV file or one of {', '.join(BUILT_IN)}, "
+        f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"
     )
 

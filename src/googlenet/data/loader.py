@@ -9,11 +9,15 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo, decode_turbo
+
+DECODERS = ("pillow", "turbo")
 
 Targets = NDArray[np.int64 | np.float32]
 
@@ -52,13 +56,26 @@ class TrainingLoader:
     samples: Samples
     preprocessing: Preprocessing
     augmentation: Augmentation
+    decoder: str = "pillow"  # one of `DECODERS`
+    cache: DecodedCache | None = None
+
+    def photo(self, index: int) -> Photo:
+        """A photo as the augmentation takes it.  Raises ImageError."""
+        source = self.samples.sources[index]
+
+        def read() -> Photo:
+            if self.decoder == "turbo":
+                return decode_turbo(source, self.augmentation.reduction)
+            return decode(source)
+
+        return self.cache.get(index, read) if self.cache else read()
 
     def load(self, epoch: int, draws: Iterable[int]) -> Batch:
         pixels, loaded, bad = [], [], {}
         for draw in map(int, draws):
             index = draw % len(self.samples)
             try:
-                photo = decode(self.samples.sources[index])
+                photo = self.photo(index)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue

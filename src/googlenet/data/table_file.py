@@ -26,7 +26,10 @@ from googlenet.errors import printable
 
 
 def read_csv(
-    path: Path, seed: int, classes: Sequence[Class] | None = None, multi: bool | None = None
+    path: Path,
+    seed: int | None,
+    classes: Sequence[Class] | None = None,
+    multi: bool | None = None,
 ) -> DataSet:
     """The data set in a CSV file; with `classes`, labelled by that list and no other.
 

@@ -15,10 +15,13 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
+from googlenet.images.turbo import Photo, crop_resized, mirrored
 
 
 class Step(Protocol):
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image: ...
+    """A photo is a Pillow image, or an array (H, W, 3) of RGB where `turbo` decoded it."""
+
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo: ...
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,15 @@ class RandomResizedCrop:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolations: Sequence[str] = ("bilinear",)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        box = self.box(image.width, image.height, rng)
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
+        box = self.box(*size_of(image), rng)
         interpolation = self.interpolations[int(rng.integers(len(self.interpolations)))]
-        return image.resize((self.size, self.size), INTERPOLATIONS[interpolation], box=box)
+        return resize(image, box, self.size, interpolation)
+
+    def reduction(self, width: int, height: int) -> int:
+        """By how much such a photo can be shrunk beforehand: the least crop is still larger."""
+        narrow = min(self.aspect[0], 1 / self.aspect[1])
+        return reduction(sqrt(self.area[0] * width * height * narrow), self.size)
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of the crop, in pixels."""
@@ -62,17 +70,25 @@ class RandomCrop:
     size: int
     interpolation: str = "bilinear"
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
         side = margin(self.size)
-        squashed = image.resize((side, side), INTERPOLATIONS[self.interpolation])
-        left, top = rng.integers(side - self.size + 1, size=2)
-        return squashed.crop((int(left), int(top), int(left) + self.size, int(top) + self.size))
+        squashed = resize(image, (0, 0, *size_of(image)), side, self.interpolation)
+        left, top = map(int, rng.integers(side - self.size + 1, size=2))
+        if isinstance(squashed, np.ndarray):
+            return squashed[top : top + self.size, left : left + self.size]
+        return squashed.crop((left, top, left + self.size, top + self.size))
+
+    def reduction(self, width: int, height: int) -> int:
+        """By how much such a photo can be shrunk beforehand: it is still larger than its crop."""
+        return reduction(min(width, height), margin(self.size))
 
 
 @dataclass(frozen=True)
 class Mirror:
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return ImageOps.mirror(image) if rng.random() < 0.5 else image
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
+        if rng.random() >= 0.5:
+            return image
+        return mirrored(image) if isinstance(image, np.ndarray) else ImageOps.mirror(image)
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,8 @@ class Photometric:
 
     factors: tuple[float, float] = (0.5, 1.5)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
+        image = as_image(image)
         kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
         for which in rng.permutation(len(kinds)):
             image = kinds[which](image).enhance(rng.uniform(*self.factors))
@@ -106,7 +123,7 @@ class Lighting:
 
     deviation: float = 0.1
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
         amounts = rng.normal(0, self.deviation, size=3) * LIGHTING_VALUES
         shift = 255 * (LIGHTING_VECTORS @ amounts)
         shifted = np.asarray(image, dtype=np.float32) + shift.astype(np.float32)
@@ -120,7 +137,14 @@ class Augmentation:
     steps: tuple[Step, ...]
     seed: int
 
-    def __call__(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
+    def reduction(self, width: int, height: int) -> int:
+        """By how much a photo may be shrunk in decoding: 1 where the first step is no crop."""
+        first = self.steps[0] if self.steps else None
+        if isinstance(first, RandomResizedCrop | RandomCrop):
+            return first.reduction(width, height)
+        return 1
+
+    def __call__(self, image: Photo, epoch: int, index: int) -> Photo:
         rng = np.random.default_rng((self.seed, epoch, index))
         for step in self.steps:
             image = step(image, rng)
@@ -129,3 +153,24 @@ class Augmentation:
 
 def mirror_if_allowed(p: Preprocessing) -> tuple[Step, ...]:
     return (Mirror(),) if p.mirror else ()
+
+
+def as_image(photo: Photo) -> Image.Image:
+    return photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+
+
+def size_of(photo: Photo) -> tuple[int, int]:
+    """Width and height in pixels."""
+    return (photo.shape[1], photo.shape[0]) if isinstance(photo, np.ndarray) else photo.size
+
+
+def resize(photo: Photo, box: tuple[int, int, int, int], side: int, interpolation: str) -> Photo:
+    """The pixels in the box (left, top, right, bottom) as a square of that side."""
+    if isinstance(photo, np.ndarray):
+        return crop_resized(photo, box, (side, side), interpolation)
+    return photo.resize((side, side), INTERPOLATIONS[interpolation], box=box)
+
+
+def reduction(side: float, target: int) -> int:
+    """The largest of 1, 2, 4, 8 by which a side can be divided and be `target` long or longer."""
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or side >= factor * target)

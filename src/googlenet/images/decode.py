@@ -32,16 +32,17 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from googlenet.errors import GoogLeNetError, printable
+from googlenet.images.stored import StoredPhoto
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-Source = str | Path | bytes | NDArray[np.generic] | Image.Image
+Source = str | Path | bytes | NDArray[np.generic] | Image.Image | StoredPhoto
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
 MAX_BYTES = 1 << 30  # some formats are read whole; MAX_PIXELS of 16-bit RGBA are 0.7 GB
-MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each passes all pixels
+MAX_SCANS = 100  # of a JPEG, progressive or not; encoders write about ten, each passes all pixels
 # The formats that are read, by the names of Pillow, and how their files are called.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -110,13 +111,14 @@ def decode(source: Source) -> Image.Image:
     An array is (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
+    content = source.read() if isinstance(source, StoredPhoto) else source
     try:
-        if isinstance(source, np.ndarray):
-            return to_rgb(from_array(source))
+        if isinstance(content, np.ndarray):
+            return to_rgb(from_array(content))
         with QUIET:
-            if isinstance(source, Image.Image):
-                return to_rgb(upright(source))
-            with open_photo(source) as opened:
+            if isinstance(content, Image.Image):
+                return to_rgb(upright(content))
+            with open_photo(content) as opened:
                 refuse_bomb(opened)
                 return to_rgb(upright(opened))
     except Exception as error:
@@ -190,10 +192,10 @@ def refuse_bomb(image: Image.Image) -> None:
         raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
     refuse_line(image)
     stream = getattr(image, "fp", None)
-    if image.info.get("progressive") and stream is not None:
+    if image.format in ("JPEG", "MPO") and stream is not None:
         scans = count_scans(stream)
         if scans > MAX_SCANS:
-            raise ImageError(f"a progressive JPEG may have {MAX_SCANS} scans, this has {scans}")
+            raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
 
 
 def refuse_line(image: Image.Image) -> None:
@@ -305,7 +307,7 @@ def from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def name_of(source: Source) -> str:
     """What to call a photo in a message: its path, or what it came as."""
-    if isinstance(source, str | Path):
+    if isinstance(source, str | Path | StoredPhoto):
         return str(source)
     if isinstance(source, bytes):
         return f"photo of {len(source)} bytes"

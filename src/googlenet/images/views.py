@@ -69,6 +69,20 @@ def mirrored(crops: Iterator[Image.Image], p: Preprocessing) -> Iterator[Image.I
             yield ImageOps.mirror(crop)
 
 
+def center_region(size: tuple[int, int], p: Preprocessing) -> tuple[float, float, float, float]:
+    """The part of a photo that `center` shows: (left, top, width, height) as shares of the photo's.
+
+    size: the photo's width and height.  With "letterbox" the part may reach beyond the photo.
+    """
+    inner = p.scaled(size, p.resize)
+    padded = (p.resize, p.resize) if p.mode == "letterbox" else inner
+    left, top = (
+        (whole - p.size) // 2 - (whole - side) // 2
+        for whole, side in zip(padded, inner, strict=True)
+    )
+    return (left / inner[0], top / inner[1], p.size / inner[0], p.size / inner[1])
+
+
 def center_crop(photo: Image.Image, size: int) -> Image.Image:
     left, top = (photo.width - size) // 2, (photo.height - size) // 2
     return photo.crop((left, top, left + size, top + size))

@@ -23,9 +23,10 @@ from googlenet.evaluation.figures import as_errors
 from googlenet.evaluation.grid import protocol
 from googlenet.evaluation.multilabel import SeveralLabels
 from googlenet.files import write_text
-from googlenet.images.augment import Augmentation
+from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.training.run import Run, Trained
@@ -180,9 +181,9 @@ def augmented_sheet(
     return rows
 
 
-def thumbnail(photo: Image.Image) -> str:
+def thumbnail(photo: Photo) -> str:
     """A small JPEG as a data address."""
-    small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_image(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from googlenet.evaluation.metrics import by_row
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and small
+    "text.parse_math": False,  # a class may be called "$5"
     "svg.hashsalt": "googlenet",  # the same drawing gives the same file
     "font.family": "sans-serif",
     "font.size": 10,
@@ -37,7 +39,10 @@ LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
 
 def svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Only the text's place is measured with Matplotlib's font; the browser has others.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
+from googlenet.data.shuffle import block_order
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.machine import Machine
 from googlenet.networks import Network
@@ -46,6 +47,7 @@ class Trainer:
         seed: int,
         machine: Machine,
         workers: int = 2,
+        shuffle: str = "full",
         carried: tuple[str, ...] = (),
     ) -> None:
         self.network: Network = network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -53,6 +55,7 @@ class Trainer:
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
+        self.shuffle = shuffle
         self.objective = objective(recipe, loader.samples, network.classes, machine.device)
         sizes = [len(batch) for batch in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
@@ -87,10 +90,13 @@ class Trainer:
     def train_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
         """Train to the end of the current epoch; returns its means over photos.
 
+        `images_per_second` counts the steps alone, `data_wait` is the share of the time, in
+        percent, in which the next step's photos were not ready yet.
         `after_step` is called after every step, when everything is consistent: it may save,
         and may raise to stop.
         """
         epoch = self.epoch
+        asked = perf_counter()
         for batch in self.batches(epoch):
             began = perf_counter()
             self.bad |= batch.bad
@@ -98,7 +104,9 @@ class Trainer:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
+            self.add("wait_seconds", began - asked)
             after_step()
+            asked = perf_counter()
         return self.means()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -112,6 +120,8 @@ class Trainer:
         samples = self.loader.samples
         if self.recipe.balance == "sampling":
             order = balanced_order(samples.labels, self.seed, epoch)
+        elif self.shuffle == "blocks":
+            order = block_order(samples, self.seed, epoch)
         else:
             order = epoch_order(len(samples), self.seed, epoch)
         drawn = max(1, round(self.recipe.epoch_share * len(order)))
@@ -177,7 +187,9 @@ class Trainer:
             raise GoogLeNetError("no photo of the training data could be read")
         row = {k: v / photos for k, v in self.sums.items() if k.startswith("loss_")}
         row["train_accuracy"] = 100 * self.sums["correct"] / photos
-        row["images_per_second"] = photos / self.sums["compute_seconds"]
+        compute, wait = self.sums["compute_seconds"], self.sums.get("wait_seconds", 0.0)
+        row["images_per_second"] = photos / compute
+        row["data_wait"] = 100 * wait / (wait + compute)
         self.ended, self.sums = self.sums, {}
         return row
 

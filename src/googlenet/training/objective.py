@@ -22,8 +22,8 @@ from googlenet.training.recipes import Recipe
 class CrossEntropy:
     """Softmax cross-entropy, smoothed; each photo counts by its class's weight, if there are any.
 
-    The mean is over photos, not over weights: a batch counts by what is in it, so that over an
-    epoch every class counts the same.
+    A batch's mean is divided by its weights, not its photos: a single photo of a rare class
+    would make the step many times as long otherwise (docs/labels.md has what that costs).
     """
 
     smoothing: float
@@ -35,7 +35,8 @@ class CrossEntropy:
         if self.weights is None:
             return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         each = F.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
-        return (self.weights[labels] * each).mean()
+        weights = self.weights[labels]
+        return (weights * each).sum() / weights.sum()
 
     def correct(self, logits: Tensor, labels: Tensor) -> int:
         """How many of the photos get the right answer."""
@@ -47,6 +48,7 @@ class BinaryCrossEntropy:
     """For photos with several labels: the sum over classes of each one's yes or no, smoothed.
 
     With weights, (2, classes), a photo's yes and no to a class count by them: row 0 for no.
+    Each class's mean over the batch is divided by its weights.
     """
 
     smoothing: float
@@ -57,9 +59,10 @@ class BinaryCrossEntropy:
         """(N, classes) logits and (N, classes) of 0 and 1 -> scalar."""
         smoothed = labels * (1 - self.smoothing) + self.smoothing / 2
         each = F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
-        if self.weights is not None:
-            each = each * torch.where(labels > 0, self.weights[1], self.weights[0])
-        return each.sum(1).mean()
+        if self.weights is None:
+            return each.sum(1).mean()
+        weights = torch.where(labels > 0, self.weights[1], self.weights[0])
+        return ((weights * each).sum(0) / weights.sum(0)).sum()
 
     def correct(self, logits: Tensor, labels: Tensor) -> int:
         """How many of the photos get the right answer for every class."""

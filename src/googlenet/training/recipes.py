@@ -97,17 +97,17 @@ class Recipe:
     def augmentation(self, preprocessing: Preprocessing) -> tuple[Step, ...]:
         """What training does to a photo, in order."""
         size = preprocessing.size
-        steps: tuple[Step, ...]
+        steps: list[Step] = []
         if self.crop == "bvlc":
-            steps = (RandomCrop(size),)
+            steps.append(RandomCrop(size))
         else:
-            steps = (RandomResizedCrop(size, self.area, self.aspect, self.interpolations),)
+            steps.append(RandomResizedCrop(size, self.area, self.aspect, self.interpolations))
         steps += mirror_if_allowed(preprocessing)
         if self.photometric:
-            steps += (Photometric(),)
+            steps.append(Photometric())
         if self.lighting:
-            steps += (Lighting(self.lighting),)
-        return steps
+            steps.append(Lighting(self.lighting))
+        return tuple(steps)
 
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for JSON."""

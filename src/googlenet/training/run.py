@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from time import perf_counter
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from googlenet.classifier import Classifier
 from googlenet.console import Console
+from googlenet.data.cache import build_cache
 from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
@@ -155,6 +156,8 @@ def locked(
     else:
         folder.require_room(room(network))
         folder.create(settings.to_json())
+    cache = build_cache(settings.cache, data.train, folder.path)
+    trainer.loader = replace(trainer.loader, cache=cache)
     board = Board(folder.path / "tensorboard")
     run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.limit)
     begin_files(run)
@@ -166,7 +169,12 @@ def trainer_of(
 ) -> Trainer:
     """The settings' trainer of a network, at its beginning."""
     steps = settings.recipe.augmentation(settings.preprocessing)
-    loader = TrainingLoader(data.train, settings.preprocessing, Augmentation(steps, settings.seed))
+    loader = TrainingLoader(
+        data.train,
+        settings.preprocessing,
+        Augmentation(steps, settings.seed),
+        settings.decoder,
+    )
     return Trainer(
         network,
         settings.recipe,
@@ -174,6 +182,7 @@ def trainer_of(
         seed=settings.seed,
         machine=machine,
         workers=settings.workers,
+        shuffle=settings.shuffle,
         carried=carried,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from googlenet.data.cache import CACHES
+from googlenet.data.loader import DECODERS
+from googlenet.data.shuffle import SHUFFLES
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.machine import PRECISIONS
@@ -21,6 +24,9 @@ class Settings:
     time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
     for a run that goes on, and for a machine that has become slower.  multi_label: photos can
     have several labels, though the data do not say so.
+
+    decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
+    "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none".
     """
 
     data: str
@@ -33,11 +39,15 @@ class Settings:
     workers: int = 2
     time_limit: float | None = None
     multi_label: bool = False
+    decoder: str = "pillow"
+    shuffle: str = "full"
+    cache: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise UsageError(f"precision must be one of {known}, got {self.precision!r}")
+        choose("precision", self.precision, PRECISIONS)
+        choose("decoder", self.decoder, DECODERS)
+        choose("shuffle", self.shuffle, SHUFFLES)
+        choose("cache", self.cache, CACHES)
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be from 0 to 2^63 − 1, got {self.seed}")
 
@@ -53,15 +63,19 @@ class Settings:
             "workers": self.workers,
             "time_limit": self.time_limit,
             "multi_label": self.multi_label,
+            "decoder": self.decoder,
+            "shuffle": self.shuffle,
+            "cache": self.cache,
         }
 
     def deciding(self) -> dict[str, Any]:
         """What must be the same when the run is resumed, as `to_json` has it.
 
-        Where the photos lie and how many threads read them changes no bit, and the weights that
-        fine-tuning began with are in the checkpoint.
+        Where the photos lie, how many threads read them and what is kept of them changes no bit,
+        and the weights that fine-tuning began with are in the checkpoint.
         """
-        return {k: v for k, v in self.to_json().items() if k not in ("data", "weights", "workers")}
+        free = ("data", "weights", "workers", "cache")
+        return {k: v for k, v in self.to_json().items() if k not in free}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: Path | str = "settings.json") -> Settings:
@@ -70,12 +84,11 @@ class Settings:
         They need nothing but themselves: the recipe of that name may have changed, or gone.
         """
         try:
-            given = LATER | dict(values)
-            plain = {name: of_kind(name, given[name], kind) for name, kind in KINDS.items()}
+            values = LATER | dict(values)
+            plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
             return cls(
                 recipe=Recipe.from_settings(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
-                multi_label=values["multi_label"] is True,
                 **plain,
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
@@ -90,13 +103,28 @@ KINDS: dict[str, Any] = {
     "weights": (str, NoneType),
     "workers": int,
     "time_limit": (int, float, NoneType),
+    "multi_label": bool,
+    "decoder": str,
+    "shuffle": str,
+    "cache": str,
 }
-# What settings.json did not always say, and what was so before.
-LATER: dict[str, Any] = {"time_limit": None}
+# What runs did before there was a choice.
+LATER: dict[str, Any] = {
+    "time_limit": None,
+    "multi_label": False,
+    "decoder": "pillow",
+    "shuffle": "full",
+    "cache": "none",
+}
+
+
+def choose(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def of_kind(name: str, value: Any, kind: Any) -> Any:
     """The value, if it is of that kind; JSON's true and false are no numbers."""
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise TypeError(f"{name} must not be {value!r}")
     return value

@@ -6,7 +6,6 @@ somebody put there by hand is as good as one that was downloaded.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -23,8 +22,8 @@ from tqdm import tqdm
 
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError
+from googlenet.files import cache_dir, file_digest
 from googlenet.weights.known import KnownFile
-from googlenet.weights.origin import file_digest
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0  # before the second attempt, twice as long before each further one
@@ -52,15 +51,6 @@ class Worthless(Interrupted):
 
 # What the answers 408, 416 and 429 mean; other codes below 500 are final, those above are not.
 KINDS: dict[int, type[Interrupted]] = {408: Interrupted, 416: Worthless, 429: Interrupted}
-
-
-def cache_dir() -> Path:
-    """The folder in which known files are kept."""
-    chosen = os.environ.get("GOOGLENET_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "googlenet"
 
 
 def fetch(known: KnownFile) -> Path:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from googlenet.classifier import Classifier
 from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.files import file_digest
 from googlenet.modelfile import is_model_file
 from googlenet.weights.caffe_named import HEADER
 from googlenet.weights.convert import Report, convert
 from googlenet.weights.known import KNOWN
-from googlenet.weights.origin import file_digest, fingerprint, known_by, provenance
+from googlenet.weights.origin import fingerprint, known_by, provenance
 from googlenet.weights.recognise import read_weight_file
 from googlenet.weights.weightfile import WeightFile, WeightFileError
 

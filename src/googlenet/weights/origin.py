@@ -12,15 +12,6 @@ from googlenet import __version__
 from googlenet.weights.known import KNOWN, KnownFile
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def fingerprint(network: nn.Module) -> str:
     """A hash of the weights without the auxiliary heads: the same whatever file they came in."""
     digest = sha256()

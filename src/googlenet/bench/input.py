@@ -1,0 +1,249 @@
+"""How fast photos become crops for training, beside a plain Pillow pipeline, a core each.
+
+Everything reads the same files and draws the same random crops.  What is counted is the time of
+the one thread that works, so that other programs on the machine matter less; repetitions of the
+pipelines alternate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from time import thread_time
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from googlenet.data.cache import MemoryCache
+from googlenet.data.dataset import Samples
+from googlenet.data.loader import TrainingLoader
+from googlenet.errors import GoogLeNetError
+from googlenet.images import turbo
+from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop
+from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, margin
+from googlenet.images.stored import StoredPhoto
+
+UNIT = "images/s a core"
+BATCH = 32
+EVERYTHING = 1 << 40  # bytes: a cache without a limit
+
+Source = Path | StoredPhoto
+Pipeline = Callable[[int], Any]  # epoch -> whatever all the photos became
+
+
+@dataclass(frozen=True)
+class Photos:
+    """JPEGs to read, and the random crops to take of them."""
+
+    samples: Samples
+    crop: RandomResizedCrop
+
+    @property
+    def sources(self) -> list[Source]:
+        return [s for s in self.samples.sources if isinstance(s, Path | StoredPhoto)]
+
+
+def made_up(count: int, width: int = 500, height: int = 375) -> Samples:
+    """JPEGs in memory of soft random patterns, for who has no photos at hand."""
+    rng = np.random.default_rng(0)
+    sources = []
+    for number in range(count):
+        grains = rng.integers(0, 256, (height // 6, width // 6, 3), dtype=np.uint8)
+        soft = Image.fromarray(grains).resize((width, height), Image.Resampling.BICUBIC)
+        stream = BytesIO()
+        soft.save(stream, "JPEG", quality=90)
+        shard = Held(stream.getvalue())
+        sources.append(StoredPhoto(shard, 0, len(shard.content), f"{number}.jpg"))
+    return Samples(tuple(sources), (0,) * count)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A shard in memory."""
+
+    content: bytes
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.content[offset : offset + size]
+
+
+def some(samples: Samples, count: int) -> Samples:
+    """So many photos from all over the data; those of arrays are no files to read."""
+    files = [i for i, s in enumerate(samples.sources) if not isinstance(s, np.ndarray)]
+    if not files:
+        raise GoogLeNetError("the data must hold photos as files to measure reading them, has none")
+    at = np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))
+    return samples.take([files[i] for i in at])
+
+
+def measure(
+    samples: Samples, size: int, repeats: int, progress: Callable[[], object] = lambda: None
+) -> dict[str, Any]:
+    """Every pipeline `repeats` times in turn: the value that `googlenet bench input` prints."""
+    photos = Photos(samples, RandomResizedCrop(size, (0.08, 1.0)))
+    with one_thread():
+        pipelines = build(photos)
+        speeds = alternate(pipelines, len(samples), repeats, progress)
+        copies = [copy_speed() for _ in range(repeats)]
+    decoding = {name: median(found) for name, found in speeds.items() if name in CEILINGS}
+    best = max(decoding.values())
+    rows = [
+        row(name, found, median(speeds[peer_of(name)]), best)
+        for name, found in speeds.items()
+        if name not in CEILINGS
+    ]
+    return {
+        "kind": "input",
+        "unit": UNIT,
+        "photos": len(samples),
+        "size": size,
+        "repeats": repeats,
+        "ceiling": {
+            **{name: round(speed, 1) for name, speed in decoding.items()},
+            "memory copy, GB/s": round(median(copies), 2),
+        },
+        "results": rows,
+    }
+
+
+CEILINGS = ("decoding alone, libjpeg-turbo", "decoding alone, Pillow")
+CROPS, TENSORS = "uint8 crops", "float batches"
+
+
+def peer_of(name: str) -> str:
+    """Pillow's pipeline to what that one makes."""
+    return f"Pillow, {name.rsplit(', ', 1)[1]}"
+
+
+def row(name: str, speeds: list[float], peer: float, ceiling: float) -> dict[str, Any]:
+    """`ratio` is to Pillow's pipeline to the same output, `of_ceiling` to decoding alone."""
+    middle = median(speeds)
+    return {
+        "name": name,
+        "median": round(middle, 1),
+        "low": round(min(speeds), 1),
+        "high": round(max(speeds), 1),
+        "ratio": round(middle / peer, 3),
+        "of_ceiling": round(middle / ceiling, 3),
+    }
+
+
+def build(photos: Photos) -> dict[str, Pipeline]:
+    """The pipelines by name; those of libjpeg-turbo where it is installed."""
+    found: dict[str, Pipeline] = {
+        "decoding alone, Pillow": lambda epoch: [decode_plainly(s) for s in photos.sources],
+        f"Pillow, {CROPS}": lambda epoch: [crop_plainly(photos, i, epoch) for i in indices(photos)],
+        f"Pillow, {TENSORS}": lambda epoch: [
+            tensor_plainly(crop_plainly(photos, i, epoch)) for i in indices(photos)
+        ],
+    }
+    for decoder in ("pillow", *(["turbo"] if turbo.available() else [])):
+        crops, tensors = ours(photos, decoder)
+        found[f"googlenet {decoder}, {CROPS}"] = crops
+        found[f"googlenet {decoder}, {TENSORS}"] = tensors
+    best = "turbo" if turbo.available() else "pillow"
+    found[f"googlenet {best} cached, {CROPS}"] = ours(photos, best, MemoryCache(EVERYTHING))[0]
+    if turbo.available():
+        found["decoding alone, libjpeg-turbo"] = lambda epoch: [
+            turbo.decode_turbo(s) for s in photos.sources
+        ]
+    return found
+
+
+def indices(photos: Photos) -> range:
+    return range(len(photos.samples))
+
+
+def ours(
+    photos: Photos, decoder: str, cache: MemoryCache | None = None
+) -> tuple[Pipeline, Pipeline]:
+    """Training's own loader: to crops in bytes, and on to normalised batches."""
+    size = photos.crop.size
+    preprocessing = Preprocessing(size=size, resize=margin(size))
+    augmentation = Augmentation((photos.crop, Mirror()), seed=0)
+    loader = TrainingLoader(photos.samples, preprocessing, augmentation, decoder, cache)
+
+    def crops(epoch: int) -> list[object]:
+        return [loader.load(epoch, part).pixels for part in batches(photos)]
+
+    def tensors(epoch: int) -> list[object]:
+        loaded = (loader.load(epoch, part).pixels for part in batches(photos))
+        return [preprocessing.normalise(torch.from_numpy(pixels)) for pixels in loaded]
+
+    return crops, tensors
+
+
+def batches(photos: Photos) -> Iterator[range]:
+    count = len(photos.samples)
+    for begin in range(0, count, BATCH):
+        yield range(begin, min(begin + BATCH, count))
+
+
+def decode_plainly(source: Source) -> Image.Image:
+    """What most loaders do: `Image.open(…).convert("RGB")`."""
+    stream = BytesIO(source.read()) if isinstance(source, StoredPhoto) else source
+    with Image.open(stream) as image:
+        return image.convert("RGB")
+
+
+def crop_plainly(photos: Photos, index: int, epoch: int) -> Image.Image:
+    """torchvision's RandomResizedCrop and RandomHorizontalFlip on Pillow images, step by step."""
+    image = decode_plainly(photos.sources[index])
+    rng = np.random.default_rng((0, epoch, index))
+    box = photos.crop.box(*image.size, rng)
+    side = (photos.crop.size, photos.crop.size)
+    crop = image.crop(box).resize(side, Image.Resampling.BILINEAR)
+    return ImageOps.mirror(crop) if rng.random() < 0.5 else crop
+
+
+def tensor_plainly(crop: Image.Image) -> Tensor:
+    """torchvision's ToTensor and Normalize, step by step."""
+    pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1).contiguous()
+    numbers = pixels.to(torch.float32).div(255)
+    mean, std = (torch.tensor(v).view(3, 1, 1) / 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return numbers.sub_(mean).div_(std)
+
+
+def alternate(
+    pipelines: dict[str, Pipeline],
+    photos: int,
+    repeats: int,
+    progress: Callable[[], object],
+) -> dict[str, list[float]]:
+    """Photos a second of each pipeline in each repetition; one more before them does not count."""
+    speeds: dict[str, list[float]] = {name: [] for name in pipelines}
+    for repeat in range(repeats + 1):
+        for name, pipeline in pipelines.items():
+            began = thread_time()
+            pipeline(repeat)
+            seconds = thread_time() - began
+            if repeat:
+                speeds[name].append(photos / max(seconds, 1e-9))
+            progress()
+    return speeds
+
+
+def copy_speed(size: int = 64 << 20) -> float:
+    """Gigabytes a second that one thread copies: read once and written once."""
+    source, target = np.ones(size, np.uint8), np.empty(size, np.uint8)
+    np.copyto(target, source)
+    began = thread_time()
+    np.copyto(target, source)
+    return size / max(thread_time() - began, 1e-9) / 1e9
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

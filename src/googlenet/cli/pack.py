@@ -1,0 +1,85 @@
+"""write a data set into tar shards, shrunk and shuffled, from which training reads fast"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from googlenet.cli.options import add_json, add_workers, positive
+
+if TYPE_CHECKING:
+    from googlenet.console import Console
+    from googlenet.data.packed import Index
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a folder, a CSV file, shards or digits")
+    add("out", metavar="OUT", type=Path, help="a new folder")
+    add("--side", type=positive, default=256, metavar="N",
+        help="shrink photos whose shorter side is longer than N pixels (default: 256)")  # fmt: skip
+    add("--quality", type=positive, default=90, help="of the JPEGs that this makes (default: 90)")
+    add("--original", action="store_true", help="shrink nothing: every photo keeps its bytes")
+    add("--shard-size", type=positive, default=256, metavar="MB", help="(default: 256)")
+    add("--seed", type=int, default=0, help="of the order in the shards (default: 0)")
+    add_workers(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.console import Console
+    from googlenet.data.load import load_data
+    from googlenet.data.pack import Packer, Packing
+
+    began = perf_counter()
+    console = Console(sys.stderr if args.json else sys.stdout)
+    side = None if args.original else args.side
+    packing = Packing(side, args.quality, args.shard_size << 20, args.seed)
+    data = load_data(args.data, None)
+    root = Path(args.data)
+    with console.bar(len(data.all), "pack") as bar:
+        packer = Packer(
+            data,
+            root if root.is_dir() else root.parent,
+            args.out,
+            packing,
+            workers=args.workers,
+            say=console.say,
+            progress=bar.update,
+        )
+        try:
+            index = packer.pack()
+        except KeyboardInterrupt:
+            console.say(
+                f"stopped; the complete shards are kept in {packer.folder}: the same command goes "
+                "on after them"
+            )
+            return 130
+    finish(args, index, console, perf_counter() - began)
+    return 0
+
+
+def finish(args: argparse.Namespace, index: Index, console: Console, seconds: float) -> None:
+    shards = [shard for part in index.parts.values() for shard in part]
+    size = sum(shard.bytes for shard in shards)
+    summary = {
+        "out": str(args.out),
+        "classes": len(index.classes),
+        "photos": {part: sum(s.photos for s in found) for part, found in index.parts.items()},
+        "shards": len(shards),
+        "bytes": size,
+        "left_out": len(index.left_out),
+        "seconds": round(seconds, 1),
+    }
+    if args.json:
+        print(json.dumps(summary))
+        return
+    photos = sum(shard.photos for shard in shards)
+    console.say(
+        f"{args.out}: {photos} photos of {len(index.classes)} classes in {len(shards)} shards, "
+        f"{size / 1e6:.1f} MB, {len(index.left_out)} left out, {seconds:.0f} s"
+    )

@@ -1,0 +1,1 @@
+"""The HTTP service: photos in, answers out, in batches."""

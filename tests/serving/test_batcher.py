@@ -1,0 +1,165 @@
+"""Batching, without a network: what is gathered, when, and what cancelling does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from googlenet.serving.batcher import Batcher
+
+HOUR = 3600.0  # a wait that no test sees the end of
+
+
+class Doubler:
+    """Answers twice what it is asked, once it may."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: set[int] = set()
+        self.open, self.reached = threading.Event(), threading.Event()
+        self.open.set()
+
+    def __call__(self, questions: Sequence[int]) -> list[int]:
+        self.batches.append(list(questions))
+        self.threads.add(threading.get_ident())
+        self.reached.set()
+        assert self.open.wait(30)
+        if 13 in questions:
+            raise ValueError("unlucky")
+        return [2 * question for question in questions]
+
+
+Use = Callable[[Batcher[int, int], Doubler], Coroutine[Any, Any, None]]
+
+
+def with_batcher(use: Use, batch: int = 4, seconds: float = HOUR) -> Doubler:
+    doubler = Doubler()
+
+    async def run() -> None:
+        batcher = Batcher(doubler, batch, seconds)
+        batcher.start()
+        try:
+            await asyncio.wait_for(use(batcher, doubler), 30)
+        finally:
+            doubler.open.set()
+            await batcher.stop()
+
+    asyncio.run(run())
+    return doubler
+
+
+async def reached(doubler: Doubler) -> None:
+    """Until a batch is in the thread."""
+    await asyncio.to_thread(doubler.reached.wait, 30)
+
+
+async def asked(*questions: Awaitable[int]) -> Sequence[asyncio.Future[int]]:
+    """The questions as tasks that have all been put into the queue."""
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_alone_waits_for_nobody() -> None:
+    async def use(batcher: Batcher[int, int], _: Doubler) -> None:
+        assert await batcher.ask(21) == 42
+
+    assert with_batcher(use).batches == [[21]]
+
+
+def test_waits_for_who_is_on_the_way() -> None:
+    async def use(batcher: Batcher[int, int], _: Doubler) -> None:
+        batcher.expect(2)
+        (first,) = await asked(batcher.ask(1))
+        batcher.expect(-1)
+        (second,) = await asked(batcher.ask(2))
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        assert not first.done()
+        batcher.expect(-1)
+        assert (await first, await second) == (2, 4)
+
+    assert with_batcher(use).batches == [[1, 2]]
+
+
+def test_waits_no_longer_than_it_may() -> None:
+    async def use(batcher: Batcher[int, int], _: Doubler) -> None:
+        batcher.expect(1)  # who never comes
+        assert await batcher.ask(1) == 2
+
+    assert with_batcher(use, seconds=0.01).batches == [[1]]
+
+
+def test_full_batch_starts_and_the_rest_waits_for_the_thread() -> None:
+    async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
+        doubler.open.clear()
+        batcher.expect(1)
+        tasks = await asked(*(batcher.ask(n) for n in range(10)))
+        await reached(doubler)
+        doubler.open.set()
+        batcher.expect(-1)
+        assert await asyncio.gather(*tasks) == [2 * n for n in range(10)]
+
+    doubler = with_batcher(use)
+    assert doubler.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len(doubler.threads) == 1
+    assert threading.get_ident() not in doubler.threads
+
+
+def test_cancelled_question_is_not_asked() -> None:
+    async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
+        doubler.open.clear()
+        (first,) = await asked(batcher.ask(1))
+        await reached(doubler)
+        leaving, staying = await asked(batcher.ask(2), batcher.ask(3))
+        leaving.cancel()
+        first.cancel()  # too late for the thread, and no harm
+        await asyncio.sleep(0)
+        doubler.open.set()
+        assert await staying == 6
+
+    assert with_batcher(use).batches == [[1], [3]]
+
+
+def test_failure_is_told_to_its_batch_only() -> None:
+    async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
+        batcher.expect(1)
+        unlucky = await asked(*(batcher.ask(n) for n in (13, 1, 2, 3)))
+        lucky = await asked(batcher.ask(4))
+        batcher.expect(-1)
+        results = await asyncio.gather(*unlucky, return_exceptions=True)
+        assert [str(result) for result in results] == ["unlucky"] * 4
+        assert await lucky[0] == 8
+
+    with_batcher(use)
+
+
+def test_stopping_cancels_what_waits() -> None:
+    async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
+        batcher.expect(1)
+        (waiting,) = await asked(batcher.ask(1))
+        await batcher.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    assert with_batcher(use).batches == []
+
+
+def test_sizes_are_observed() -> None:
+    sizes: list[int] = []
+
+    async def run() -> None:
+        batcher = Batcher(Doubler(), 4, HOUR, sizes.append)
+        batcher.start()
+        batcher.expect(1)
+        tasks = await asked(*(batcher.ask(n) for n in range(6)))
+        batcher.expect(-1)
+        await asyncio.gather(*tasks)
+        await batcher.stop()
+
+    asyncio.run(run())
+    assert sizes == [4, 2]

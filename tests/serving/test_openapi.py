@@ -1,0 +1,88 @@
+"""The description is valid OpenAPI, and what the service says agrees with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+from starlette.routing import Route
+
+from googlenet.serving.app import PAGE, build_app
+from googlenet.serving.limits import Limits
+from googlenet.serving.openapi import REFUSALS, description
+from googlenet.serving.service import Service
+from tests.fixtures import tiny_classifier
+from tests.serving.conftest import PHOTOS, Running
+
+Json = dict[str, Any]
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_valid(token: bool) -> None:
+    validate(description(Limits(), token))
+
+
+def test_every_route_is_described() -> None:
+    app = build_app(Service(tiny_classifier()))
+    routes = {route.path: route.methods for route in app.routes if isinstance(route, Route)}
+    described = description(Limits(), True)["paths"]
+    resources = PAGE.keys() - {"/"}
+    assert set(described) == routes.keys() - resources - {"/openapi.json"}
+    for path, item in described.items():
+        (method,) = item
+        assert method.upper() in (routes[path] or ())
+
+
+def test_token_is_described_where_there_is_one() -> None:
+    for token in (True, False):
+        operations = description(Limits(), token)["paths"]
+        asking = {path for path, item in operations.items() if "security" in str(item)}
+        assert asking == ({"/predict", "/model", "/metrics"} if token else set())
+        assert ("401" in operations["/predict"]["post"]["responses"]) == token
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind"),
+    [
+        ("post", "/predict", PHOTOS[0], "image/jpeg"),
+        ("post", "/predict?cam=1&top=3", PHOTOS[0], ""),
+        ("post", "/predict", b"nothing", "image/jpeg"),
+        ("post", "/predict", PHOTOS[0][:300], "image/jpeg"),
+        ("post", "/predict", b"nothing", "text/plain"),
+        ("post", "/predict", bytes(200_001), "image/png"),
+        ("post", "/predict?top=x", PHOTOS[0], "image/jpeg"),
+        ("get", "/model", None, ""),
+        ("get", "/health", None, ""),
+        ("get", "/ready", None, ""),
+    ],
+)
+def test_answers_are_as_described(
+    method: str, path: str, body: bytes | None, kind: str, serving: Running
+) -> None:
+    document = serving.client.get("/openapi.json").json()
+    headers = {"content-type": kind} if kind else {}
+    answer = serving.client.request(method, path, content=body, headers=headers)
+    operation = document["paths"][path.partition("?")[0]][method]
+    content = operation["responses"][str(answer.status_code)]["content"]
+    schema = content["application/json"]["schema"] | {"components": document["components"]}
+    jsonschema.validate(answer.json(), schema)
+    with pytest.raises(jsonschema.ValidationError):  # the schema can tell
+        jsonschema.validate({"something": "else"}, schema)
+
+
+def test_form_answers_are_as_described(serving: Running) -> None:
+    document = serving.client.get("/openapi.json").json()
+    for photos, schema in (([PHOTOS[0], b"x"], "Answers"), ([b"x", b"y"], "Error")):
+        whole = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+        jsonschema.validate(serving.form(photos).json(), whole)
+
+
+def test_limits_are_this_services() -> None:
+    text = description(Limits(body=12345, photos=17), False)["paths"]["/predict"]["post"]
+    assert "12345 bytes and 17 photos" in text["description"]
+
+
+def test_refusals_are_statuses_of_errors() -> None:
+    assert all(400 <= status < 600 for status in REFUSALS)
