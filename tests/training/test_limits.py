@@ -207,6 +207,15 @@ def test_nothing_is_written_where_the_limit_is_too_short(
     assert not list(tmp_path.iterdir())
 
 
+def test_limit_that_is_over_while_it_is_measured(data: Path, tmp_path: Path, clock: Any) -> None:
+    """On a machine that has so much else to do that the first steps take longer."""
+    clock.step = 40.0
+    with pytest.raises(UsageError, match="must leave time for training, got 60s: to load the data"):
+        prepared(settings(data, time_limit=60), tmp_path / "run", clock)
+    assert clock.now - 1000 <= 120  # two steps and no more
+    assert not list(tmp_path.iterdir())
+
+
 def test_share_of_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     """A part of the order of a whole epoch, another one in the next."""
     part, whole = trainer(QUICK.with_settings({"epoch_share": 0.5})), trainer()

@@ -44,11 +44,13 @@ def calibrate(
 
     views: of the last evaluation; doubts: how many training photos are evaluated after it;
     beside: the folder on whose disk the run's files are written.  PyTorch's global random state
-    is left as it was.
+    is left as it was.  Raises UsageError where the limit is over before all is measured.
     """
     with torch.random.fork_rng():
         step = step_seconds(trainer, limit)
+        limit.require_time()
         epoch = model_seconds(trainer, limit.clock)
+        limit.require_time()
         fast, exact = (
             Classifier(
                 trainer.network,
@@ -62,6 +64,7 @@ def calibrate(
         trainer.network.eval()
         validation = epoch + len(data.val) * photo_seconds(fast, data.val, 1, limit.clock)
         validation += file_seconds(trainer, fast, beside, limit.clock)
+        limit.require_time()
         each = {v: photo_seconds(exact, data.val, v, limit.clock) for v in sorted({*views, 1})}
     # The calibration needs a single view of each photo, be it among the views or not.
     photos = min(doubts, len(data.train)) + (0 if 1 in views else len(data.val))

@@ -46,6 +46,14 @@ class TimeLimit:
         assert self.began is not None
         return self.seconds - self.spent - (self.clock() - self.began)
 
+    def require_time(self) -> None:
+        """Raises UsageError where the limit is over before training has begun."""
+        if self.left <= 0:
+            raise UsageError(
+                f"--time-limit must leave time for training, got {shown(self.seconds)}: to load "
+                "the data and to measure how fast this machine is took longer"
+            )
+
     @property
     def reserve(self) -> float:
         """What must be left for a last validation and the end when training stops."""
