@@ -145,6 +145,7 @@ def test_maps_of_the_first_answers(serving: Running) -> None:
 
 def test_model_without_maps_says_so() -> None:
     with running() as serving:
+        until(lambda: serving.service.ready)  # which finds out whether there are maps
         serving.service.maps = False
         answer = serving.predict(PHOTOS[0], params={"cam": 1})
         assert answer.status_code == 400
