@@ -59,7 +59,7 @@ def copy_some(source: Path, target: Path, photos: int = 8) -> None:
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    if arguments[1:2] == ["serve"]:
+    if "serve" in arguments[:3]:
         return serve(arguments, folder)
     done = subprocess.run(
         [sys.executable, *arguments],
