@@ -37,9 +37,7 @@ def test_photo_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_pa
         assert not isinstance(raised.value, ImageError)
 
 
-def test_file_stays_open_while_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_stays_open_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two threads that open a shard at once, one's file is not the one that is kept."""
     (tmp_path / "a.tar").write_bytes(b"content")
     monkeypatch.setattr(stored, "descriptor", descriptor.__wrapped__)  # which keeps none
