@@ -1,7 +1,7 @@
 """A load on `googlenet serve`: right answers checked, one request in five broken or hostile.
 
 python benchmarks/serving.py MODEL PHOTOS [--minutes 10] [--clients 8] [--bad 0.2]
-    [--requests N] [--out FILE] [-- options of googlenet serve]
+    [--requests N] [--out FILE] [--serve=OPTIONS]
 
 Starts the service as a process of its own and asks it with photos of the folder PHOTOS.  Every
 answer is compared with what `Classifier.predict` says of that photo, every refusal with the
@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -356,7 +357,7 @@ def report(
         "minutes": round(wall / 60, 2),
         "clients": arguments.clients,
         "bad": load.bad,
-        "service": arguments.options,
+        "service": arguments.serve,
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("MALLOC", "OMP"))},
         "requests": load.sent,
         "photos answered": load.answered,
@@ -388,7 +389,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=64, help="photos to ask of")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("options", nargs="*", help="options of googlenet serve, after --")
+    parser.add_argument("--serve", default="", help="options of googlenet serve: '--batch 1'")
     arguments = parser.parse_args()
     paths = photos_in(arguments.photos)
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // arguments.count)]]
@@ -397,7 +398,7 @@ def main() -> int:
     cases = bodies(photos[0])
     command = [
         *(sys.executable, "-m", "googlenet", "serve", arguments.model, "--port", "0"),
-        *("--read-timeout", str(READ_TIMEOUT), *arguments.options),
+        *("--read-timeout", str(READ_TIMEOUT), *shlex.split(arguments.serve)),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr
