@@ -67,6 +67,17 @@ def test_evaluation_and_check_of_it_are_those_of_the_folder(trained: Trained, pa
     assert [len(value["problems"]) for value in found] == [len(found[0]["problems"])] * 2
 
 
+def test_prediction_of_it_is_that_of_the_folder(trained: Trained, packed: Path) -> None:
+    def answers(path: Path) -> list[list[object]]:
+        lines = command("predict", trained.run, path, "--json").out.splitlines()
+        found = [json.loads(line) for line in lines]
+        return sorted([Path(f["path"]).name, f["label"], f["probability"]] for f in found)
+
+    assert len(answers(packed)) == 18
+    assert answers(packed) == answers(trained.data)
+    assert len(answers(packed / "val-000000.tar")) == 6
+
+
 def test_what_was_shrunk(trained: Trained, tmp_path: Path) -> None:
     answer = command("pack", trained.data, tmp_path / "out", "--side", "20", "--shard-size", "1")
     assert answer.code == 0

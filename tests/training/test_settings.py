@@ -36,13 +36,17 @@ def test_recipe_that_is_no_longer_there_can_be_resumed() -> None:
 def test_field_that_was_not_there_before_has_its_default() -> None:
     values = json.loads(json.dumps(FULL.to_json()))
     del values["recipe"]["plain_rate"], values["time_limit"]
-    assert Settings.from_json(values) == replace(FULL, time_limit=None)
+    for name in ("decoder", "shuffle", "cache"):
+        del values[name]
+    assert Settings.from_json(values) == replace(FULL, time_limit=None, cache="none")
 
 
 def test_what_decides_a_run() -> None:
-    moved = replace(FULL, data="elsewhere", weights=None, workers=1)
+    moved = replace(FULL, data="elsewhere", weights=None, workers=1, cache="none")
     assert moved.deciding() == FULL.deciding()
     assert replace(FULL, seed=5).deciding() != FULL.deciding()
+    assert replace(FULL, decoder="turbo").deciding() != FULL.deciding()
+    assert replace(FULL, shuffle="blocks").deciding() != FULL.deciding()
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,9 @@ def test_what_decides_a_run() -> None:
         ({"seed": -1}, "seed must be from 0 to 2\\^63 − 1, got -1"),
         ({"seed": 2**63}, "seed must be from 0"),
         ({"precision": "fp16"}, "precision must be one of auto, fp32, bf16, got 'fp16'"),
+        ({"decoder": "x"}, "decoder must be one of pillow, turbo, got 'x'"),
+        ({"shuffle": "x"}, "shuffle must be one of full, blocks"),
+        ({"cache": "x"}, "cache must be one of auto, memory, disk, none"),
     ],
 )
 def test_values_outside_their_rules(changes: dict[str, Any], message: str) -> None:
@@ -83,3 +90,9 @@ def test_settings_without_a_value(key: str) -> None:
     del values[key]
     with pytest.raises(GoogLeNetError, match=f"settings.json: cannot be used .*{key}"):
         Settings.from_json(values)
+
+
+def test_balanced_draws_are_no_order_of_shards() -> None:
+    recipe = PAPER.with_settings({"balance": "sampling"})
+    with pytest.raises(UsageError, match="shuffle must be full with balance sampling, got blocks"):
+        Settings("x", recipe, Preprocessing(), shuffle="blocks")

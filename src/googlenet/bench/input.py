@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.errors import GoogLeNetError
 from googlenet.images import turbo
 from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop
+from googlenet.images.decode import open_photo, srgb_transform
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, margin
 from googlenet.images.stored import StoredPhoto
 
@@ -75,12 +77,24 @@ class Held:
 
 
 def some(samples: Samples, count: int) -> Samples:
-    """So many photos from all over the data; those of arrays are no files to read."""
-    files = [i for i, s in enumerate(samples.sources) if not isinstance(s, np.ndarray)]
-    if not files:
+    """So many photos from all over the data, fewer where some would be no comparison.
+
+    That is: arrays, which are no files to read, and photos with a colour profile that `decode`
+    converts and a plain pipeline ignores.
+    """
+    at = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))
+    chosen = [int(i) for i in at if comparable(samples.sources[int(i)])]
+    if not chosen:
         raise GoogLeNetError("the data must hold photos as files to measure reading them, has none")
-    at = np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))
-    return samples.take([files[i] for i in at])
+    return samples.take(chosen)
+
+
+def comparable(source: Source | NDArray[np.uint8]) -> bool:
+    if isinstance(source, np.ndarray):
+        return False
+    with open_photo(source.read() if isinstance(source, StoredPhoto) else source) as image:
+        profile = image.info.get("icc_profile")
+        return image.mode == "RGB" and (not profile or srgb_transform(profile, "RGB") is None)
 
 
 def measure(

@@ -15,12 +15,13 @@ from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
     from googlenet.classifier import Prediction
+    from googlenet.images.stored import StoredPhoto
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=MODEL)
-    add("paths", metavar="PATH", nargs="+", help="photos, or folders of photos")
+    add("paths", metavar="PATH", nargs="+", help="photos, folders of photos, or shards of them")
     add("--top", type=positive, default=5, metavar="N", help="answers a photo (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
     add_threshold(parser)
@@ -62,12 +63,18 @@ class counted:  # noqa: N801 - used like a function
             yield prediction
 
 
-def expand(paths: Iterable[str]) -> Iterator[Path]:
-    """Files as they are, folders as the photos below them.  Raises UsageError for nothing."""
+def expand(paths: Iterable[str]) -> Iterator[Path | StoredPhoto]:
+    """Files as they are, folders as the photos below them, shards as the photos in them.
+
+    Raises UsageError for a folder of nothing.
+    """
     from googlenet.data.folder import photos_in
+    from googlenet.data.packed import holds_shards, is_packed, shard_photos
 
     for path in map(Path, paths):
-        if path.is_dir():
+        if is_packed(path) or holds_shards(path):
+            yield from shard_photos(path)
+        elif path.is_dir():
             # A folder that cannot be listed is a path without an answer, like a bad photo.
             errors: list[OSError] = []
             photos = photos_in(path, errors.append)

@@ -159,11 +159,16 @@ def resolve(args: argparse.Namespace) -> Settings:
         weights=args.weights,
         workers=args.workers,
         decoder=args.decoder or ("turbo" if turbo.available() else "pillow"),
-        shuffle=args.shuffle or ("blocks" if "://" in args.data else "full"),
+        shuffle=args.shuffle or default_shuffle(args.data, recipe),
         cache=args.cache or "auto",
         time_limit=args.time_limit,
         multi_label=args.multi_label,
     )
+
+
+def default_shuffle(data: str, recipe: Recipe) -> str:
+    """A few shards at a time where each has to be copied first, but for draws of their own."""
+    return "blocks" if "://" in data and recipe.balance != "sampling" else "full"
 
 
 def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet, Samples, in_order, split
 from googlenet.data.folder import TRAIN, VALIDATION, class_folders, find_split
 from googlenet.data.shards import PackedSources, Places
-from googlenet.data.store import Store
+from googlenet.data.store import LocalStore, Store
 from googlenet.data.tarfiles import find_shards, read_shard, shards_called
-from googlenet.images.stored import LocalShard, descriptor
+from googlenet.images.stored import LocalShard, StoredPhoto, descriptor
 
 INDEX = "index.json"
 PLACES = "index.npz"
@@ -141,6 +141,21 @@ def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None 
         return split(DataSet(index.name, chosen, samples("all"), Samples()), seed)
     data = DataSet(index.name, chosen, samples("train"), samples("val"))
     return data if len(data.val) else split(data, seed)
+
+
+def shard_photos(path: Path) -> Iterator[StoredPhoto]:
+    """Every photo of a packed folder or of other shards, labelled or not."""
+    if is_packed(path):
+        store = LocalStore(path)
+        index = read_index(store)
+        for part, shards in index.parts.items():
+            files = tuple(store.shard(s.file, s.bytes, s.sha256) for s in shards)
+            yield from PackedSources(files, read_part(store, index, part).places)
+        return
+    for shard in find_shards(path) if path.is_dir() else [path]:
+        for sample in read_shard(shard):
+            name = sample.key + sample.extension
+            yield StoredPhoto(LocalShard(shard), sample.offset, sample.size, name)
 
 
 def read_index(store: Store) -> Index:

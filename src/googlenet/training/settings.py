@@ -48,6 +48,8 @@ class Settings:
         choose("decoder", self.decoder, DECODERS)
         choose("shuffle", self.shuffle, SHUFFLES)
         choose("cache", self.cache, CACHES)
+        if self.shuffle == "blocks" and self.recipe.balance == "sampling":
+            raise UsageError("shuffle must be full with balance sampling, got blocks")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be from 0 to 2^63 − 1, got {self.seed}")
 
