@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,10 @@ def pytest_configure() -> None:
     # sum in the same order as the tests themselves.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    # Whoever starts the tests in the background of a script has them ignore Ctrl-C, and with them
+    # every command that they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The same examples on every machine, however slow it is.
     settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
     settings.load_profile("repeatable")

@@ -14,6 +14,9 @@ from torch.nn import functional as F
 from googlenet import table
 from googlenet.initialise import initialise, uninitialised
 from googlenet.lrn import LocalResponseNorm
+from googlenet.native import branches
+from googlenet.native.norm import norm_relu
+from googlenet.native.pool import max_pool
 from googlenet.taps import tap, tap_names
 
 
@@ -42,7 +45,7 @@ class MaxPool(nn.Module):
         self.kernel, self.stride, self.ceil_mode = kernel, stride, not same
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(self.pad(x), self.kernel, self.stride, ceil_mode=self.ceil_mode)
+        return max_pool(self.pad(x), self.kernel, self.stride, ceil=self.ceil_mode)
 
 
 class ConvUnit(nn.Module):
@@ -68,7 +71,7 @@ class ConvUnit(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(self.pad(x))))  # type: ignore[no-any-return]
+        return norm_relu(self.conv(self.pad(x)), self.bn, self.relu)
 
 
 class SeparableUnit(nn.Module):
@@ -120,6 +123,8 @@ class Inception(nn.ModuleDict):
         self["pool_proj"] = conv(in_channels, widths.proj, 1) if network.reduced else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        if branches.fits(self, x):  # the same in fewer passes through memory
+            return branches.branches(self, x)
         return torch.cat(
             [
                 self["1x1"](x),

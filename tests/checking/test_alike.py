@@ -16,7 +16,6 @@ from googlenet.checking.alike import (
     ALIKE,
     COARSE,
     FINE,
-    NEIGHBOURS,
     SIDE,
     Thumbnails,
     alike,
@@ -130,14 +129,13 @@ def test_candidates_are_the_pairs_that_a_search_by_hand_finds(
     assert len(expected) > 50
 
 
-def test_one_photo_many_times_stays_few_pairs() -> None:
-    count = 200
-    same = np.repeat(stacked(scene(1)), count, axis=0)
-    pairs = list(alike(same, 100))
-    assert len(pairs) <= 2 * NEIGHBOURS * count
-    assert {pair.second for pair in pairs} == set(range(1, count))
-    leaking = {pair.second for pair in pairs if pair.first < 100 <= pair.second}
-    assert leaking == set(range(100, 200))
+def test_one_photo_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NEIGHBOURS", 2)
+    pairs = list(alike(np.repeat(stacked(scene(1)), 40, axis=0), 20))
+    assert len(pairs) <= 2 * 2 * 40
+    assert {pair.second for pair in pairs} == set(range(1, 40))
+    leaking = {pair.second for pair in pairs if pair.first < 20 <= pair.second}
+    assert leaking == set(range(20, 40))
 
 
 def test_real_photos(shared_data: Path) -> None:

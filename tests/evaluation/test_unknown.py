@@ -15,6 +15,7 @@ from googlenet.evaluation.calibration import halves
 from googlenet.evaluation.unknown import (
     area_under_roc,
     detection_rate,
+    direction_count,
     directions,
     fit_unknown,
     rejected,
@@ -73,7 +74,9 @@ def test_directions_are_the_leading_singular_vectors() -> None:
     theirs = np.linalg.svd(features.double().numpy(), full_matrices=False)[2][:CLASSES]
     ours = directions(features, CLASSES).double().numpy()
     np.testing.assert_allclose(ours @ ours.T, theirs.T @ theirs, atol=1e-4)
-    assert directions(features, 1000).shape == (FEATURES, FEATURES // 4)
+    many = Outputs(torch.zeros(5, 1000), torch.zeros(5, FEATURES))
+    assert direction_count(many) == FEATURES // 4
+    assert direction_count(outputs(5, 0)) == CLASSES + 1
 
 
 def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
@@ -100,10 +103,10 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
 
 
 def test_few_photos_leave_the_energy() -> None:
-    few = fit_unknown(outputs(8 * CLASSES - 1, 0))
+    few = fit_unknown(outputs(8 * CLASSES + 7, 0))
     assert few
     assert (few.score, few.numbers) == (ENERGY, {})
-    enough = fit_unknown(outputs(8 * CLASSES, 0))
+    enough = fit_unknown(outputs(8 * CLASSES + 8, 0))
     assert enough
     assert enough.score == ENERGY_AND_ANGLE
     enough.check(FEATURES)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.errors import GoogLeNetError
+from googlenet.images import stored
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.stored import OPEN_FILES, LocalShard, StoredPhoto, descriptor
 from tests.fixtures import encoded, noise
@@ -34,6 +35,13 @@ def test_photo_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_pa
         with pytest.raises(GoogLeNetError, match=message) as raised:
             decode(StoredPhoto(LocalShard(shard), 0, 16, "x.jpg"))
         assert not isinstance(raised.value, ImageError)
+
+
+def test_file_stays_open_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads that open a shard at once, one's file is not the one that is kept."""
+    (tmp_path / "a.tar").write_bytes(b"content")
+    monkeypatch.setattr(stored, "descriptor", descriptor.__wrapped__)  # which keeps none
+    assert LocalShard(tmp_path / "a.tar").read(0, 7) == b"content"
 
 
 def test_threads_read_more_shards_than_may_be_open(tmp_path: Path) -> None:

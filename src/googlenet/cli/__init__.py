@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 from googlenet import __version__
 from googlenet.errors import GoogLeNetError, printable
+from googlenet.process import tune
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
@@ -38,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.  Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted."""
     args = parser().parse_args(arguments)
+    if arguments is None and getattr(args, "allocator", "tuned") == "tuned":
+        tune()  # this process is ours
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -66,7 +66,7 @@ def calibrate(scores: Scores, false_alarms: float = FALSE_ALARMS, seed: int = 0)
     labels = scores.labels.numpy()
     fit = cross_fit(scores.outputs.logits.double().numpy(), labels, seed)
     before, after = (error_of(each, fit.correct) for each in (fit.before, fit.after))
-    unknown = fit_unknown(scores.outputs, false_alarms)
+    unknown = fit_unknown(scores.outputs, false_alarms, seed)
     called = rejected(scores.outputs, false_alarms, halves(len(scores), seed))
     facts = {
         "images": len(scores),

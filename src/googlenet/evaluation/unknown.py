@@ -12,63 +12,68 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet.calibration import ENERGY, ENERGY_AND_ANGLE, Outputs, Unknown, angle, energy
+from googlenet.calibration import (
+    ENERGY,
+    ENERGY_AND_ANGLE,
+    SCORES,
+    Outputs,
+    Unknown,
+    angle,
+    energy,
+)
 from googlenet.errors import UsageError
 from googlenet.evaluation.calibration import halves
 
 FALSE_ALARMS = 5.0  # percent of known photos that may be called unknown
-SLOPE = 0.5  # what a deviation of the angle takes from the score, in deviations of the energy
+SLOPE = 1.0  # what a deviation of the angle takes from the score, in deviations of the energy
 LARGEST_SHARE = 4  # of the features' dimensions at most one in so many is a known direction
+PHOTOS_A_DIRECTION = 4  # or more, to find it by
 
 Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def fit_unknown(outputs: Outputs, false_alarms: float = FALSE_ALARMS) -> Unknown | None:
+def fit_unknown(
+    outputs: Outputs, false_alarms: float = FALSE_ALARMS, seed: int = 0
+) -> Unknown | None:
     """Score and threshold from the outputs for N photos of known classes.
 
-    None where the photos are too few: 5 % of them must be one or more.  Raises UsageError for
+    One half of the photos finds the directions, the other the threshold, to which all photos
+    to come are then as new as that half was.  Where a half is too small for the directions, or
+    there are no features, the score is the energy and all photos find its threshold.  None
+    where they are too few for that: 5 % of them must be one or more.  Raises UsageError for
     false alarms that are no share.
     """
     if not 0 < false_alarms < 100:
         raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
-    scores, angles = energy(outputs, {}), cross_angles(outputs)
-    name, numbers = ENERGY, dict[str, Tensor]()
-    if outputs.features is not None and angles is not None:
-        slope = SLOPE * scores.std() / angles.std().clamp_min(1e-6)
-        scores = scores - slope * angles
-        count = outputs.logits.shape[1]
-        name = ENERGY_AND_ANGLE
-        numbers = {"directions": directions(outputs.features, count), "slope": slope[None]}
-    threshold = threshold_of(scores.numpy(), false_alarms)
-    return None if threshold is None else Unknown(name, threshold, false_alarms, numbers)
+    one, other = halves(len(outputs.logits), seed)
+    features, count = outputs.features, direction_count(outputs)
+    if features is None or len(one) < PHOTOS_A_DIRECTION * count:
+        score, numbers, judged = ENERGY, dict[str, Tensor](), outputs
+    else:
+        judged, space = take(outputs, other), directions(features[one], count)
+        angles = angle(features[other], space)
+        slope = SLOPE * energy(judged, {}).std() / angles.std().clamp_min(1e-6)
+        score, numbers = ENERGY_AND_ANGLE, {"directions": space, "slope": slope[None]}
+    threshold = threshold_of(SCORES[score](judged, numbers).numpy(), false_alarms)
+    return None if threshold is None else Unknown(score, threshold, false_alarms, numbers)
 
 
-def directions(features: Tensor, classes: int) -> Tensor:
-    """The directions in which (N, F) features are largest, a direction a class: (F, D).
+def direction_count(outputs: Outputs) -> int:
+    """How many directions known photos take up: one a class, and one more.
 
     As a classifier learns, its features gather around as many points as there are classes
-    (Papyan et al. 2020), so known photos take up hardly more directions than that.
+    (Papyan et al. 2020).
     """
+    most = 0 if outputs.features is None else outputs.features.shape[1] // LARGEST_SHARE
+    return min(outputs.logits.shape[1] + 1, most)
+
+
+def directions(features: Tensor, count: int) -> Tensor:
+    """The orthonormal directions in which (N, F) features are largest: (F, count)."""
     x = features.double()
     _, vectors = torch.linalg.eigh(x.T @ x)
-    count = min(classes, features.shape[1] // LARGEST_SHARE)
     largest: Tensor = vectors[:, -count:].float()
     return largest.contiguous()
-
-
-def cross_angles(outputs: Outputs) -> Tensor | None:
-    """Each photo's angle to the directions of the half that it is not in: (N,).
-
-    To those of its own half it is nearer than a new photo's.  None without features, or where
-    the photos of a half are fewer than four a direction.
-    """
-    classes, parts = outputs.logits.shape[1], halves(len(outputs.logits))
-    if outputs.features is None or len(parts[0]) < 4 * classes:
-        return None
-    found = torch.empty(len(outputs.logits))
-    for own, other in (parts, parts[::-1]):
-        found[own] = angle(outputs.features[own], directions(outputs.features[other], classes))
-    return found
 
 
 def threshold_of(scores: NDArray[np.floating], false_alarms: float) -> float | None:

@@ -54,7 +54,8 @@ class LocalShard:
 
     def read(self, offset: int, size: int) -> bytes:
         try:
-            return os.pread(descriptor(self.path).number, size, offset)
+            file = descriptor(self.path)  # held: dropped elsewhere, it would be closed meanwhile
+            return os.pread(file.number, size, offset)
         except OSError as error:
             raise GoogLeNetError(f"{self.path}: cannot be read ({error.strerror})") from error
 

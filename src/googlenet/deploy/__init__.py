@@ -1,0 +1,1 @@
+"""Trained networks in the form in which they are used."""

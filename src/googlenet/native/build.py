@@ -1,0 +1,149 @@
+"""The compiled kernels: built once for this processor, kept in the cache, absent without complaint.
+
+Nothing here runs at import.  `GOOGLENET_NATIVE=0` in the environment switches the kernels off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from googlenet.files import cache_dir
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
+    "-fno-trapping-math", "-fno-strict-aliasing", "-w",
+)  # fmt: skip
+WAIT_SECONDS = 120.0  # for another process that builds, and for the compiler
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The kernels, or None where they are switched off or cannot be built or loaded."""
+    if os.environ.get("GOOGLENET_NATIVE") == "0":
+        return None
+    try:
+        return load(built(cache_dir() / "native"))
+    except (OSError, AttributeError, Timeout, subprocess.SubprocessError, RuntimeError):
+        return None
+
+
+def built(folder: Path) -> Path:
+    """The kernels' file in `folder`, compiled if it is not there yet.
+
+    Raises OSError, Timeout or SubprocessError where that fails.
+    """
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+    if compiler is None:
+        raise FileNotFoundError("no C++ compiler")
+    path = folder / f"kernels-{fingerprint(compiler)}.so"
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+        if not path.is_file():
+            compile_kernels(compiler, path)
+    return path
+
+
+def compile_kernels(compiler: str, path: Path) -> None:
+    """Compile beside the place and put the file there at one stroke.
+
+    Linking without OpenMP's own library leaves its names open, and those of the library that
+    PyTorch has loaded fill them: one pool of threads, not two.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        compiled, linked = Path(folder, "kernels.o"), Path(folder, "kernels.so")
+        for command in (
+            [*compiler.split(), *FLAGS, "-c", str(SOURCE), "-o", str(compiled)],
+            [*compiler.split(), "-shared", str(compiled), "-o", str(linked)],
+        ):
+            subprocess.run(command, check=True, capture_output=True, timeout=WAIT_SECONDS)
+        linked.replace(path)
+
+
+def fingerprint(compiler: str) -> str:
+    """What the file depends on: the source, how it is compiled, and for which processor."""
+    parts = [SOURCE.read_bytes(), repr((compiler, FLAGS, platform.machine())).encode()]
+    cpu = Path("/proc/cpuinfo")
+    if cpu.is_file():
+        lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
+        parts += sorted(
+            {
+                line.encode()
+                for line in lines
+                if line.startswith(("model name", "flags", "Features"))
+            }
+        )
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """Raises OSError where the file cannot be loaded, AttributeError where it lacks a function."""
+    loaded = ctypes.CDLL(str(path))
+    for name, arguments in SIGNATURES.items():
+        function = getattr(loaded, f"googlenet_{name}")
+        function.argtypes, function.restype = arguments, None
+    return loaded
+
+
+SEGMENTS = 4  # how many maps side by side a kernel takes
+
+
+class Pool(ctypes.Structure):
+    """Sizes of a pool: the struct of the same name in kernels.cpp."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "images", "height", "width", "channels", "out_height", "out_width", "kernel", "stride",
+            "padding",
+        )
+    ]  # fmt: skip
+
+
+class Maps(ctypes.Structure):
+    """Maps side by side: the struct of the same name in kernels.cpp."""
+
+    _fields_ = [
+        ("rows", ctypes.c_int64),
+        ("count", ctypes.c_int64),
+        ("channels", ctypes.c_int64 * SEGMENTS),
+        ("data", ctypes.c_void_p * SEGMENTS * 3),
+        ("stride", ctypes.c_int64 * SEGMENTS * 3),
+    ]
+
+
+class Response(ctypes.Structure):
+    """The constants of LRN: the struct of the same name in kernels.cpp."""
+
+    _fields_ = [
+        ("size", ctypes.c_int64),
+        ("alpha", ctypes.c_float),
+        ("beta", ctypes.c_float),
+        ("k", ctypes.c_float),
+    ]
+
+
+POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+SIGNATURES = {
+    "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
+    "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],
+    "statistics": [ctypes.POINTER(Maps), POINTER, POINTER, POINTER, POINTER, INT, INT],
+    "activate": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
+    "relu_backward": [ctypes.POINTER(Maps), INT, INT],
+    "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
+    "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
+    "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
+}
