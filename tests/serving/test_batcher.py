@@ -11,6 +11,7 @@ import pytest
 
 from googlenet.serving.batcher import Batcher
 
+UNLUCKY = 1313
 HOUR = 3600.0  # a wait that no test sees the end of
 
 
@@ -28,7 +29,7 @@ class Doubler:
         self.threads.add(threading.get_ident())
         self.reached.set()
         assert self.open.wait(30)
-        if 13 in questions:
+        if UNLUCKY in questions:
             raise ValueError("unlucky")
         return [2 * question for question in questions]
 
@@ -110,6 +111,21 @@ def test_full_batch_starts_and_the_rest_waits_for_the_thread() -> None:
     assert threading.get_ident() not in doubler.threads
 
 
+@pytest.mark.parametrize(
+    ("batch", "asked_for", "sizes"),
+    [(16, 7, [4, 2, 1]), (16, 16, [16]), (12, 13, [8, 4, 1]), (1, 3, [1, 1, 1])],
+)
+def test_sizes_are_powers_of_two(batch: int, asked_for: int, sizes: list[int]) -> None:
+    async def use(batcher: Batcher[int, int], _: Doubler) -> None:
+        batcher.expect(1)
+        tasks = await asked(*(batcher.ask(n) for n in range(asked_for)))
+        batcher.expect(-1)
+        assert [await task for task in tasks] == [2 * n for n in range(asked_for)]
+
+    doubler = with_batcher(use, batch)
+    assert [len(questions) for questions in doubler.batches] == sizes
+
+
 def test_cancelled_question_is_not_asked() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
         doubler.open.clear()
@@ -128,7 +144,7 @@ def test_cancelled_question_is_not_asked() -> None:
 def test_failure_is_told_to_its_batch_only() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
         batcher.expect(1)
-        unlucky = await asked(*(batcher.ask(n) for n in (13, 1, 2, 3)))
+        unlucky = await asked(*(batcher.ask(n) for n in (UNLUCKY, 1, 2, 3)))
         lucky = await asked(batcher.ask(4))
         batcher.expect(-1)
         results = await asyncio.gather(*unlucky, return_exceptions=True)

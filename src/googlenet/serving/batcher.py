@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -16,7 +15,8 @@ class Batcher(Generic[Q, A]):
     """Collects questions into batches and answers them in one thread.
 
     A batch starts when it is full, when nobody else is on the way (`expected`) or when its
-    first question has waited for `seconds`: someone alone waits for nobody.
+    first question has waited for `seconds`: someone alone waits for nobody.  Its size is a power
+    of two, at most `batch`: for each size that they meet, libraries keep code and memory.
     """
 
     def __init__(
@@ -26,9 +26,10 @@ class Batcher(Generic[Q, A]):
         seconds: float,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self.answer, self.batch, self.seconds, self.observe = answer, batch, seconds, observe
+        self.answer, self.seconds, self.observe = answer, seconds, observe
+        self.batch = power_of_two(batch)
         self.expected = 0  # questions that will be asked soon
-        self.waiting: deque[tuple[float, Q, asyncio.Future[A]]] = deque()
+        self.waiting: list[tuple[float, Q, asyncio.Future[A]]] = []  # since when
         self.changed = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.task: asyncio.Task[None] | None = None
@@ -60,15 +61,14 @@ class Batcher(Generic[Q, A]):
 
     async def run(self) -> None:
         while True:
-            batch = await self.collect()
-            if batch:
-                await self.work(batch)
+            await self.work(await self.collect())
 
     async def collect(self) -> list[tuple[Q, asyncio.Future[A]]]:
         """Wait until a batch is due, and take it from the queue."""
         loop = asyncio.get_running_loop()
         while True:
             self.changed.clear()
+            self.waiting = [one for one in self.waiting if not one[2].done()]  # not cancelled
             if self.waiting:
                 left = self.waiting[0][0] + self.seconds - loop.time()
                 if len(self.waiting) >= self.batch or self.expected <= 0 or left <= 0:
@@ -78,8 +78,9 @@ class Batcher(Generic[Q, A]):
                 timer.cancel()
             else:
                 await self.changed.wait()
-        taken = [self.waiting.popleft() for _ in range(min(self.batch, len(self.waiting)))]
-        return [(question, future) for _, question, future in taken if not future.done()]
+        size = power_of_two(min(self.batch, len(self.waiting)))
+        taken, self.waiting = self.waiting[:size], self.waiting[size:]
+        return [(question, future) for _, question, future in taken]
 
     async def work(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         self.observe(len(batch))
@@ -95,3 +96,8 @@ class Batcher(Generic[Q, A]):
         for (_, future), result in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(result)
+
+
+def power_of_two(number: int) -> int:
+    """The largest one that is at most `number`, itself 1 or more."""
+    return 1 << (number.bit_length() - 1)

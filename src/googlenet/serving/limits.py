@@ -19,7 +19,7 @@ class Limits:
     queue: photos that wait for their answers.  connections: open at a time.
     seconds: from a complete request to its answer.
     read_seconds: for a request's headers, for its body, and for taking the answer.
-    batch: photos that go through the network together.
+    batch: photos that go through the network together (of other numbers the power of two below).
     batch_seconds: how long a photo waits for others that are on their way.
     decoders: threads that decode photos.
     """

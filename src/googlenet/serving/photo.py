@@ -11,7 +11,10 @@ from PIL import Image, UnidentifiedImageError
 from googlenet.images.decode import ImageError, decode, read_header
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
+from googlenet.serving.memory import give_back
 from googlenet.serving.refusal import RefusalError
+
+LARGE = 4_000_000  # pixels: of a photo after which memory is given back, some ms
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ def read_photo(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Cr
     Raises RefusalError: 415 for what is no image of a known format, 413 for too many pixels,
     422 for one that cannot be decoded.  Its sentence says nothing of this machine.
     """
+    crop = crop_of(data, preprocessing, max_pixels)
+    if crop.width * crop.height > LARGE:
+        give_back()
+    return crop
+
+
+def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
     try:
         header = read_header(data)
         if header.width * header.height > max_pixels:

@@ -1,0 +1,24 @@
+"""Giving memory back to the system, which glibc's allocator otherwise keeps for each thread."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+
+@cache
+def malloc_trim() -> Callable[[int], int] | None:
+    """glibc's function of that name; None on a system without it."""
+    try:
+        function: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return None
+    return function
+
+
+def give_back() -> None:
+    """Return what is free; of no effect where the allocator is another one."""
+    trim = malloc_trim()
+    if trim is not None:
+        trim(0)
