@@ -34,7 +34,8 @@ OPTIONS = {
     "--read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
-    "bench": "KIND --data --photos --size --repeats --json",
+    "bench": "KIND --data --photos --size --batch --threads --repeats --clock --allocator --peers "
+    "--compile --out --json",
 }
 
 

@@ -25,7 +25,7 @@ FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
     "-fno-trapping-math", "-fno-strict-aliasing", "-w",
 )  # fmt: skip
-WAIT_SECONDS = 120.0  # for another process that builds, and for the compiler
+WAIT_SECONDS = 600.0  # for another process that builds, and for the compiler
 
 
 @cache
