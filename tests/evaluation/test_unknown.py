@@ -123,3 +123,15 @@ def test_features_that_never_vary_are_no_error() -> None:
 def test_false_alarms_that_are_no_share(share: float) -> None:
     with pytest.raises(UsageError, match="false alarms must be above 0 and below 100 percent"):
         fit_unknown(outputs(40, 0), share)
+
+
+def test_photos_that_leave_one_half_without_a_threshold_have_one_together() -> None:
+    """Two classes need 12 photos a half for the directions, but 19 for a threshold at 5 %."""
+    both = outputs(30, 0)
+    two = Outputs(both.logits[:, :2], both.features)
+    found = fit_unknown(two)
+    assert found
+    assert found.score == ENERGY
+    wide = fit_unknown(two, 10.0)
+    assert wide
+    assert wide.score == ENERGY_AND_ANGLE

@@ -47,7 +47,8 @@ def fit_unknown(
         raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
     one, other = halves(len(outputs.logits), seed)
     features, count = outputs.features, direction_count(outputs)
-    if features is None or len(one) < PHOTOS_A_DIRECTION * count:
+    too_few = len(one) < PHOTOS_A_DIRECTION * count or not rank(len(other), false_alarms)
+    if features is None or too_few:
         score, numbers, judged = ENERGY, dict[str, Tensor](), outputs
     else:
         judged, space = take(outputs, other), directions(features[one], count)
@@ -76,13 +77,18 @@ def directions(features: Tensor, count: int) -> Tensor:
     return largest.contiguous()
 
 
+def rank(photos: int, false_alarms: float) -> int:
+    """Which of the lowest scores is the threshold; 0 where the photos are too few for one."""
+    return floor(false_alarms / 100 * (photos + 1))
+
+
 def threshold_of(scores: NDArray[np.floating], false_alarms: float) -> float | None:
     """The score below which a further photo, drawn as these (N,) were, lies that seldom.
 
     That is the k-th lowest, k = ⌊share · (N + 1)⌋ (Vovk et al. 2005, conformal prediction);
     None where k is 0.
     """
-    k = floor(false_alarms / 100 * (len(scores) + 1))
+    k = rank(len(scores), false_alarms)
     return float(np.sort(scores)[k - 1]) if k else None
 
 
