@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from googlenet.calibration import PREFIX, Calibration, Outputs
@@ -30,6 +31,8 @@ from googlenet.modelfile import (
     write_model_file,
 )
 from googlenet.networks import Network, build_network
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,24 @@ class Classifier:
     threshold: float = 0.5
 
     @classmethod
-    def load(cls, path: str | Path, machine: Machine | None = None) -> Classifier:
-        """The classifier in a model file, a run folder (its `last.safetensors`), a published
-        weight file of any known format, or the known file of that name ("bvlc").
+    def load(
+        cls, path: str | Path, machine: Machine | None = None, engine: str | None = None
+    ) -> Classifier:
+        """The classifier in a model file, a run folder (its `last.safetensors`), a file that
+        `googlenet export` wrote, a published weight file of any known format, or the known file
+        of that name ("bvlc").
 
+        engine: what computes, "torch", "onnxruntime", "openvino" or "auto", the fastest that is
+        installed; by default PyTorch, or for an exported file the engine that it was made for.
         Raises GoogLeNetError in one sentence for a file that is damaged, no GoogLeNet or of a
         future format; UsageError for one that does not exist.
         """
         path = model_path(path)
+        if (exported := load_exported(path, machine or Machine(), engine)) is not None:
+            return exported
         classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
+        if engine not in (None, "torch"):
+            return with_engine(classifier, machine or Machine(), str(engine))
         classifier.machine = machine or Machine()
         classifier.network.eval().to(
             device=classifier.machine.device,
@@ -119,12 +131,12 @@ class Classifier:
         describes a larger network, before that is built.
         """
         preprocessing = Preprocessing.from_json(header["preprocessing"])
-        classes = tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"])
+        classes = len(header["classes"])
         if not classes:
             raise ValueError("classes is empty")
         width = float(header.get("width", 1))
         needed = network_cost(
-            header["variant"], preprocessing.size, len(classes), preprocessing.channels, width
+            header["variant"], preprocessing.size, classes, preprocessing.channels, width
         ).total.params
         if needed > numbers:
             raise ModelFileError(
@@ -132,16 +144,21 @@ class Classifier:
             )
         network = build_network(
             header["variant"],
-            len(classes),
+            classes,
             size=preprocessing.size,
             in_channels=preprocessing.channels,
             width=width,
             heads=bool(header.get("heads")),
         )
+        return cls.described(header, network)
+
+    @classmethod
+    def described(cls, header: Mapping[str, Any], network: Network) -> Self:
+        """A classifier as the header describes it but for the calibration, around a network."""
         return cls(
             network,
-            classes,
-            preprocessing,
+            tuple(Class(str(c["id"]), str(c["name"])) for c in header["classes"]),
+            Preprocessing.from_json(header["preprocessing"]),
             header["variant"],
             metrics=dict(header.get("metrics") or {}),
             provenance=dict(header.get("provenance") or {}),
@@ -171,10 +188,15 @@ class Classifier:
         numbers = {PREFIX + name: n for name, n in unknown.numbers.items()} if unknown else {}
         write_model_file(Path(path), self.network.state_dict() | numbers, self.header())
 
+    def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
+        """What the network sees of a decoded photo: (size, size, channels), one for each view."""
+        return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
+
     @torch.inference_mode()
-    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
+    def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         """Logits and pooled features: (N, size, size, channels) uint8 -> float32 on the CPU."""
-        crops = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.machine.device))
+        photos = torch.from_numpy(np.asarray(pixels)).to(self.machine.device)
+        crops = self.preprocessing.normalise(photos)
         with self.machine.autocast():
             if isinstance(self.network, GoogLeNet):
                 maps = self.network.features(crops)
@@ -182,7 +204,7 @@ class Classifier:
                 return Outputs(logits.float().cpu(), features.float().cpu())
             return Outputs(self.network(crops).float().cpu(), None)
 
-    def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
+    def probabilities(self, pixels: Pixels | Sequence[Pixels]) -> Tensor:
         """(N, size, size, channels) uint8 -> (N, classes) float32.
 
         Each photo's sum is 1: the softmax of the logits, divided by the temperature where there
@@ -216,22 +238,19 @@ class Classifier:
             yield from self.predict_batch(chunk, top)
 
     def predict_batch(self, sources: list[Source], top: int) -> list[Prediction]:
-        crops: dict[int, NDArray[np.uint8]] = {}
+        crops: dict[int, Pixels] = {}
         results = [Prediction(name_of(source)) for source in sources]
         for at, source in enumerate(sources):
             try:
-                view = next(VIEWS[1](decode(source), self.preprocessing))
-                crops[at] = self.preprocessing.pixels(view)
+                (crops[at],) = self.crops(decode(source))
             except ImageError as error:
                 results[at] = Prediction(name_of(source), error=str(error))
         if crops:
-            for at, found in zip(
-                crops, self.judge(np.stack(list(crops.values())), top), strict=True
-            ):
+            for at, found in zip(crops, self.judge(list(crops.values()), top), strict=True):
                 results[at] = replace(found, path=results[at].path)
         return results
 
-    def judge(self, pixels: NDArray[np.uint8], top: int) -> Iterator[Prediction]:
+    def judge(self, pixels: Pixels | Sequence[Pixels], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
         outputs = self.outputs(pixels)
         probabilities = self.calibrated(outputs.logits)
@@ -300,6 +319,20 @@ def load_foreign(source: Path) -> Classifier:
     from googlenet.weights import load
 
     return load.load_foreign(source)
+
+
+def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
+    """`deploy.load.load_exported`, imported when first needed: it imports this module."""
+    from googlenet.deploy import load
+
+    return load.load_exported(path, machine, engine)
+
+
+def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:
+    """`deploy.load.with_engine`, imported when first needed."""
+    from googlenet.deploy import load
+
+    return load.with_engine(classifier, machine, engine)
 
 
 def model_path(path: str | Path) -> Path:

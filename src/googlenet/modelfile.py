@@ -105,8 +105,13 @@ def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
         raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
     if key not in metadata:
         raise ModelFileError(f"{path}: has no {key!r} metadata, so it is no {kind} of this program")
+    return parse_header(path, metadata[key], key)
+
+
+def parse_header(path: Path, text: str, key: str = KEY) -> dict[str, Any]:
+    """The header from its JSON text.  Raises ModelFileError for one of a format we do not know."""
     try:
-        header = json.loads(metadata[key])
+        header = json.loads(text)
         version = header["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path}: its {key!r} metadata is damaged ({error})") from error

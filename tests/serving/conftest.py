@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from googlenet.calibration import Outputs
-from googlenet.classifier import Classifier
+from googlenet.classifier import Classifier, Pixels
 from googlenet.serving.app import build_app
 from googlenet.serving.limits import Limits
 from googlenet.serving.server import Server, address, listen
@@ -34,7 +32,7 @@ class Gate:
         self.batches: list[int] = []  # the photos of each batch
         classifier.outputs = self  # type: ignore[method-assign]
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
+    def __call__(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         self.batches.append(len(pixels))
         self.reached.set()
         assert self.open.wait(30)

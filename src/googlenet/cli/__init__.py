@@ -15,7 +15,7 @@ from googlenet.process import tune
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    *("pack", "info", "convert", "bench", "table"),
+    *("pack", "info", "convert", "export", "bench", "table"),
 )
 
 

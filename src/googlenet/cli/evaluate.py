@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import (
     MODEL,
+    add_engine,
     add_json,
+    add_threads,
     add_threshold,
     add_workers,
     set_threshold,
+    use_threads,
     view_list,
 )
 from googlenet.errors import UsageError
@@ -42,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
     add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
     add_threshold(parser)
+    add_engine(parser)
+    add_threads(parser)
     add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
         "class, or a .csv file with a row a photo")  # fmt: skip
     add_workers(parser)
@@ -59,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     machine = Machine.here(args.precision)
-    classifiers = [Classifier.load(path, machine) for path in args.models]
+    use_threads(args)
+    classifiers = [Classifier.load(path, machine, args.engine) for path in args.models]
     require_same_classes(classifiers, args.models)
     for classifier in classifiers:
         set_threshold(classifier, args.threshold)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from googlenet.classifier import Classifier
 
 MODEL = (
-    "a model file, a run folder, a published weight file, "
+    "a model file, a run folder, an exported file, a published weight file, "
     "or one by name: bvlc, inception5h, torchvision"
 )
 
@@ -132,3 +132,26 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive, default=2, help="threads that read photos (default: 2)"
     )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what computes: torch, onnxruntime, openvino, or auto, the fastest that is installed "
+        "(default: torch, or the engine that an exported file is for)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads that compute (default: all cores)"
+    )
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    """Compute with --threads, in whatever engine: each takes as many as PyTorch does."""
+    if args.threads:
+        import torch
+
+        torch.set_num_threads(args.threads)

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from googlenet.cli.options import MODEL, add_json, add_threshold, positive, set_threshold
+from googlenet.cli.options import (
+    MODEL,
+    add_engine,
+    add_json,
+    add_threads,
+    add_threshold,
+    positive,
+    set_threshold,
+    use_threads,
+)
 from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -25,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive, default=5, metavar="N", help="answers a photo (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
     add_threshold(parser)
+    add_engine(parser)
+    add_threads(parser)
     add_json(parser, "print a JSON object a line on stdout, one for each photo")
 
 
@@ -34,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out and args.out.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
-    classifier = Classifier.load(args.model, Machine.here("fp32"))
+    use_threads(args)
+    classifier = Classifier.load(args.model, Machine.here("fp32"), args.engine)
     set_threshold(classifier, args.threshold)
     paths = list(expand(args.paths))
     predictions = counted(classifier.predict(paths, top=args.top))

@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from googlenet.cli.options import MODEL, positive
+from googlenet.cli.options import MODEL, add_engine, positive
 from googlenet.errors import GoogLeNetError, UsageError
 
 TOKEN_VARIABLE = "GOOGLENET_TOKEN"
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"bearer token that clients must send (or in the variable {TOKEN_VARIABLE})",
     )
     add("--token-file", metavar="FILE", type=Path, help="a file that holds the token")
+    add_engine(parser)
     add("--threads", type=positive, metavar="N", help="threads of the network (default: PyTorch's)")
     add("--decoders", type=positive, default=2, metavar="N", help="threads that decode photos (2)")
     add("--batch", type=positive, default=16, metavar="N", help="photos answered together (16)")
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from googlenet.classifier import Classifier
+    from googlenet.deploy.load import EngineClassifier
     from googlenet.machine import Machine
     from googlenet.serving.limits import Limits
     from googlenet.serving.service import Service
@@ -81,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
     with listen(args.host, args.port) as listening:
         if token is None and not is_loopback(listening):
             log.warning("anyone who reaches %s may ask: there is no --token", address(listening))
-        service = Service(Classifier.load(args.model, Machine.here("fp32")), limits)
+        classifier = Classifier.load(args.model, Machine.here("fp32"), args.engine)
+        if isinstance(classifier, EngineClassifier) and classifier.whole_photos:
+            raise UsageError(
+                f"MODEL must not have its preprocessing built in to be served, got {args.model}"
+            )
+        service = Service(classifier, limits)
         log.info("serving %s on %s", Path(args.model).name, address(listening))
         Server(build_app(service, token), service).run([listening])
     log.info("stopped")

@@ -1,1 +1,1 @@
-"""Trained networks in the form in which they are used."""
+"""A trained model outside of training: folded, exported, quantised, run by other engines."""

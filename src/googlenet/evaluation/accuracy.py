@@ -16,7 +16,7 @@ from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.views import VIEWS, View
+from googlenet.images.views import VIEWS
 
 CROPS_AT_ONCE = 64
 
@@ -104,7 +104,7 @@ def score(
     unknown = classifier.calibration and classifier.calibration.unknown
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
-        outputs = classifier.outputs(np.stack(crops))
+        outputs = classifier.outputs(crops)
         for owner, row in zip(owners, classifier.uncalibrated(outputs.logits), strict=True):
             sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
             counts[owner] = counts.get(owner, 0) + 1
@@ -154,24 +154,22 @@ def photo_crops(
     classifier: Classifier, samples: Samples, views: int, workers: int
 ) -> Iterator[tuple[int, list[NDArray[np.uint8]] | str]]:
     """Each sample's index and crops, or why it cannot be read."""
-    view, p = view_named(views), classifier.preprocessing
+    check_views(views)
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
             photo = decode(samples.sources[index])
         except ImageError as error:
             return index, str(error)
-        return index, [p.pixels(crop) for crop in view(photo, p)]
+        return index, classifier.crops(photo, views)
 
     return prefetch(crops, range(len(samples)), workers)
 
 
-def view_named(views: int) -> View:
-    try:
-        return VIEWS[views]
-    except KeyError:
+def check_views(views: int) -> None:
+    if views not in VIEWS:
         known = ", ".join(map(str, VIEWS))
-        raise UsageError(f"views must be among {known}, got {views}") from None
+        raise UsageError(f"views must be among {known}, got {views}")
 
 
 def ensemble(scores: Sequence[Scores]) -> Scores:

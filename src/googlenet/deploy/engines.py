@@ -1,0 +1,155 @@
+"""What computes a network's answers: PyTorch, ONNX Runtime or OpenVINO, behind one call.
+
+An engine is a function of an array, (N, C, H, W) float32 normalised photos, to logits and what
+the last layer sees; of a file with its preprocessing built in, of one photo (H, W, 3) uint8.
+Each uses as many threads as PyTorch does (`torch.set_num_threads`, OMP_NUM_THREADS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from googlenet.calibration import Outputs
+from googlenet.errors import GoogLeNetError, UsageError
+
+ENGINES = ("torch", "onnxruntime", "openvino")
+FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
+EXTRAS = {"onnx": "onnx", "onnxruntime": "onnx", "openvino": "openvino", "nncf": "openvino"}
+
+RESIZE = "photo.resized"  # what `photo_graph` calls the photo's resizing
+
+Array = NDArray[Any]
+
+
+class Engine(Protocol):
+    """A network that is ready to run.  `precision` is what it computes in."""
+
+    name: str
+    precision: str
+
+    def run(self, photos: Array) -> Outputs:
+        """Outputs of normalised photos (N, C, H, W), or of one photo (H, W, 3)."""
+
+
+def require(package: str) -> None:
+    """Raises GoogLeNetError, with the command that installs it, where a package is missing."""
+    if find_spec(package) is None:
+        raise GoogLeNetError(
+            f"the package {package} must be installed: pip install 'googlenet[{EXTRAS[package]}]'"
+        )
+
+
+def choose(engine: str, able: tuple[str, ...] = ENGINES) -> str:
+    """The engine of that name; for "auto" the fastest that is installed of those that are able.
+
+    Raises UsageError for a name that does not exist or an engine that is not able,
+    GoogLeNetError for one that is not installed.
+    """
+    if engine == "auto":
+        return next((name for name in FASTEST_FIRST if name in able and find_spec(name)), able[0])
+    if engine not in ENGINES:
+        raise UsageError(f"engine must be auto or one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine not in able:
+        raise UsageError(f"engine must be one of {', '.join(able)} for this file, got {engine!r}")
+    require(engine)
+    return engine
+
+
+@dataclass
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    model: Path | bytes
+    precision: str = "fp32"
+    name: str = "onnxruntime"
+    session: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        require("onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors
+        model = self.model if isinstance(self.model, bytes) else str(self.model)
+        self.session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        self.input = self.session.get_inputs()[0].name
+        names = {output.name for output in self.session.get_outputs()}
+        self.wanted = [name for name in ("logits", "features") if name in names]
+        self.model = b""  # the session has its own copy
+
+    def run(self, photos: Array) -> Outputs:
+        found = self.session.run(self.wanted, {self.input: photos})
+        return Outputs(*map(torch.from_numpy, found), *[None] * (2 - len(found)))
+
+
+@dataclass
+class OpenVINO:
+    """OpenVINO on the CPU; bf16 where that is asked for, else float32 (int8 inside is in the file).
+
+    Left to itself OpenVINO computes float32 models in bf16 on processors that have it, and one
+    and the same file gives other answers there.
+    """
+
+    model: Path | bytes
+    precision: str = "fp32"
+    name: str = "openvino"
+    compiled: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        require("openvino")
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(str(self.model) if isinstance(self.model, Path) else self.model)
+        if any(op.get_friendly_name() == RESIZE for op in model.get_ops()):
+            from googlenet.deploy.openvino_model import pillow_resize
+
+            pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
+        hint = "bf16" if self.precision == "bf16" else "f32"
+        self.compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "NUM_STREAMS": 1,
+                "INFERENCE_PRECISION_HINT": hint,
+            },
+        )
+        self.model = b""
+        self.request = self.compiled.create_infer_request()
+
+    def run(self, photos: Array) -> Outputs:
+        self.request.infer([np.ascontiguousarray(photos)], share_inputs=True)
+        found = {
+            name: torch.from_numpy(np.array(self.request.get_tensor(output).data))
+            for output in self.compiled.outputs
+            for name in output.get_names() & {"logits", "features"}
+        }
+        return Outputs(found["logits"], found.get("features"))
+
+
+@dataclass
+class Torch:
+    """A program of PyTorch's, as `deploy.pt2` exports it."""
+
+    program: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    precision: str = "fp32"
+    name: str = "torch"
+
+    @torch.inference_mode()
+    def run(self, photos: Array) -> Outputs:
+        x = torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
+        logits, _, *more = self.program(x)
+        return Outputs(logits, more[0] if more else None)

@@ -1,0 +1,58 @@
+"""The network as inference needs it: no heads, batch normalisation inside the convolutions."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from googlenet.model import ConvUnit
+from googlenet.networks import Network
+
+
+def folded(network: Network) -> Network:
+    """A copy on the CPU, in evaluation mode, that computes the same with fewer layers.
+
+    Auxiliary heads are gone; each batch normalisation is part of the convolution before it,
+    which then has a bias.  The arithmetic of folding is in double precision, rounded once to
+    float32, and the network that is given stays as it is.
+    """
+    copy = deepcopy(network).cpu().float().eval()
+    copy.drop_heads()
+    for module in copy.modules():
+        if isinstance(module, ConvUnit) and isinstance(module.bn, nn.BatchNorm2d):
+            module.conv, module.bn = with_norm(module.conv, module.bn), nn.Identity()
+    return copy.requires_grad_(False)
+
+
+def with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """One convolution for a convolution and the batch normalisation after it.
+
+    norm(conv(x)) = gain · conv(x) + (shift − gain · mean) with gain = scale / √(variance + eps).
+    """
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    gain = (variance.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        gain = gain * norm.weight.double()
+    bias = norm.bias.double() - gain * mean.double()
+    if conv.bias is not None:
+        bias = bias + gain * conv.bias.double()
+    merged = deepcopy(conv)
+    merged.weight = nn.Parameter((conv.weight.double() * gain[:, None, None, None]).float())
+    merged.bias = nn.Parameter(bias.float())
+    return merged
+
+
+def scaled_input(conv: nn.Conv2d, scale: tuple[float, ...]) -> nn.Conv2d:
+    """The convolution of scale · x, channel by channel, as a convolution of x.
+
+    Exact, zeros at the border included: scaled zeros are zeros.  A mean cannot be moved into a
+    padded convolution in this way, for its border is of zeros, not of means.
+    """
+    merged = deepcopy(conv)
+    factor = torch.tensor(scale, dtype=torch.float64)[None, :, None, None]
+    merged.weight = nn.Parameter((conv.weight.double() * factor).float(), requires_grad=False)
+    return merged

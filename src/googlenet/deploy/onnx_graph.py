@@ -1,0 +1,242 @@
+"""The network as an ONNX graph of standard operators, written node by node.
+
+Not by `torch.onnx.export`: its graph depends on the version of an exporter and of the packages
+that this needs, and has a banded convolution where ONNX has an operator, LRN, which every engine
+knows.  Here a graph is as short as the network, each value has the tap's name ("inception_4a.5x5")
+and each weight that of the model file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from googlenet import __version__
+from googlenet.baselines import Baseline
+from googlenet.calibration import ENERGY, Calibration, Unknown
+from googlenet.deploy.fold import folded
+from googlenet.lrn import LocalResponseNorm
+from googlenet.model import ConvUnit, GoogLeNet, Inception, MaxPool, SamePad, SeparableUnit
+from googlenet.networks import Network
+
+OPSET = 18  # the first whose Resize has antialiasing
+IR_VERSION = 8  # that of opset 18: engines from 2022 on read it
+INPUT = "photos"
+LOGITS, PROBABILITIES, FEATURES, SCORE = "logits", "probabilities", "features", "score"
+
+
+class Graph:
+    """Nodes and constants under construction; a value is known by its name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def add(self, operator: str, *inputs: str, to: str, **attributes: Any) -> str:
+        """A node with one output, called `to`, which is also the node's name.
+
+        An attribute that Python or this function has other plans for ends in "_".
+        """
+        named = {key.rstrip("_"): value for key, value in attributes.items()}
+        self.nodes.append(helper.make_node(operator, list(inputs), [to], name=to, **named))
+        return to
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def weight(self, name: str, values: Tensor) -> str:
+        return self.constant(name, values.detach().numpy())
+
+    def model(
+        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes, "googlenet", inputs, outputs, list(self.constants.values())
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="googlenet",
+            producer_version=__version__,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def network_model(
+    network: Network, size: int, multi: bool = False, calibration: Calibration | None = None
+) -> onnx.ModelProto:
+    """The network from normalised photos to all that `Classifier.judge` needs or says.
+
+    photos (N, C, H, W) float32 -> logits (N, classes); probabilities (N, classes): the softmax
+    of logits / temperature, or each class's sigmoid where photos have several labels; features
+    (N, 1024) under the last layer, in a GoogLeNet; score (N,), where the model has a threshold
+    for it: a photo with less is of no class.  N is free, and so are H and W but in a network with
+    fully connected layers, which takes photos of `size` alone.
+    """
+    graph, calibration = Graph(), calibration or Calibration()
+    network_nodes(graph, folded(network), INPUT)
+    add_probabilities(graph, multi, calibration.temperature)
+    if calibration.unknown:
+        add_score(graph, calibration.unknown)
+    side: list[int | str] = [size, size] if isinstance(network, Baseline) else ["height", "width"]
+    photos = [helper.make_tensor_value_info(
+        INPUT, TensorProto.FLOAT, ["batch", network.in_channels, *side]
+    )]  # fmt: skip
+    shapes = {LOGITS: [network.classes], PROBABILITIES: [network.classes]}
+    if isinstance(network, GoogLeNet):
+        shapes[FEATURES] = [network.classifier.in_features]
+    if calibration.unknown:
+        shapes[SCORE] = []
+    answers = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in shapes.items()
+    ]
+    return graph.model(photos, answers)
+
+
+def add_probabilities(graph: Graph, multi: bool, temperature: float) -> None:
+    """`Classifier.calibrated` as nodes."""
+    if multi:
+        graph.add("Sigmoid", LOGITS, to=PROBABILITIES)
+        return
+    logits = LOGITS
+    if temperature != 1:
+        divisor = graph.constant("temperature", np.array(temperature, np.float32))
+        logits = graph.add("Div", LOGITS, divisor, to="calibrated")
+    graph.add("Softmax", logits, to=PROBABILITIES, axis=1)
+
+
+def add_score(graph: Graph, unknown: Unknown) -> None:
+    """`Unknown.scores` as nodes: energy, less slope · angle where the score has it."""
+    name = SCORE if unknown.score == ENERGY else "energy"
+    last = graph.constant("last", np.array([1], np.int64))
+    graph.add("ReduceLogSumExp", LOGITS, last, to=name, keepdims=0)
+    if name == SCORE:
+        return
+    directions = graph.weight("unknown.directions", unknown.numbers["directions"])
+    graph.add("MatMul", FEATURES, directions, to="along")
+    graph.add("ReduceSumSquare", "along", last, to="along.square", keepdims=0)
+    graph.add("ReduceSumSquare", FEATURES, last, to="length.square", keepdims=0)
+    tiny = graph.constant("tiny", np.array(1e-30, np.float32))
+    graph.add("Max", "length.square", tiny, to="length")
+    graph.add("Div", "along.square", "length", to="share")
+    graph.add("Sub", graph.constant("one", np.array(1, np.float32)), "share", to="rest")
+    graph.add("Max", "rest", graph.constant("zero", np.array(0, np.float32)), to="sine.square")
+    graph.add("Sqrt", "sine.square", to="angle")
+    slope = graph.weight("unknown.slope", unknown.numbers["slope"])
+    graph.add("Mul", "angle", slope, to="away")
+    graph.add("Sub", name, "away", to=SCORE)
+
+
+def network_nodes(graph: Graph, network: Network, x: str) -> None:
+    """A folded network's layers from the value x to `LOGITS`."""
+    for name in network.trunk:
+        x = layer_nodes(graph, network.get_submodule(name), x, name)
+    if isinstance(network, GoogLeNet):
+        x = graph.add("GlobalAveragePool", x, to="avgpool")
+        x = graph.add("Flatten", x, to=FEATURES)
+        linear_nodes(graph, network.classifier, x, "classifier", LOGITS)
+    else:
+        graph.add("Flatten", x, to=LOGITS)
+
+
+def layer_nodes(graph: Graph, layer: nn.Module, x: str, name: str) -> str:
+    """One layer of any network of ours, from the value x to one of the layer's name."""
+    match layer:
+        case ConvUnit():
+            pads = layer.pad if isinstance(layer.pad, SamePad) else None
+            x = conv_nodes(graph, layer.conv, x, f"{name}.conv", same=pads is not None)
+            return graph.add("Relu", x, to=name)
+        case SeparableUnit():
+            x = conv_nodes(graph, layer.depthwise, x, f"{name}.depthwise")
+            return layer_nodes(graph, layer.pointwise, x, f"{name}.pointwise")
+        case Inception():
+            return module_nodes(graph, layer, x, name)
+        case MaxPool():
+            sides = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+            rule = {"ceil_mode": 1} if layer.ceil_mode else {"auto_pad": "SAME_UPPER"}
+            return graph.add("MaxPool", x, to=name, **sides, **rule)
+        case nn.MaxPool2d():
+            return graph.add(
+                "MaxPool", x, to=name,
+                kernel_shape=pair(layer.kernel_size), strides=pair(layer.stride),
+                pads=pair(layer.padding) * 2, ceil_mode=int(layer.ceil_mode),
+            )  # fmt: skip
+        case LocalResponseNorm():
+            # ONNX's window is ours for odd sizes, and every published network has one.
+            assert layer.norm.size % 2
+            lrn = layer.norm
+            return graph.add(
+                "LRN", x, to=name, size=lrn.size, alpha=lrn.alpha, beta=lrn.beta, bias=lrn.k
+            )
+        case nn.Conv2d():
+            return conv_nodes(graph, layer, x, name)
+        case nn.Linear():
+            return linear_nodes(graph, layer, x, name, name)
+        case nn.AdaptiveAvgPool2d():
+            return graph.add("GlobalAveragePool", x, to=name)
+        case nn.ReLU():
+            return graph.add("Relu", x, to=name)
+        case nn.Flatten():
+            return graph.add("Flatten", x, to=name)
+        case nn.Dropout() | nn.Identity():
+            return x
+        case nn.Sequential():
+            for inner, module in layer.named_children():
+                x = layer_nodes(graph, module, x, f"{name}.{inner}")
+            return x
+    raise AssertionError(f"no nodes for {type(layer).__name__}")
+
+
+def module_nodes(graph: Graph, module: Inception, x: str, name: str) -> str:
+    """An Inception module's branches and their concatenation."""
+
+    def branch(*layers: str) -> str:
+        value = x
+        for each in layers:
+            value = layer_nodes(graph, module[each], value, f"{name}.{each}")
+        return value
+
+    branches = (
+        branch("1x1"),
+        branch("3x3_reduce", "3x3"),
+        branch("5x5_reduce", "5x5"),
+        branch("pool", "pool_proj"),
+    )
+    return graph.add("Concat", *branches, to=name, axis=1)
+
+
+def conv_nodes(graph: Graph, conv: nn.Conv2d, x: str, name: str, same: bool = False) -> str:
+    inputs = [x, graph.weight(f"{name}.weight", conv.weight)]
+    if conv.bias is not None:
+        inputs.append(graph.weight(f"{name}.bias", conv.bias))
+    pads = {"auto_pad": "SAME_UPPER"} if same else {"pads": pair(conv.padding) * 2}
+    return graph.add(
+        "Conv", *inputs, to=name,
+        kernel_shape=list(conv.kernel_size), strides=list(conv.stride), group=conv.groups, **pads,
+    )  # fmt: skip
+
+
+def linear_nodes(graph: Graph, linear: nn.Linear, x: str, name: str, to: str) -> str:
+    weight = graph.weight(f"{name}.weight", linear.weight)
+    return graph.add("Gemm", x, weight, graph.weight(f"{name}.bias", linear.bias), to=to, transB=1)
+
+
+def pair(value: Any) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def with_metadata(model: onnx.ModelProto, key: str, value: Mapping[str, Any]) -> None:
+    """Put a JSON value into the model's metadata."""
+    del model.metadata_props[:]
+    helper.set_model_props(model, {key: json.dumps(value)})

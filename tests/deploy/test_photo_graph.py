@@ -1,0 +1,105 @@
+"""The preprocessing as a graph, against Pillow's, photo by photo, in both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+from PIL import Image
+
+from googlenet.deploy.openvino_model import from_onnx, pillow_resize
+from googlenet.deploy.photo_graph import photo_model
+from googlenet.errors import UsageError
+from googlenet.images.preprocess import Preprocessing
+from googlenet.images.views import VIEWS
+
+Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+# Landscape, portrait, odd, tiny, one pixel, huge, of the very side, and nearly square.
+SIZES = [(160, 120), (120, 161), (31, 47), (3, 90), (1, 1), (1537, 1023), (64, 64), (75, 64)]
+
+
+def photo(width: int, height: int) -> NDArray[np.uint8]:
+    """Smooth colours with some noise on them."""
+    rng = np.random.default_rng((width, height))
+    coarse = rng.integers(0, 256, (max(2, height // 7), max(2, width // 7), 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height))).astype(int)
+    noisy = smooth + rng.integers(-20, 20, (height, width, 3))
+    return np.asarray(noisy.clip(0, 255), np.uint8)
+
+
+def preprocessing(mode: str, interpolation: str, order: str) -> Preprocessing:
+    channels = 1 if order == "L" else 3
+    mean, scale = (117.3, 104.2, 99.0)[:channels], (0.5, 1.0, 0.25)[:channels]
+    return Preprocessing(56, 64, mode, interpolation, order, mean, scale)
+
+
+def in_onnxruntime(p: Preprocessing) -> Graph:
+    session = InferenceSession(
+        photo_model(p).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return lambda x: np.asarray(session.run(None, {"photo": x})[0])
+
+
+def in_openvino(p: Preprocessing) -> Graph:
+    model = from_onnx(photo_model(p))
+    pillow_resize(model)
+    compiled: Any = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+    return lambda x: np.asarray(compiled([x])[0])
+
+
+def levels(graph: Graph, p: Preprocessing, x: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How far the graph's pixels are from Pillow's, of 255."""
+    crop = p.pixels(next(VIEWS[1](Image.fromarray(x), p)))
+    expected = p.normalise(torch.from_numpy(crop.copy())[None]).numpy()
+    found = graph(x)
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    return np.asarray(np.abs(found - expected) / np.array(p.scale).reshape(1, -1, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize("engine", [in_onnxruntime, in_openvino])
+@pytest.mark.parametrize("mode", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize(
+    ("interpolation", "order", "most", "mean"),
+    [
+        ("bilinear", "RGB", 16.0, 0.3),
+        ("bilinear", "BGR", 16.0, 0.3),
+        ("bilinear", "L", 16.0, 0.3),
+        ("bicubic", "RGB", 16.0, 0.6), ("nearest", "RGB", 255.0, 0.6),
+    ],
+)  # fmt: skip
+def test_it_is_pillow_s_to_a_few_levels(
+    engine: Callable[[Preprocessing], Graph],
+    mode: str,
+    interpolation: str,
+    order: str,
+    most: float,
+    mean: float,
+) -> None:
+    """A level where roundings differ; `nearest` may take a neighbouring row."""
+    p = preprocessing(mode, interpolation, order)
+    graph = engine(p)
+    for width, height in SIZES:
+        differences = levels(graph, p, photo(width, height))
+        assert differences.max() <= most, (width, height)
+        assert differences.mean() <= mean, (width, height)
+
+
+def test_openvino_s_own_reading_of_the_resize_is_not_pillow_s() -> None:
+    """Why `pillow_resize` is needed; should this fail, it no longer is."""
+    p = preprocessing("crop", "bilinear", "RGB")
+    compiled: Any = openvino.Core().compile_model(from_onnx(photo_model(p)), "CPU")
+    assert levels(lambda x: np.asarray(compiled([x])[0]), p, photo(1537, 1023)).mean() > 3
+
+
+@pytest.mark.parametrize("interpolation", ["area", "lanczos"])
+def test_filters_that_onnx_has_not_are_refused(interpolation: str) -> None:
+    with pytest.raises(UsageError, match=f"must be one of .* this model's is {interpolation}"):
+        photo_model(Preprocessing(interpolation=interpolation))
