@@ -17,6 +17,7 @@ from torch import Tensor
 from googlenet.calibration import PREFIX, Calibration, Outputs
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
+from googlenet.data.prefetch import prefetch
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, Source, decode, name_of
 from googlenet.images.preprocess import Preprocessing
@@ -223,32 +224,34 @@ class Classifier:
         return logits.sigmoid() if self.multi else logits.softmax(1)
 
     def predict(
-        self, sources: Iterable[Source], top: int = 5, batch: int = 32
+        self, sources: Iterable[Source], top: int = 5, batch: int = 32, workers: int = 2
     ) -> Iterator[Prediction]:
         """A prediction a photo, in order; one that cannot be read has `error` set.
 
         Sources are paths, bytes, arrays or Pillow images, decoded and preprocessed as in
-        training; they are read `batch` at a time, so an endless iterable is fine.
-        Raises UsageError for a single path, whose letters would be taken for paths.
+        training, in `workers` threads; they are read a few batches ahead of the network, so an
+        endless iterable is fine.  Raises UsageError for a single path, whose letters would be
+        taken for paths.
         """
         if isinstance(sources, str | bytes | Path):
             raise UsageError(f"predict takes a list of photos, got one {type(sources).__name__}")
-        remaining = iter(sources)
-        while chunk := list(islice(remaining, batch)):
-            yield from self.predict_batch(chunk, top)
+        photos = prefetch(self.read, sources, workers, ahead=batch)
+        while chunk := list(islice(photos, batch)):
+            crops = [crop for _, crop in chunk if not isinstance(crop, str)]
+            found = self.judge(crops, top) if crops else iter(())
+            for name, crop in chunk:
+                if isinstance(crop, str):
+                    yield Prediction(name, error=crop)
+                else:
+                    yield replace(next(found), path=name)
 
-    def predict_batch(self, sources: list[Source], top: int) -> list[Prediction]:
-        crops: dict[int, Pixels] = {}
-        results = [Prediction(name_of(source)) for source in sources]
-        for at, source in enumerate(sources):
-            try:
-                (crops[at],) = self.crops(decode(source))
-            except ImageError as error:
-                results[at] = Prediction(name_of(source), error=str(error))
-        if crops:
-            for at, found in zip(crops, self.judge(list(crops.values()), top), strict=True):
-                results[at] = replace(found, path=results[at].path)
-        return results
+    def read(self, source: Source) -> tuple[str, Pixels | str]:
+        """A photo's name and its crop, or why it cannot be read."""
+        try:
+            (crop,) = self.crops(decode(source))
+            return name_of(source), crop
+        except ImageError as error:
+            return name_of(source), str(error)
 
     def judge(self, pixels: Pixels | Sequence[Pixels], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each of (N, size, size, channels) crops."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -180,13 +181,20 @@ def header_text(path: Path, kind: str) -> str:
     if kind == "onnx":
         text = onnx_header(path)
     elif kind == "torch":
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(str(pt2_header(archive))).decode("utf-8", "replace")
+        text = pt2_text(path)
     else:
         text = openvino_header(path)
     if text is None:
         raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
     return text
+
+
+def pt2_text(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(str(pt2_header(archive))).decode("utf-8", "replace")
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error})") from error
 
 
 def openvino_header(path: Path) -> str | None:

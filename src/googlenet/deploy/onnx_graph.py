@@ -163,15 +163,11 @@ def layer_nodes(graph: Graph, layer: nn.Module, x: str, name: str) -> str:
         case Inception():
             return module_nodes(graph, layer, x, name)
         case MaxPool():
-            sides = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
-            rule = {"ceil_mode": 1} if layer.ceil_mode else {"auto_pad": "SAME_UPPER"}
-            return graph.add("MaxPool", x, to=name, **sides, **rule)
-        case nn.MaxPool2d():
-            return graph.add(
-                "MaxPool", x, to=name,
-                kernel_shape=pair(layer.kernel_size), strides=pair(layer.stride),
-                pads=pair(layer.padding) * 2, ceil_mode=int(layer.ceil_mode),
-            )  # fmt: skip
+            pads = caffe_pads(0, layer.stride) if layer.ceil_mode else None
+            return pool_nodes(graph, x, name, layer.kernel, layer.stride, pads)
+        case nn.MaxPool2d(kernel_size=int(kernel), stride=int(stride), padding=int(padding)):
+            pads = caffe_pads(padding, stride if layer.ceil_mode else 1)
+            return pool_nodes(graph, x, name, kernel, stride, pads)
         case LocalResponseNorm():
             # ONNX's window is ours for odd sizes, and every published network has one.
             assert layer.norm.size % 2
@@ -220,20 +216,34 @@ def conv_nodes(graph: Graph, conv: nn.Conv2d, x: str, name: str, same: bool = Fa
     inputs = [x, graph.weight(f"{name}.weight", conv.weight)]
     if conv.bias is not None:
         inputs.append(graph.weight(f"{name}.bias", conv.bias))
-    pads = {"auto_pad": "SAME_UPPER"} if same else {"pads": pair(conv.padding) * 2}
+    assert not isinstance(conv.padding, str)
+    pads = {"auto_pad": "SAME_UPPER"} if same else {"pads": list(conv.padding) * 2}
     return graph.add(
         "Conv", *inputs, to=name,
         kernel_shape=list(conv.kernel_size), strides=list(conv.stride), group=conv.groups, **pads,
     )  # fmt: skip
 
 
+def caffe_pads(padding: int, stride: int) -> list[int]:
+    """The padding that makes a pool that rounds down one that rounds up.
+
+    Not ONNX's ceil_mode: of a map smaller than the window OpenVINO then makes one without pixels,
+    or asks for all the memory there is.
+    """
+    return [padding] * 2 + [padding + stride - 1] * 2
+
+
+def pool_nodes(
+    graph: Graph, x: str, name: str, kernel: int, stride: int, pads: list[int] | None
+) -> str:
+    """A max pool with these pads, or TensorFlow's SAME for None."""
+    rule = {"auto_pad": "SAME_UPPER"} if pads is None else {"pads": pads}
+    return graph.add("MaxPool", x, to=name, kernel_shape=[kernel] * 2, strides=[stride] * 2, **rule)
+
+
 def linear_nodes(graph: Graph, linear: nn.Linear, x: str, name: str, to: str) -> str:
     weight = graph.weight(f"{name}.weight", linear.weight)
     return graph.add("Gemm", x, weight, graph.weight(f"{name}.bias", linear.bias), to=to, transB=1)
-
-
-def pair(value: Any) -> list[int]:
-    return [value, value] if isinstance(value, int) else list(value)
 
 
 def with_metadata(model: onnx.ModelProto, key: str, value: Mapping[str, Any]) -> None:

@@ -37,8 +37,10 @@ def read_pt2(path: Path, header: Mapping[str, Any], machine: Machine) -> Classif
     """The classifier in a `.pt2` file of ours.  Raises ModelFileError for one that is damaged."""
     tensors = read_weights(path)
     try:
-        classifier = Classifier.from_header(header, sum(map(Tensor.numel, tensors.values())))
-    except (GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        # Folded, batch normalisation has one number a filter, not two.
+        numbers = 2 * sum(map(Tensor.numel, tensors.values()))
+        classifier = Classifier.from_header(header, numbers)
+    except (AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
     classifier.network = folded(classifier.network)
     load_tensors(classifier.network, tensors, path)

@@ -59,7 +59,7 @@ def parity_photos(
     rest calibrates (`held_out`); else all of it.  Of more than `limit`, that many spread evenly.
     """
     if data is None:
-        return generated_photos()
+        return generated_photos(min(GENERATED, limit))
     found = load_data(data, split_seed(classifier), classifier.classes)
     same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
     part = "val" if held_out or same or found.divided else "all"
