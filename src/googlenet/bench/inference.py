@@ -1,70 +1,118 @@
-"""Reading photos inside PyTorch, ours and a peer's: the same photos to logits."""
+"""Reading photos inside PyTorch and in other engines, ours and a peer's: photos to logits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from googlenet.bench.contest import Contestant
-from googlenet.bench.peers import Missing, torchvision_network
-from googlenet.bench.training import BASE, short
+from googlenet.bench.contest import Conditions, Contestant
+from googlenet.bench.peers import Missing, counted_macs, reference, timm_network
+from googlenet.bench.training import VARIANTS, manners, short
 from googlenet.cost import network_cost
+from googlenet.deploy.engines import Engine, OnnxRuntime, OpenVINO
 from googlenet.deploy.form import inference_form
+from googlenet.errors import GoogLeNetError
 from googlenet.model import GoogLeNet
 
+ENGINES: dict[str, type[OnnxRuntime | OpenVINO]] = {
+    "ONNX Runtime": OnnxRuntime,
+    "OpenVINO": OpenVINO,
+}
 
-def contestants(
-    size: int, batch: int, bf16: bool, peers: Path | None, compiled: bool = False
-) -> tuple[dict[str, Contestant], dict[str, str]]:
-    """Who takes part, and who does not and why."""
+
+def contestants(given: Conditions) -> tuple[dict[str, Contestant], dict[str, str], str]:
+    """Who takes part, who does not and why, and to which of them the ratios are."""
     found: dict[str, Contestant] = {}
     skipped: dict[str, str] = {}
-    dtypes = [torch.float32, *([torch.bfloat16] if bf16 else [])]
-    if not bf16:
-        skipped["bf16"] = "this processor computes bfloat16 by conversion"
     last = torch.channels_last
-    try:
-        macs = network_cost("torchvision", size).total.macs
-        settings = [(BASE, torch.contiguous_format, torch.float32, False)]
-        settings += [(f"torchvision, channels-last {short(d)}", last, d, False) for d in dtypes]
+    peer = reference(given.peers, skipped)
+    macs = network_cost("torchvision", given.size).total.macs
+    settings = [("eager fp32", torch.contiguous_format, torch.float32, False)]
+    settings += [
+        (f"{manner}{short(d)}", last, d, compiled)
+        for manner, compiled in manners(given.compiled, "channels-last ")
+        for d in given.dtypes
+    ]
+    for name, layout, dtype, compiled in settings:
+        network = peer.build().eval()
         if compiled:
-            settings += [(f"torchvision, compiled {short(d)}", last, d, True) for d in dtypes]
-        for name, layout, dtype, compile_it in settings:
-            network = torchvision_network(peers).eval().to(memory_format=layout)  # type: ignore[call-overload]
-            if compile_it:
-                network.compile()
-            found[name] = Contestant(reads(network, size, batch, layout, dtype), dtype, macs)
+            network.compile()
+        found[f"{peer.name}, {name}"] = Contestant(
+            reads(network, given, layout, dtype), dtype, macs
+        )
+    add_timm(found, skipped, given)
+    if given.device == "cpu":
+        add_engines(found, skipped, given)
+    for variant in VARIANTS:
+        macs = network_cost(variant, given.size).total.macs
+        for dtype in given.dtypes:
+            for manner, compiled in manners(given.compiled):
+                ours = GoogLeNet(variant, 1000).to(given.device)
+                form = inference_form(ours, precision=short(dtype), compiled=compiled)
+                name = f"googlenet {variant}, {manner}{short(dtype)}"
+                found[name] = Contestant(reads(form, given, last, None), dtype, macs)
+    return found, skipped, peer.base
+
+
+def add_timm(found: dict[str, Contestant], skipped: dict[str, str], given: Conditions) -> None:
+    """Another network, with 1.8 times the multiply-adds: to be compared by the share it reaches."""
+    try:
+        macs = counted_macs(timm_network(given.peers), given.size)
+        for dtype in given.dtypes:
+            read = reads(timm_network(given.peers), given, torch.channels_last, dtype)
+            name = f"timm inception_v3, channels-last {short(dtype)}"
+            found[name] = Contestant(read, dtype, macs)
     except Missing as missing:
-        skipped["torchvision"] = str(missing)
-    for variant in ("torchvision", "bn", "paper"):
-        macs = network_cost(variant, size).total.macs
-        for dtype in dtypes:
-            for compile_it in (False, True) if compiled else (False,):
-                form = inference_form(
-                    GoogLeNet(variant, 1000), precision=short(dtype), compiled=compile_it
-                )
-                name = f"googlenet {variant}, {'compiled ' if compile_it else ''}{short(dtype)}"
-                found[name] = Contestant(reads(form, size, batch, last, None), dtype, macs)
-    return found, skipped
+        skipped["timm"] = str(missing)
+
+
+def add_engines(found: dict[str, Contestant], skipped: dict[str, str], given: Conditions) -> None:
+    """The layers of torchvision's network in other engines, from our own graph of them."""
+    macs = network_cost("torchvision", given.size).total.macs
+    photos = made_up(given, torch.contiguous_format).numpy()
+    for name, kind in ENGINES.items():
+        try:
+            engine = start(kind, given.size)
+        except GoogLeNetError as error:
+            skipped[name] = str(error)
+            continue
+        read = lambda engine=engine: engine.run(photos)  # noqa: E731
+        found[f"{name}, torchvision's layers, fp32"] = Contestant(read, torch.float32, macs)
+
+
+def start(kind: type[OnnxRuntime | OpenVINO], size: int) -> Engine:
+    """An engine with random weights.  Raises GoogLeNetError where a package is missing."""
+    from googlenet.deploy.engines import require
+
+    require("onnx")
+    from googlenet.deploy.onnx_graph import network_model
+
+    network = GoogLeNet("torchvision", 1000).eval()
+    network.drop_heads()
+    return kind(network_model(network, size).SerializeToString())
+
+
+def made_up(given: Conditions, layout: torch.memory_format) -> Tensor:
+    """The same photos each time."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(given.batch, 3, given.size, given.size, generator=generator)
+    return x.to(given.device).contiguous(memory_format=layout)
 
 
 def reads(
-    network: nn.Module,
-    size: int,
-    batch: int,
-    layout: torch.memory_format,
-    autocast: torch.dtype | None,
+    network: nn.Module, given: Conditions, layout: torch.memory_format, autocast: torch.dtype | None
 ) -> Callable[[], Tensor]:
-    """The same made-up photos each time; a peer computes in bfloat16 under autocast."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(batch, 3, size, size, generator=generator).contiguous(memory_format=layout)
+    """A pass over a batch; a peer computes in bfloat16 under autocast."""
+    x = made_up(given, layout)
+    network = network.to(device=given.device)
+    if autocast is not None:  # a peer: ours is in its form already
+        network = network.to(memory_format=layout)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def read() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast == torch.bfloat16):
+        with torch.autocast(given.device, torch.bfloat16, enabled=autocast == torch.bfloat16):
             logits: Tensor = network(x)
         return logits
 

@@ -1,20 +1,53 @@
-"""torchvision's own network, where it is installed: what one would use instead."""
+"""What one would use instead, where it is installed, and plain PyTorch where it is not."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from googlenet.model import GoogLeNet
+from googlenet.native.maps import plain_operators
 
 INSTALL = "pip install --no-deps torchvision==0.28.0"
+INSTALL_TIMM = "pip install timm"
 LIBRARIES: list[torch.library.Library] = []  # a declaration lasts as long as its value
+
+Forward = Callable[[Tensor], dict[str, Tensor]]
 
 
 class Missing(Exception):  # noqa: N818 - a peer that is not there is no error
     """A peer that cannot take part, and why."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The network to which ratios are: its name, and a fresh one each time."""
+
+    name: str
+    build: Callable[[], nn.Module]
+
+    @property
+    def base(self) -> str:
+        return f"{self.name}, eager fp32"
+
+
+def reference(folder: Path | None, skipped: dict[str, str]) -> Reference:
+    """torchvision's network; where it is missing, and `skipped` says so, the same in plain PyTorch.
+
+    `folder`: where torchvision is installed, if not beside PyTorch.
+    """
+    try:
+        torchvision_network(folder)
+    except Missing as missing:
+        skipped["torchvision"] = str(missing)
+        return Reference("plain PyTorch", PlainNetwork)
+    return Reference("torchvision", lambda: torchvision_network(folder))
 
 
 def torchvision_network(folder: Path | None) -> nn.Module:
@@ -22,8 +55,7 @@ def torchvision_network(folder: Path | None) -> nn.Module:
 
     `folder`: where torchvision is installed, if not beside PyTorch.  Raises Missing.
     """
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    find_in(folder)
     declare_operators()
     try:
         from torchvision.models.googlenet import GoogLeNet
@@ -32,6 +64,54 @@ def torchvision_network(folder: Path | None) -> nn.Module:
         raise Missing(f"torchvision cannot be imported ({reason}): {INSTALL}") from error
     network: nn.Module = GoogLeNet(num_classes=1000, aux_logits=True, init_weights=False)
     return network
+
+
+def timm_network(folder: Path | None) -> nn.Module:
+    """timm's nearest network, Inception v3, for inference.  Raises Missing."""
+    find_in(folder)
+    declare_operators()
+    try:
+        import timm
+
+        network: nn.Module = timm.create_model("inception_v3", pretrained=False, num_classes=1000)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise Missing(f"timm cannot be imported ({reason}): {INSTALL_TIMM}") from error
+    return network.eval()
+
+
+def counted_macs(network: nn.Module, size: int) -> int:
+    """Multiply-adds of a photo, by PyTorch's own counter: for a network that is not ours."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    return int(counter.get_total_flops()) // 2
+
+
+class PlainNetwork(nn.Module):
+    """The layers of torchvision's network in PyTorch's own operators, none of our kernels.
+
+    (N, 3, H, W) -> logits, in training by head.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = GoogLeNet("torchvision", 1000)
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        if torch.compiler.is_compiling():  # there the kernels are out of it anyway
+            return self.compute(x)
+        with plain_operators():
+            return self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        return self.network.forward_heads(x) if self.training else self.network(x)
+
+
+def find_in(folder: Path | None) -> None:
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def declare_operators() -> None:
@@ -51,6 +131,13 @@ def declare_operators() -> None:
     LIBRARIES.append(library)
 
 
+def peer_forward(network: nn.Module) -> Forward:
+    """A reference's logits in training by our names of the heads."""
+    return lambda x: logits_of(network(x))
+
+
 def logits_of(outputs: Any) -> dict[str, torch.Tensor]:
     """torchvision's outputs in training by our names: its second head is the one on 4d."""
+    if isinstance(outputs, dict):
+        return outputs
     return {"main": outputs.logits, "4a": outputs.aux_logits1, "4d": outputs.aux_logits2}

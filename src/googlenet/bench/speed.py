@@ -4,56 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from googlenet import process
 from googlenet.bench import inference, training
-from googlenet.bench.contest import UNITS, alternate, ceilings, rows
+from googlenet.bench.contest import UNITS, Conditions, alternate, ceilings, rows
 from googlenet.machine import Machine
 from googlenet.native.build import library
 
 
 def measure(
     kind: str,
+    given: Conditions,
+    machine: Machine,
     *,
-    size: int,
-    batch: int,
     threads: int,
     repetitions: int,
     clock: str = "wall",
-    peers: Path | None = None,
-    compiled: bool = False,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Every contestant of a kind, in turn: what the command prints with `--json`."""
+    """The ceilings, then every contestant of a kind in turn: what `--json` prints."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    machine = Machine.here("auto")
-    options = (size, batch, machine.bf16, peers)
-    if kind == "training":
-        found, skipped = training.contestants(*options)
-    else:
-        found, skipped = inference.contestants(*options, compiled=compiled)
-    ceiling = ceilings({each.dtype for each in found.values()}, clock)
-    speeds = alternate(found, batch, repetitions, clock, progress)
+    device = given.device
+    ceiling = ceilings(given.dtypes, clock, device)
+    contestants = training.contestants if kind == "training" else inference.contestants
+    found, skipped, base = contestants(given)
+    if torch.bfloat16 not in given.dtypes:
+        skipped["bf16"] = "this machine computes it by conversion (--precision bf16 does it anyway)"
+    speeds = alternate(found, given.batch, repetitions, clock, progress, device=device)
     return {
         "kind": kind,
         "unit": UNITS[clock],
         "date": datetime.now(UTC).date().isoformat(),
         "settings": {
-            "size": size,
-            "batch": batch,
+            "size": given.size,
+            "batch": given.batch,
             "threads": threads,
             "repetitions": repetitions,
             "clock": clock,
             "allocator": "tuned" if "allocator" in process.TUNED else "stock",
-            "kernels": library() is not None,
+            "kernels": device == "cpu" and library() is not None,
+            "data": given.data,
         },
         "machine": machine.describe(),
         "ceiling": {name: round(value, 2) for name, value in ceiling.items()},
-        "results": rows(found, speeds, ceiling, training.BASE if training.BASE in found else None),
+        "base": base,
+        "results": rows(found, speeds, ceiling, base, device),
         "skipped": skipped,
     }
+
+
+def dtypes(precision: str, machine: Machine) -> tuple[torch.dtype, ...]:
+    """float32, and bfloat16 too where that is asked for, or "auto" finds the machine to have it."""
+    both = precision == "bf16" or (precision == "auto" and machine.bf16)
+    return (torch.float32, torch.bfloat16) if both else (torch.float32,)

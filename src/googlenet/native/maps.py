@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -12,6 +14,17 @@ from torch import Tensor, nn
 from googlenet.native.build import Maps, library
 
 DTYPES = (torch.float32, torch.bfloat16)
+SWITCHED_OFF = ContextVar("switched_off", default=False)
+
+
+@contextmanager
+def plain_operators() -> Iterator[None]:
+    """While it lasts PyTorch's own operators do the work of this thread, and of its gradients."""
+    before = SWITCHED_OFF.set(True)
+    try:
+        yield
+    finally:
+        SWITCHED_OFF.reset(before)
 
 
 def usable(x: Tensor) -> bool:
@@ -27,6 +40,7 @@ def usable(x: Tensor) -> bool:
         and x.dim() == 4
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
+        and not SWITCHED_OFF.get()
         and library() is not None
     )
 
