@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from googlenet.cli.bench import report
 from googlenet.training.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 # Results with a document and a table of their own; all others are in results.md.
 ELSEWHERE = {"unknown": ("unknown", "calibration.md")}
+ELSEWHERE |= {
+    path.stem: ("speed", "speed.md") for path in RESULTS if path.stem.startswith("speed-")
+}
 
 
 def benchmark(name: str) -> ModuleType:
@@ -66,3 +70,43 @@ def test_the_readme_states_the_accuracies_that_were_measured() -> None:
     assert f"{mean(modern):.2f} %" in readme
     for accuracy in modern:
         assert f"{accuracy:.2f}" in readme
+
+
+SPEEDS = [path for path in RESULTS if path.stem.startswith("speed-")]
+FIGURE = re.compile(r"(\d+(?:\.\d+)?)(×| %|\u202f%| images/s)")
+
+
+def figures_of(results: dict[str, Any]) -> set[str]:
+    """How a document writes what a file holds."""
+    found = set()
+    for row in results["results"]:
+        speeds = [row[key] for key in ("median", "low", "high", "limit") if key in row]
+        found |= {f"{speed:{form}} images/s" for speed in speeds for form in (".0f", ".4g")}
+        found |= {f"{100 * row['of_ceiling']:.0f} %", f"{row['ratio'] or 0:.2f}×"}
+    return found
+
+
+def test_every_speed_that_a_document_states_is_in_a_file() -> None:
+    """In the README, and in speed.md where it compares; its log has figures of its own kinds."""
+    known = set().union(*(figures_of(load(path)) for path in SPEEDS))
+    comparison = section(ROOT / "docs" / "speed.md", "Side by side")
+    said = ["".join(found.groups()) for found in FIGURE.finditer(comparison)]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said += [f"{ratio}×" for ratio in re.findall(r"(\d+\.\d+)×(?!\d)", readme)]
+    assert len(said) > 10
+    assert set(said) <= known, set(said) - known
+
+
+def test_what_the_readme_shows_of_the_benchmark_is_a_file_s() -> None:
+    reports = "\n".join(report(load(path)) for path in SPEEDS)
+    known = {line.strip() for line in reports.splitlines()}
+    names = {row["name"] for path in SPEEDS for row in load(path)["results"]}
+    for document in ("README.md", "docs/speed.md"):
+        for line in (ROOT / document).read_text(encoding="utf-8").splitlines():
+            if any(re.match(rf"{re.escape(name)} {{2,}}", line) for name in names):
+                assert line.strip() in known
+
+
+def section(document: Path, title: str) -> str:
+    text = document.read_text(encoding="utf-8")
+    return re.split(r"^## ", text.split(f"\n## {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]

@@ -33,6 +33,11 @@ def tune() -> None:
     keep_memory()
 
 
+def allocator() -> str:
+    """What to write beside a measurement: "tuned" or "stock"."""
+    return "tuned" if "allocator" in TUNED else "stock"
+
+
 def patient_threads() -> None:
     """Read by OpenMP when PyTorch loads it; what the user has set stays."""
     if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:

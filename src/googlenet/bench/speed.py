@@ -45,7 +45,7 @@ def measure(
             "threads": threads,
             "repetitions": repetitions,
             "clock": clock,
-            "allocator": "tuned" if "allocator" in process.TUNED else "stock",
+            "allocator": process.allocator(),
             "kernels": device == "cpu" and library() is not None,
             "data": given.data,
         },

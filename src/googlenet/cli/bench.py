@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,18 @@ def of_input(args: argparse.Namespace) -> dict[str, Any]:
     from googlenet.bench.input import made_up, measure, some
     from googlenet.data.load import load_data
     from googlenet.machine import Machine
+    from googlenet.process import allocator
 
     count = args.photos or 48
     samples = some(load_data(args.data).all, count) if args.data else made_up(count)
     with progress() as after_each:
         found = measure(samples, args.size, args.repeats, after_each)
-    return found | {"data": args.data or "made up", "machine": Machine.here("fp32").describe()}
+    return found | {
+        "date": datetime.now(UTC).date().isoformat(),
+        "data": args.data or "made up",
+        "settings": {"allocator": allocator(), "clock": "the working thread's time"},
+        "machine": Machine.here("fp32").describe(),
+    }
 
 
 def of_networks(args: argparse.Namespace) -> dict[str, Any]:
