@@ -21,6 +21,9 @@ slow: $(VENV)/ready
 
 # Side by side with other ways to do the same.
 bench: $(VENV)/ready
+	$(BIN)/googlenet bench input
+	$(BIN)/googlenet bench training
+	$(BIN)/googlenet bench inference
 	$(BIN)/python benchmarks/lrn.py
 
 check: $(VENV)/ready
