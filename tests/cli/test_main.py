@@ -25,15 +25,17 @@ OPTIONS = {
     "--patience --size --batch --width --seed --mode --no-mirror --precision --balance --set "
     "--views --doubts --checkpoint-minutes --decoder --shuffle --cache --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold --out "
-    "--workers --json",
+    "--workers --engine --threads --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
-    "predict": "MODEL PATH --top --out --threshold --json",
+    "predict": "MODEL PATH --top --out --threshold --engine --threads --json",
     "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --threads --decoders --batch --batch-wait "
     "--max-body --max-held --max-pixels --max-photos --max-queue --max-connections --timeout "
     "--read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
+    "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos --photos "
+    "--with-preprocessing --workers --json",
     "bench": "KIND --data --photos --size --batch --threads --repeats --clock --allocator --peers "
     "--compile --out --json",
 }
