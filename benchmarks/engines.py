@@ -341,7 +341,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--torchvision", default="", metavar="SITE")
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--programs", default="", help="with --photos: of these files alone: a.xml,…")
+    parser.add_argument(
+        "--programs", default="", help="with --photos: of these files alone: a.xml,…"
+    )
     parser.add_argument("--engines", default="", help="also model files in these: openvino,…")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one repetition")
