@@ -357,7 +357,7 @@ def main() -> None:
         if file.endswith(".safetensors")
     ]
     rows = []
-    for setting in SETTINGS:
+    for setting in [args.setting] if args.setting else SETTINGS:
         rows += measure([PEER, *names], args.torchvision, setting, args.repeats, args.seconds)
     if args.photos:
         whole = [n for n in names if Path(n).name in args.programs.split(",") or not args.programs]

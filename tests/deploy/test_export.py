@@ -401,6 +401,29 @@ def test_engines_run_model_files(engine: str, model: Path) -> None:
     assert theirs.header() == ours.header() | {"heads": []}
 
 
+def test_auto_is_what_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package that writes graphs, or any engine, PyTorch computes."""
+    absent = {"onnx"}
+
+    def find(name: str) -> object:
+        return None if name in absent else name
+
+    for module in ("load", "engines"):
+        monkeypatch.setattr(f"googlenet.deploy.{module}.find_spec", find)
+    crop = Classifier.load(model).crops(noise(80, 80))
+    for missing in ({"onnx"}, {"openvino", "onnxruntime"}):
+        absent = missing
+        found = Classifier.load(model, engine="auto")
+        assert not isinstance(found, EngineClassifier)
+        torch.testing.assert_close(
+            found.probabilities(crop), Classifier.load(model).probabilities(crop)
+        )
+    absent = {"openvino"}
+    found = Classifier.load(model, engine="auto")
+    assert isinstance(found, EngineClassifier)
+    assert found.engine.name == "onnxruntime"
+
+
 def test_engines_on_the_command_line(model: Path, exported: Exported, tmp_path: Path) -> None:
     noise(80, 70).save(tmp_path / "a.png")
     answers = [
