@@ -103,7 +103,9 @@ class Classifier:
             return exported
         classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
         if engine not in (None, "torch"):
-            return with_engine(classifier, machine or Machine(), str(engine))
+            computed = with_engine(classifier, machine or Machine(), str(engine))
+            if computed is not classifier:
+                return computed
         classifier.machine = machine or Machine()
         classifier.network.eval().to(
             device=classifier.machine.device,
