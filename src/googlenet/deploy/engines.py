@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from googlenet.calibration import Outputs
 from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.machine import Machine
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
@@ -86,20 +87,24 @@ class OnnxRuntime:
         )
         self.input = self.session.get_inputs()[0].name
         names = {output.name for output in self.session.get_outputs()}
-        self.wanted = [name for name in ("logits", "features") if name in names]
+        self.wanted = [name for name in ("logits", "summary") if name in names]
         self.model = b""  # the session has its own copy
 
     def run(self, photos: Array) -> Outputs:
-        found = self.session.run(self.wanted, {self.input: photos})
-        return Outputs(*map(torch.from_numpy, found), *[None] * (2 - len(found)))
+        logits, *summary = map(
+            torch.from_numpy, self.session.run(self.wanted, {self.input: photos})
+        )
+        return Outputs(logits, summary[0] if summary else None)
 
 
 @dataclass
 class OpenVINO:
-    """OpenVINO on the CPU; bf16 where that is asked for, else float32 (int8 inside is in the file).
+    """OpenVINO on the CPU, with the precision that is asked for.
 
     Left to itself OpenVINO computes float32 models in bf16 on processors that have it, and one
-    and the same file gives other answers there.
+    and the same file gives other answers there; so a file says in what it is computed.  Of an
+    int8 file that is about the layers between the quantised ones (LRN, its pools), which then
+    move half the bytes.
     """
 
     model: Path | bytes
@@ -117,7 +122,8 @@ class OpenVINO:
             from googlenet.deploy.openvino_model import pillow_resize
 
             pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
-        hint = "bf16" if self.precision == "bf16" else "f32"
+        half = Machine("cpu", "auto").bf16 if self.precision == "int8" else self.precision == "bf16"
+        hint = "bf16" if half else "f32"
         self.compiled = core.compile_model(
             model,
             "CPU",
@@ -135,9 +141,9 @@ class OpenVINO:
         found = {
             name: torch.from_numpy(np.array(self.request.get_tensor(output).data))
             for output in self.compiled.outputs
-            for name in output.get_names() & {"logits", "features"}
+            for name in output.get_names() & {"logits", "summary"}
         }
-        return Outputs(found["logits"], found.get("features"))
+        return Outputs(found["logits"], found.get("summary"))
 
 
 @dataclass

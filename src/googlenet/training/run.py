@@ -149,7 +149,7 @@ def locked(
         progress = restore(checkpoint, trainer, progress)
         note_other_machine(checkpoint, progress, console)
     if resume:
-        console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
+        console.say(where(trainer))
         if plan.limit:
             plan.limit.spent = progress.seconds
             measure(plan, settings, scratch(data, machine), data, folder.path)
@@ -162,6 +162,13 @@ def locked(
     run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.limit)
     begin_files(run)
     return run
+
+
+def where(trainer: Trainer) -> str:
+    """The place in which a resumed run goes on, in words."""
+    if trainer.finished:
+        return f"all {trainer.epoch} epochs are done: what follows them is done again"
+    return f"going on at step {trainer.step} of epoch {trainer.epoch + 1}"
 
 
 def trainer_of(
