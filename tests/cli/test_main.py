@@ -36,8 +36,8 @@ OPTIONS = {
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "
     "--photos --with-preprocessing --workers --json",
-    "bench": "KIND --data --photos --size --batch --threads --repeats --clock --allocator --peers "
-    "--compile --out --json",
+    "bench": "KIND --data --photos --size --batch --threads --repeats --clock --device "
+    "--precision --allocator --peers --compile --out --json",
 }
 
 
