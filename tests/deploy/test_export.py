@@ -24,6 +24,9 @@ from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import decode
 from googlenet.machine import Machine
 from googlenet.modelfile import ModelFileError
+from googlenet.serving import inference
+from googlenet.serving.inference import Question
+from googlenet.serving.photo import Crop
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder, tiny_classifier
 
@@ -449,6 +452,17 @@ def test_evaluate_takes_exported_files(exported: Exported, model: Path, tmp_path
     assert results[0] == results[1] == results[2]
     answer = command("evaluate", model, "--engine", "openvino", "--data", data, "--json")
     assert answer.json()["results"][0]["top1_error"] == results[0][0]
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_the_service_answers_with_exported_files(exported: Exported, form: str) -> None:
+    ours, theirs = Classifier.load(exported.model), Classifier.load(exported[form][0])
+    crop = Crop(ours.crops(noise(80, 70))[0], 80, 70)
+    (expected,), (found,) = (inference.answer(each, [Question(crop, 2)]) for each in (ours, theirs))
+    assert [top["label"] for top in found["top"]] == [top["label"] for top in expected["top"]]
+    assert inference.has_maps(ours)
+    assert not inference.has_maps(theirs)
+    assert "cam" not in inference.answer(theirs, [Question(crop, 2, cam=True)])[0]
 
 
 @pytest.mark.parametrize(
