@@ -15,7 +15,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from googlenet.calibration import ENERGY_AND_ANGLE, Calibration, Unknown
+from googlenet.calibration import ENERGY_AND_ANGLES, Calibration, Unknown
 from googlenet.classifier import Classifier
 from googlenet.deploy import export as exporting
 from googlenet.deploy.load import EngineClassifier, planes
@@ -23,6 +23,7 @@ from googlenet.deploy.parity import LIMITS, Limits
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import decode
 from googlenet.machine import Machine
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import ModelFileError
 from googlenet.serving import inference
 from googlenet.serving.inference import Question
@@ -44,12 +45,12 @@ def classifier(variant: str = "bn", size: int = 32) -> Classifier:
     of that are slow ones.
     """
     found = tiny_classifier(variant=variant, size=size, heads=True)
-    features = found.network.get_parameter("classifier.weight").shape[1]
+    assert isinstance(found.network, GoogLeNet)
     numbers = {
-        "directions": torch.linalg.qr(torch.randn(features, 3))[0],
-        "slope": torch.tensor([4.0]),
-    }
-    unknown = Unknown(ENERGY_AND_ANGLE, 0.5, 5.0, numbers)
+        f"directions.{i}": torch.linalg.qr(torch.randn(width, 3))[0]
+        for i, width in enumerate(found.network.summary_widths)
+    } | {"slopes": torch.tensor([4.0, 3.0])}
+    unknown = Unknown(ENERGY_AND_ANGLES, 0.5, 5.0, numbers)
     found.calibration, found.licence = Calibration(2.0, unknown), "CC0-1.0"
     found.provenance = {"seed": 3}
     return found
@@ -160,7 +161,7 @@ assert "googlenet" not in sys.modules
 outputs = {{}}
 with np.load({str(folder / "in.npz")!r}) as arrays:
     for name in arrays:
-        logits, probabilities, features, score = run(arrays[name])
+        logits, probabilities, summary, score = run(arrays[name])
         outputs[name], outputs[name + ".p"], outputs[name + ".s"] = logits, probabilities, score
 np.savez({str(folder / "out.npz")!r}, header=json.dumps(header), **outputs)
 """

@@ -83,9 +83,9 @@ class EngineClassifier(Classifier):
         if not self.whole_photos:
             return self.engine.run(planes(np.asarray(pixels), self.preprocessing))
         found = [self.engine.run(photo) for photo in pixels]
-        features = [each.features for each in found if each.features is not None]
+        summaries = [each.summary for each in found if each.summary is not None]
         logits = torch.cat([each.logits for each in found])
-        return Outputs(logits, torch.cat(features) if features else None)
+        return Outputs(logits, torch.cat(summaries) if summaries else None)
 
     def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         if not self.whole_photos:
