@@ -341,6 +341,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--torchvision", default="", metavar="SITE")
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--setting", choices=tuple(SETTINGS), help="only this one")
     parser.add_argument(
         "--programs", default="", help="with --photos: of these files alone: a.xml,…"
     )

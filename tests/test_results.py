@@ -18,10 +18,11 @@ from googlenet.training.recipes import RECIPES
 ROOT = Path(__file__).parent.parent
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 # Results with a document and a table of their own; all others are in results.md.
-ELSEWHERE = {"unknown": ("unknown", "calibration.md"), "engines": ("engines", "deploy.md")}
-ELSEWHERE |= {
-    path.stem: ("speed", "speed.md") for path in RESULTS if path.stem.startswith("speed-")
-}
+ELSEWHERE = {
+    "unknown": ("unknown", "calibration.md"),
+    "engines": ("engines", "deploy.md"),
+    "engines-batch32": ("engines", "deploy.md"),
+} | {path.stem: ("speed", "speed.md") for path in RESULTS if path.stem.startswith("speed-")}
 
 
 def benchmark(name: str) -> ModuleType:

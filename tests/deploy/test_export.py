@@ -25,6 +25,9 @@ from googlenet.images.decode import decode
 from googlenet.machine import Machine
 from googlenet.model import GoogLeNet
 from googlenet.modelfile import ModelFileError
+from googlenet.serving import inference
+from googlenet.serving.inference import Question
+from googlenet.serving.photo import Crop
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder, tiny_classifier
 
@@ -214,7 +217,7 @@ def test_a_program_takes_photos_of_other_sizes(variant: str, tmp_path: Path) -> 
     assert answer.code == 0, answer.err
     arrays = {
         f"{n}x{height}x{width}": np.random.default_rng(0).normal(size=(n, 3, height, width))
-        for n, height, width in ((1, 64, 64), (2, 97, 71), (5, 48, 160))
+        for n, height, width in ((1, 64, 64), (2, 97, 71), (5, 80, 160))
     }
     arrays = {name: x.astype(np.float32) for name, x in arrays.items()}
     found = run_plainly("torch", out, arrays, tmp_path)
@@ -450,6 +453,17 @@ def test_evaluate_takes_exported_files(exported: Exported, model: Path, tmp_path
     assert results[0] == results[1] == results[2]
     answer = command("evaluate", model, "--engine", "openvino", "--data", data, "--json")
     assert answer.json()["results"][0]["top1_error"] == results[0][0]
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_the_service_answers_with_exported_files(exported: Exported, form: str) -> None:
+    ours, theirs = Classifier.load(exported.model), Classifier.load(exported[form][0])
+    crop = Crop(ours.crops(noise(80, 70))[0], 80, 70)
+    (expected,), (found,) = (inference.answer(each, [Question(crop, 2)]) for each in (ours, theirs))
+    assert [top["label"] for top in found["top"]] == [top["label"] for top in expected["top"]]
+    assert inference.has_maps(ours)
+    assert not inference.has_maps(theirs)
+    assert "cam" not in inference.answer(theirs, [Question(crop, 2, cam=True)])[0]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def in_onnxruntime(p: Preprocessing) -> Graph:
 def in_openvino(p: Preprocessing) -> Graph:
     model = from_onnx(photo_model(p))
     pillow_resize(model)
-    compiled: Any = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled: Any = openvino.Core().compile_model(model, "CPU", settings)
     return lambda x: np.asarray(compiled([x])[0])
 
 

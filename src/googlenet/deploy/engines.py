@@ -118,11 +118,14 @@ class OpenVINO:
 
         core = openvino.Core()
         model = core.read_model(str(self.model) if isinstance(self.model, Path) else self.model)
-        if any(op.get_friendly_name() == RESIZE for op in model.get_ops()):
+        whole_photos = any(op.get_friendly_name() == RESIZE for op in model.get_ops())
+        if whole_photos:
             from googlenet.deploy.openvino_model import pillow_resize
 
             pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
-        half = Machine("cpu", "auto").bf16 if self.precision == "int8" else self.precision == "bf16"
+        half = self.precision == "bf16"
+        if self.precision == "int8" and not whole_photos:  # pixels need more than bf16's 8 bits
+            half = Machine("cpu", "auto").bf16
         hint = "bf16" if half else "f32"
         self.compiled = core.compile_model(
             model,

@@ -217,7 +217,7 @@ def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classi
     Raises UsageError for a name that does not exist, GoogLeNetError for what is not installed.
     """
     precision = "bf16" if machine.bf16 else "fp32"
-    able = ENGINES
+    able: tuple[str, ...] = ENGINES
     if engine == "auto" and not find_spec("onnx"):
         able = ("torch",)
     elif engine == "auto" and precision == "bf16":
