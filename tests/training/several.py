@@ -1,0 +1,209 @@
+"""What several processes do together: `python -m tests.training.several OUT DATA`, started twice.
+
+Each writes what it has found to OUT/RANK.json; `test_several.py` compares it with what a process
+by itself finds.  The functions here are for both.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from googlenet import distributed
+from googlenet.cli import parser
+from googlenet.console import Console
+from googlenet.data.dataset import Samples
+from googlenet.errors import GoogLeNetError
+from googlenet.evaluation.accuracy import score
+from googlenet.training.averaging import WeightAverage
+from googlenet.training.loop import Trainer
+from tests.fixtures import tiny_classifier
+from tests.training.small_runs import QUICK, nothing, samples, trainer
+
+PAPER = QUICK.with_settings({"variant": "paper", "batch": 5, "learning_rate": 0.02})
+
+
+def without_dropout(t: Trainer) -> Trainer:
+    for module in t.network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return t
+
+
+def several_labels(photos: int = 11) -> Samples:
+    marks = np.random.default_rng(0).random((photos, 3)) < 0.4
+    return Samples(samples(photos).sources, (), marks)
+
+
+def with_bad(photos: int, *bad: int) -> Samples:
+    """Photos, some of which cannot be read."""
+    good = samples(photos)
+    sources = [Path(f"/none/{i}.png") if i in bad else s for i, s in enumerate(good.sources)]
+    return Samples(tuple(sources), good.labels)
+
+
+TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "paper": lambda: trainer(PAPER, samples(11)),  # batches of 4, 4 and 3
+    "weights": lambda: trainer(PAPER.with_settings({"balance": "weights"}), samples(11)),
+    "several labels": lambda: trainer(PAPER, several_labels()),
+    "several labels, weights": lambda: trainer(
+        PAPER.with_settings({"balance": "weights"}), several_labels()
+    ),
+    "sampling": lambda: trainer(PAPER.with_settings({"balance": "sampling"}), samples(11)),
+    # With shares of one photo some are empty; the last batch has but one.
+    "bad photos": lambda: trainer(PAPER.with_settings({"batch": 2}), with_bad(11, 1, 3, 4)),
+    "bn": lambda: trainer(PAPER.with_settings({"variant": "bn", "average": "none"})),
+}
+
+
+def trained(make: Callable[[], Trainer]) -> tuple[Trainer, list[dict[str, float]]]:
+    t = without_dropout(make())
+    rows = []
+    while not t.finished:
+        row = t.train_epoch(nothing)
+        rows.append({k: v for k, v in row.items() if k.startswith(("loss", "train"))})
+    return t, rows
+
+
+def tensors(t: Trainer) -> dict[str, Tensor]:
+    found = {f"network/{k}": v.contiguous() for k, v in t.network.state_dict().items()}
+    return found | {f"average/{k}": v.contiguous() for k, v in t.average.values.items()}
+
+
+def digest(values: dict[str, Tensor]) -> str:
+    found = sha256()
+    for name in sorted(values):
+        found.update(values[name].contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def scored(views: int, photos: int = 150, bad: tuple[int, ...] = ()) -> dict[str, Any]:
+    found = score(tiny_classifier(), with_bad(photos, *bad), views, keep_outputs=views == 1)
+    return {
+        "probabilities": sha256(found.probabilities.numpy().tobytes()).hexdigest(),
+        "first": found.probabilities[:, 0].tolist(),
+        "labels": found.labels.tolist(),
+        "indices": list(found.indices),
+        "bad": list(found.bad),
+        "logits": digest({"logits": found.outputs.logits}) if found.outputs else None,
+    }
+
+
+def command(*arguments: str) -> int:
+    """What the command line does once its processes have joined."""
+    args = parser().parse_args(arguments)
+    return int(args.run(args))
+
+
+def commands(data: str, out: Path) -> None:
+    """Trains, is stopped by one process's Ctrl-C and goes on; evaluates; predicts."""
+    options = [
+        *("--size", "32", "--width", "0.05", "--epochs", "2", "--batch", "4"),
+        *("--precision", "fp32", "--doubts", "4", "--seed", "3"),
+    ]
+    assert command("train", data, *options, "--out", str(out / "straight")) == 0
+    update = WeightAverage.update
+
+    def interrupt(self: WeightAverage, network: nn.Module, steps: int) -> None:
+        update(self, network, steps)
+        if steps == 4 and distributed.rank() == distributed.count() - 1:
+            CONSOLES[-1].interrupted = True
+
+    WeightAverage.update = interrupt  # type: ignore[method-assign]
+    begin = ["train", data, *options, "--out", str(out / "stopped")]
+    assert command(*begin) == 130
+    WeightAverage.update = update  # type: ignore[method-assign]
+    assert command("train", data, "--out", str(out / "stopped"), "--resume") == 0
+    reads(str(out / "straight"), data, out)
+
+
+def reads(model: str, data: str, out: Path) -> None:
+    """Evaluates and predicts into files of `out`."""
+    evaluate = ["evaluate", model, "--data", data, "--views", "1,10"]
+    assert command(*evaluate, "--out", str(out / "evaluation.json")) == 0
+    assert command(*evaluate, "--out", str(out / "evaluation.csv")) == 0
+    predict = ["predict", model, data, str(out / "nowhere.png")]
+    assert command(*predict, "--out", str(out / "answers.csv")) == 0
+
+
+CONSOLES: list[Console] = []
+
+
+def note_consoles() -> None:
+    initialise = Console.__init__
+
+    def noted(self: Console, *arguments: Any) -> None:
+        initialise(self, *arguments)
+        CONSOLES.append(self)
+
+    Console.__init__ = noted  # type: ignore[method-assign]
+
+
+def error_of(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except GoogLeNetError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def fails_in(rank: int) -> None:
+    if distributed.rank() == rank:
+        raise GoogLeNetError("no such thing")
+
+
+def agreements() -> dict[str, Any]:
+    here = distributed.rank()
+
+    def fail_here() -> None:
+        if here == 1:
+            raise GoogLeNetError("no such thing")
+
+    def fail_first() -> None:
+        raise GoogLeNetError(f"no such thing in {here}")
+
+    return {
+        "first": distributed.first(lambda: here),
+        "kept": distributed.kept(lambda: "mine"),
+        "exchange": distributed.exchange(here),
+        "share": distributed.share(range(7), 2),
+        "any_of": distributed.any_of(here == 1, False),
+        "error in one": error_of(lambda: distributed.together(fail_here)),
+        "error in the first": error_of(lambda: distributed.first(fail_first)),
+        "unlike": error_of(lambda: distributed.require_same(here, "photos")),
+        "loss": error_of(lambda: trained(lambda: trainer(with_rate(1e30)))),
+    }
+
+
+def with_rate(rate: float) -> Any:
+    return PAPER.with_settings({"learning_rate": rate, "epochs": 4})
+
+
+def main(out: Path, data: str) -> None:
+    torch.set_num_threads(1)
+    note_consoles()
+    found: dict[str, Any] = {"digests": {}, "rows": {}}
+    with distributed.joined():
+        here = distributed.rank()
+        for name, make in TRAINERS.items():
+            t, found["rows"][name] = trained(make)
+            found["digests"][name] = digest(tensors(t)), digest(dict(t.model().state_dict()))
+            if not here:
+                save_file(tensors(t), out / f"{name}.safetensors")
+        found["scores"] = [scored(1), scored(10, 40), scored(1, bad=(3, 64, 140)), scored(1, 7)]
+        found["agreements"] = agreements()
+        commands(data, out)
+    (out / f"{here}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
