@@ -90,10 +90,16 @@ def digest(values: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-SCORED = [(1, 150), (10, 40), (1, 150, (3, 64, 140)), (1, 7)]
+# Views, photos, and which of these cannot be read.
+SCORED: list[tuple[int, int, tuple[int, ...]]] = [
+    (1, 150, ()),
+    (10, 40, ()),
+    (1, 150, (3, 64, 140)),
+    (1, 7, ()),
+]
 
 
-def scored(views: int, photos: int, bad: tuple[int, ...] = ()) -> dict[str, Any]:
+def scored(views: int, photos: int, bad: tuple[int, ...]) -> dict[str, Any]:
     found = score(tiny_classifier(), with_bad(photos, *bad), views, keep_outputs=views == 1)
     return {
         "probabilities": sha256(found.probabilities.numpy().tobytes()).hexdigest(),
@@ -154,7 +160,7 @@ def note_consoles() -> None:
         initialise(self, *arguments)
         CONSOLES.append(self)
 
-    Console.__init__ = noted  # type: ignore[method-assign]
+    Console.__init__ = noted  # type: ignore[method-assign, assignment]
 
 
 def error_of(work: Callable[[], object]) -> str:
