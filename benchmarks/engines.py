@@ -1,14 +1,16 @@
 """The network in every engine and precision, beside torchvision's googlenet in eager float32.
 
-python benchmarks/engines.py FOLDER --torchvision SITE [--photos PHOTOS]
+python benchmarks/engines.py FOLDER [--torchvision SITE] [--photos PHOTOS] [--out FILE]
 
 FOLDER holds exports to compare, any of `*.safetensors`, `*.onnx`, `*.xml`, `*.pt2`: their names
-are the rows' names.  SITE is a folder in which torchvision 0.28.0 is installed (`pip install
---no-deps --target SITE torchvision==0.28.0`).  Two settings: batch 32 on two threads, batch 1 on
-one.  Each contestant is a process of its own, so that its start-up, its peak memory and its
-threads are its own; repetitions alternate between all of them, and each has the same input, made
-beforehand: normalised float32 photos.  The ratio is of medians, to torchvision in the same run;
-`cpu` is the processor's time for an image, which other programs on the machine disturb less.
+are the rows' names.  SITE is a folder in which torchvision is installed, if it is not beside
+PyTorch (`pip install --no-deps --target SITE torchvision==0.28.0`); where there is none, the
+variant `torchvision` of this package takes its place, as plain eager layers, and the rows say so.
+Two settings: batch 32 on two threads, batch 1 on one.  Each contestant is a process of its own, so
+that its start-up, its peak memory and its threads are its own; repetitions alternate between all
+of them, and each has the same input, made beforehand: normalised float32 photos.  The ratio is of
+medians, to the peer in the same run; `cpu` is the processor's time for an image, which other
+programs on the machine disturb less.
 
 With --photos, a folder of JPEGs: from files to a CSV of labels, whole programs, `googlenet
 predict` on each file against a plain script in torchvision's style (`end_to_end`).
@@ -28,7 +30,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 SETTINGS = {"batch 32, 2 threads": (32, 2), "batch 1, 1 thread": (1, 1)}
-PEER = "torchvision, eager fp32"
+PEER = "peer"
 SUFFIXES = (".safetensors", ".onnx", ".xml", ".pt2")
 
 
@@ -38,23 +40,30 @@ class Repetition(NamedTuple):
 
 
 def peer_network(site: str) -> Any:
-    """torchvision's network, whose compiled operators do not load beside a CPU build of PyTorch.
-
-    The network needs none of them; they are declared so that the package can be imported.
-    """
+    """torchvision's network, or the same layers of ours where it is not installed."""
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-    for name in ("nms", "qnms"):
-        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        library.define(schema)  # type: ignore[no-untyped-call]
-    sys.path.append(site)
-    from torchvision.models import googlenet
+    from googlenet.bench.peers import Missing, torchvision_network
 
     torch.manual_seed(0)
-    network = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
-    network.library = library  # the declarations last as long as it does
-    return network
+    try:
+        network: Any = torchvision_network(Path(site) if site else None)
+    except Missing:
+        os.environ["GOOGLENET_NATIVE"] = "0"  # PyTorch's own operators, as everybody's
+        from googlenet.model import GoogLeNet
+
+        network = GoogLeNet("torchvision", 1000)
+    return network.eval()
+
+
+def peer_name(site: str) -> str:
+    from googlenet.bench.peers import Missing, torchvision_network
+
+    try:
+        torchvision_network(Path(site) if site else None)
+    except Missing:
+        return "our variant torchvision, eager fp32 (torchvision is not installed)"
+    return "torchvision, eager fp32"
 
 
 def contestant(name: str, site: str, threads: int) -> Any:
@@ -63,7 +72,7 @@ def contestant(name: str, site: str, threads: int) -> Any:
 
     torch.set_num_threads(threads)
     if name == PEER:
-        network = peer_network(site)
+        network = peer_network(site)  # contiguous, as everybody's script has it
         return lambda x: network(torch.from_numpy(x))
     path, _, engine = name.partition("@")
     from googlenet.classifier import Classifier
@@ -188,7 +197,7 @@ def measure(
         cpu = median(r.cpu for r in each.found)
         path = Path(each.name.partition("@")[0])
         rows.append({
-            "name": title(each.name), "setting": setting,
+            "name": peer_name(site) if each.name == PEER else title(each.name), "setting": setting,
             "median": median(speeds), "low": min(speeds), "high": max(speeds),
             "ratio": median(speeds) / peer,
             "cpu_ms": 1000 * cpu, "cpu_ratio": peer_cpu / cpu,
@@ -199,8 +208,6 @@ def measure(
 
 
 def title(name: str) -> str:
-    if name == PEER:
-        return name
     path, _, engine = name.partition("@")
     engine = engine or {".onnx": "onnxruntime", ".xml": "openvino"}.get(Path(path).suffix, "torch")
     return f"googlenet {Path(path).name}, {engine}"
@@ -212,6 +219,30 @@ def file_size(path: Path) -> int:
     return path.stat().st_size + extra
 
 
+def plain_preparation() -> Any:
+    """What everybody's script does with a photo; of torchvision's own steps where that is there."""
+    try:
+        from torchvision import transforms
+    except ImportError:
+        import numpy as np
+        import torch
+
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+        def prepare(photo: Any) -> Any:
+            factor = 256 / min(photo.size)
+            photo = photo.resize([int(side * factor) for side in photo.size])
+            left, top = ((side - 224) // 2 for side in photo.size)
+            x = np.asarray(photo.crop((left, top, left + 224, top + 224)), np.float32) / 255
+            return torch.from_numpy((x - np.float32(mean)) / np.float32(std)).permute(2, 0, 1)
+
+        return prepare
+    return transforms.Compose([
+        transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ])  # fmt: skip
+
+
 PLAIN = """
 import csv, sys, time
 from pathlib import Path
@@ -221,11 +252,7 @@ import torch
 torch.set_num_threads(2)
 network = engines.peer_network({site!r})
 from PIL import Image
-from torchvision import transforms
-prepare = transforms.Compose([
-    transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
-    transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-])
+prepare = engines.plain_preparation()
 paths = sorted(Path({photos!r}).rglob("*.*"))
 with open({out!r}, "w", newline="") as file, torch.no_grad():
     rows = csv.writer(file)
@@ -268,20 +295,21 @@ def end_to_end(names: list[str], site: str, photos: Path, repeats: int) -> list[
     for name, found in times.items():
         speeds, cpu = [1 / r.wall for r in found], median(r.cpu for r in found)
         rows.append({
-            "name": title(name), "setting": f"files to CSV, {count} photos",
+            "name": f"plain script: {peer_name(site)}" if name == PEER else title(name),
+            "setting": f"files to CSV, {count} photos, 2 threads",
             "median": median(speeds), "low": min(speeds), "high": max(speeds),
             "ratio": median(speeds) / peer, "cpu_ms": 1000 * cpu, "cpu_ratio": peer_cpu / cpu,
         })  # fmt: skip
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(found: dict[str, Any]) -> str:
     lines = [
         "| | setting | images/s | low–high | ratio | CPU ms | CPU ratio | peak MB | start s "
         "| file MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for r in rows:
+    for r in found["results"]:
         rest = " | ".join(
             "" if r.get(key) is None else f"{r[key]:.{digits}f}"
             for key, digits in (("peak_mb", 0), ("start_s", 1), ("file_mb", 1))
@@ -311,7 +339,7 @@ def processor() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--torchvision", required=True, metavar="SITE")
+    parser.add_argument("--torchvision", default="", metavar="SITE")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--engines", default="", help="also model files in these: openvino,…")
     parser.add_argument("--repeats", type=int, default=7)
@@ -337,7 +365,7 @@ def main() -> None:
     if args.out:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["machine"]))
-    print(table(rows))
+    print(table(found))
 
 
 if __name__ == "__main__":

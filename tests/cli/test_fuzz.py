@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from googlenet.cli import VERBS, parser
+from googlenet.serving.server import Server
 from tests.cli.conftest import SMALL, Answer, Trained, command
 from tests.weights.test_recognise import FILES
 
@@ -77,6 +78,12 @@ def run(line: list[str], places: dict[str, str], folder: Path) -> Answer:
     out = folder / str(len(list(folder.iterdir())))
     known = places | {"OUT": str(out)}
     return command(*(known.get(word, word) for word in line))
+
+
+@pytest.fixture(autouse=True)
+def _service_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a command line that is one for `serve` everything runs but the waiting for requests."""
+    monkeypatch.setattr(Server, "run", lambda self, sockets: None)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

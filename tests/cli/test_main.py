@@ -24,16 +24,18 @@ OPTIONS = {
     "train": "DATA --out --resume --multi-label --recipe --variant --weights --epochs --time-limit "
     "--patience --size --batch --width --seed --mode --no-mirror --precision --balance --set "
     "--views --doubts --checkpoint-minutes --decoder --shuffle --cache --workers --json",
-    "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold --out "
-    "--workers --json",
+    "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
+    "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
-    "predict": "MODEL PATH --top --out --threshold --json",
+    "predict": "MODEL PATH --top --out --threshold --engine --threads --json",
     "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
-    "serve": "MODEL --host --port --token --token-file --threads --decoders --batch --batch-wait "
-    "--max-body --max-held --max-pixels --max-photos --max-queue --max-connections --timeout "
-    "--read-timeout",
+    "serve": "MODEL --host --port --token --token-file --engine --threads --decoders --batch "
+    "--batch-wait --max-body --max-held --max-pixels --max-photos --max-queue --max-connections "
+    "--timeout --read-timeout",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
+    "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "
+    "--photos --with-preprocessing --workers --json",
     "bench": "KIND --data --photos --size --batch --threads --repeats --clock --allocator --peers "
     "--compile --out --json",
 }

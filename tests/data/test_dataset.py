@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,18 @@ def test_fingerprint_knows_names_and_classes_but_not_the_place() -> None:
     assert dataset(3, 4).fingerprint() != here.fingerprint()
     relabelled = Samples(there.train.sources, tuple(1 - label for label in there.train.labels))
     assert DataSet("x", there.classes, relabelled, Samples()).fingerprint() != here.fingerprint()
+
+
+def test_order_knows_the_labels_of_every_photo() -> None:
+    sources, classes = (Path("a.png"), Path("b.png")), (Class("x", "x"), Class("y", "y"))
+
+    def order(*rows: list[bool]) -> str:
+        return DataSet("d", classes, Samples(sources, (), np.array(rows)), Samples()).order()
+
+    found = [[True, True], [False, False]], [[True, False], [False, True]], [[True, True]] * 2
+    assert len({order(*rows) for rows in found}) == 3
+    one = DataSet("d", classes, Samples(sources, (0, 1)), Samples())
+    assert order([True, False], [False, True]) == one.order()
 
 
 def test_fingerprint_of_a_name_that_is_no_text() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from googlenet.cost import NAMES
-from googlenet.deploy.fold import folded, scaled_input, with_norm
+from googlenet.deploy.fold import folded, with_norm
 from googlenet.networks import Network, build_network, default_channels
 
 SMALL = {"alexnet": 96, "vgg16": 64}
@@ -59,10 +59,3 @@ def test_folding_is_pytorch_s_own() -> None:
     assert theirs.bias is not None
     torch.testing.assert_close(ours.weight, theirs.weight.float(), rtol=1e-7, atol=0)
     torch.testing.assert_close(ours.bias, theirs.bias.float(), rtol=1e-6, atol=1e-7)
-
-
-def test_scale_moves_into_the_first_convolution() -> None:
-    conv = nn.Conv2d(3, 4, 7, stride=2, padding=3)
-    x, scale = torch.randn(2, 3, 20, 21), (0.5, 2.0, 3.0)
-    factor = torch.tensor(scale).view(3, 1, 1)
-    torch.testing.assert_close(scaled_input(conv, scale)(x), conv(factor * x))

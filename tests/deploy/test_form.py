@@ -92,6 +92,7 @@ def test_a_precision_that_does_not_exist() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # PyTorch's own
 @torch.no_grad()
 def test_compiled() -> None:
     net, x = network("bn")

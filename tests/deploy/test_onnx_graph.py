@@ -40,7 +40,7 @@ def test_every_network_in_onnx_runtime(variant: str) -> None:
         np.testing.assert_allclose(probabilities, expected.softmax(1), rtol=1e-4, atol=1e-6)
 
 
-class LRN(OpRun):  # type: ignore[misc]
+class LRN(OpRun):
     """The specification's formula; onnx's own program goes over photos where it means channels."""
 
     op_domain = ""

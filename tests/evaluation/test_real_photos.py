@@ -17,20 +17,21 @@ from tests.fixtures import tiny_classifier
 ALLOWED = 400  # MB beyond what one view takes
 
 SCORED = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from googlenet.classifier import Classifier
 from googlenet.data.table_file import read_csv
 from googlenet.evaluation.accuracy import score
+from tests.memory import peak_memory
 classifier = Classifier.load(sys.argv[1])
 samples = read_csv(Path(sys.argv[2]), 0, classifier.classes).all
 peak, photos = [], []
 for views in (1, 10, 144):
     found = score(classifier, samples, views)
     photos.append((len(found), len(found.bad), float(found.probabilities.sum())))
-    peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak.append(peak_memory())
 print(json.dumps({"peak": peak, "photos": photos}))
 """
 
@@ -44,7 +45,8 @@ def test_every_photo_in_every_view_in_bounded_memory(shared_data: Path, tmp_path
     classifier.save(model)
     assert len(read_csv(labels, 0, classifier.classes).all) == 50
     command = [sys.executable, "-c", SCORED, str(model), str(labels)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    repository = Path(__file__).resolve().parents[2]
+    run = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
     for read, bad, total in found["photos"]:
         assert (read, bad) == (50, 0)

@@ -64,6 +64,7 @@ resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 import numpy as np
 from tests.dirty_photos import FUZZED, mutated, samples_of
 from tests.images.test_fuzz import outcome
+from tests.memory import peak_memory
 counts = {}
 valid = {kind: samples_of(kind) for kind in FUZZED}
 for number in range(int(sys.argv[1])):
@@ -73,8 +74,7 @@ for number in range(int(sys.argv[1])):
         whole = valid[kind][int(rng.integers(len(valid[kind])))]
         key = outcome(mutated(whole, rng))
         counts[key] = counts.get(key, 0) + 1
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-print(counts.get("photo", 0), counts.get("error", 0), peak)
+print(counts.get("photo", 0), counts.get("error", 0), round(peak_memory()))
 """
 
 
@@ -97,15 +97,16 @@ def test_thousands_of_mutated_photos_in_limited_memory() -> None:
 
 
 BOMBS = """
-import resource
 from tests.dirty_photos import broken
+from tests.memory import forget_peak, peak_memory
 from googlenet.images.decode import ImageError, decode
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+broken()  # makes the files
+before = forget_peak()
 for name in ("enormous.png", "enormous.gif", "enormous.bmp", "large.png"):
     try:
         decode(broken()[name][0])
     except ImageError:
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+        print(round(peak_memory() - before))
 """
 
 

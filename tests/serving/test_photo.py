@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import struct
 import zlib
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from googlenet.serving.photo import read_photo
 from googlenet.serving.refusal import RefusalError
 from tests.dirty_photos import many_empty_scans, many_scans
 from tests.fixtures import encoded, noise
+from tests.memory import forget_peak, peak_memory
 
 SMALL = Preprocessing(size=32, resize=37)
 
@@ -56,12 +56,11 @@ def png_of(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("width", "height"), [(1001, 1000), (2**31 - 1, 1), (60_000, 60_000)])
 def test_pixels_that_are_only_declared(width: int, height: int) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = forget_peak()
     error = refused(png_of(width, height))
     assert error.status == 413
     assert error.sentence.startswith("a photo may have 1000000 pixels, this has ")
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 20_000  # KiB
+    assert peak_memory() - before < 20
 
 
 @pytest.mark.parametrize("jpeg", [many_scans, many_empty_scans])

@@ -147,7 +147,8 @@ def test_crash_before_the_first_checkpoint_begins_again(
 
 def test_finished_run_that_is_resumed_is_evaluated_again(done: Run, data: Path) -> None:
     before = tensors(done)
-    resumed, _ = prepared(settings(data), done.folder.path, resume=True)
+    resumed, said = prepared(settings(data), done.folder.path, resume=True)
+    assert "all 2 epochs are done: what follows them is done again" in said.getvalue()
     trained = train(resumed, views=(1, 10))
     assert set(trained.classifier.metrics) == {"1", "10"}
     assert same_bits(tensors(resumed)["last.safetensors"], before["last.safetensors"])

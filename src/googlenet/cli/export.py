@@ -131,6 +131,11 @@ def lines(report: dict[str, Any], classifier: Classifier) -> list[str]:
         f"probabilities       differ by at most {report['max_difference']:.2g}, "
         f"by {report['mean_difference']:.2g} in the mean",
     ]
+    if report["network_agreement"] is not None:
+        found.append(
+            f"its network         {report['network_agreement']:.2f} % the same on the same crops, "
+            f"by at most {report['network_max_difference']:.2g}"
+        )
     if report["calibration_images"]:
         found.insert(2, f"calibrated on       {report['calibration_images']} photos")
     if report["accuracy_before"] is not None:

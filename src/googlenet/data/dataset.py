@@ -143,8 +143,9 @@ class DataSet:
         """
         found = sha256()
         for samples in (self.train, self.val):
-            for i, label in enumerate(samples.labels):
-                line = f"{Path(samples.name(i)).name}\n{label}\n"
+            for i in range(len(samples)):
+                labels = " ".join(map(str, samples.classes_of(i)))
+                line = f"{Path(samples.name(i)).name}\n{labels}\n"
                 found.update(line.encode(errors="surrogateescape"))
             found.update(b"\n")
         return found.hexdigest()[:16]

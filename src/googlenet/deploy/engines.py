@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from googlenet.calibration import Outputs
 from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.machine import Machine
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
@@ -96,10 +97,12 @@ class OnnxRuntime:
 
 @dataclass
 class OpenVINO:
-    """OpenVINO on the CPU; bf16 where that is asked for, else float32 (int8 inside is in the file).
+    """OpenVINO on the CPU, with the precision that is asked for.
 
     Left to itself OpenVINO computes float32 models in bf16 on processors that have it, and one
-    and the same file gives other answers there.
+    and the same file gives other answers there; so a file says in what it is computed.  Of an
+    int8 file that is about the layers between the quantised ones (LRN, its pools), which then
+    move half the bytes.
     """
 
     model: Path | bytes
@@ -117,7 +120,8 @@ class OpenVINO:
             from googlenet.deploy.openvino_model import pillow_resize
 
             pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
-        hint = "bf16" if self.precision == "bf16" else "f32"
+        half = Machine("cpu", "auto").bf16 if self.precision == "int8" else self.precision == "bf16"
+        hint = "bf16" if half else "f32"
         self.compiled = core.compile_model(
             model,
             "CPU",

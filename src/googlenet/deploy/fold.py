@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import torch
 from torch import nn
 
 from googlenet.model import ConvUnit
@@ -20,16 +19,22 @@ def folded(network: Network) -> Network:
     """
     copy = deepcopy(network).cpu().float().eval()
     copy.drop_heads()
-    for module in copy.modules():
+    fold_units(copy)
+    return copy.requires_grad_(False)
+
+
+def fold_units(network: nn.Module) -> None:
+    """Let each unit's convolution do what the batch normalisation after it does, in place."""
+    for module in network.modules():
         if isinstance(module, ConvUnit) and isinstance(module.bn, nn.BatchNorm2d):
             module.conv, module.bn = with_norm(module.conv, module.bn), nn.Identity()
-    return copy.requires_grad_(False)
 
 
 def with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """One convolution for a convolution and the batch normalisation after it.
 
-    norm(conv(x)) = gain · conv(x) + (shift − gain · mean) with gain = scale / √(variance + eps).
+    norm(conv(x)) = gain · conv(x) + (shift − gain · mean) with gain = scale / √(variance + eps),
+    in double precision, rounded once to the convolution's own.
     """
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
@@ -41,18 +46,7 @@ def with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if conv.bias is not None:
         bias = bias + gain * conv.bias.double()
     merged = deepcopy(conv)
-    merged.weight = nn.Parameter((conv.weight.double() * gain[:, None, None, None]).float())
-    merged.bias = nn.Parameter(bias.float())
-    return merged
-
-
-def scaled_input(conv: nn.Conv2d, scale: tuple[float, ...]) -> nn.Conv2d:
-    """The convolution of scale · x, channel by channel, as a convolution of x.
-
-    Exact, zeros at the border included: scaled zeros are zeros.  A mean cannot be moved into a
-    padded convolution in this way, for its border is of zeros, not of means.
-    """
-    merged = deepcopy(conv)
-    factor = torch.tensor(scale, dtype=torch.float64)[None, :, None, None]
-    merged.weight = nn.Parameter((conv.weight.double() * factor).float(), requires_grad=False)
+    weight, dtype = conv.weight.double() * gain[:, None, None, None], conv.weight.dtype
+    merged.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    merged.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
     return merged

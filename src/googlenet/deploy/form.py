@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from googlenet.deploy.fold import fold_units
 from googlenet.machine import Machine
 from googlenet.model import ConvUnit, Inception
 from googlenet.native import norm
@@ -90,9 +91,10 @@ def inference_form(
     machine = Machine.here(precision)
     form: Any = deepcopy(network).eval().requires_grad_(False)
     form.drop_heads()
+    fold_units(form)
     for module in form.modules():
         if isinstance(module, ConvUnit):
-            fold(module)
+            module.relu = nn.ReLU(inplace=True)  # nobody else reads what the convolution gives
     for name, module in list(form.named_children()):
         if isinstance(module, Inception) and all(type(module[n]) is ConvUnit for n in UNITS):
             setattr(form, name, MergedInception(module))
@@ -105,23 +107,3 @@ def inference_form(
 
 
 UNITS = SIBLINGS + LAST
-
-
-@torch.no_grad()
-def fold(unit: ConvUnit) -> None:
-    """Let a unit's convolution do what its batch normalisation does with running statistics."""
-    conv, bn = unit.conv, unit.bn
-    unit.relu = nn.ReLU(inplace=True)  # nobody else reads what the convolution gives
-    if not isinstance(bn, nn.BatchNorm2d):
-        return
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    scale = 1 / (bn.running_var.double() + bn.eps).sqrt()
-    if bn.weight is not None:
-        scale = scale * bn.weight
-    bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.double()
-    bias = bn.bias.double() + (bias - bn.running_mean) * scale
-    weight = conv.weight.double() * scale[:, None, None, None]
-    conv.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
-    conv.bias = nn.Parameter(bias.to(conv.weight.dtype), requires_grad=False)
-    unit.bn = nn.Identity()

@@ -154,8 +154,8 @@ def layer_nodes(graph: Graph, layer: nn.Module, x: str, name: str) -> str:
     """One layer of any network of ours, from the value x to one of the layer's name."""
     match layer:
         case ConvUnit():
-            pads = layer.pad if isinstance(layer.pad, SamePad) else None
-            x = conv_nodes(graph, layer.conv, x, f"{name}.conv", same=pads is not None)
+            same = isinstance(layer.pad, SamePad)
+            x = conv_nodes(graph, layer.conv, x, f"{name}.conv", same=same)
             return graph.add("Relu", x, to=name)
         case SeparableUnit():
             x = conv_nodes(graph, layer.depthwise, x, f"{name}.depthwise")

@@ -143,7 +143,7 @@ def locked(
         settings = decide(plan, settings, scratch(data, machine), data, folder.path, console)
     trainer, progress = begun(settings, folder, data, machine, resume, console)
     if resume:
-        console.say(f"going on at step {trainer.step} of epoch {trainer.epoch + 1}")
+        console.say(where(trainer))
         if plan.limit:
             plan.limit.spent = progress.seconds
             measure(plan, settings, scratch(data, machine), data, folder.path)
@@ -213,6 +213,13 @@ def create(folder: RunFolder, settings: Settings, network: Network) -> Path:
     folder.create(settings.to_json())
     distributed.made_folder(folder.path)
     return folder.path
+
+
+def where(trainer: Trainer) -> str:
+    """The place in which a resumed run goes on, in words."""
+    if trainer.finished:
+        return f"all {trainer.epoch} epochs are done: what follows them is done again"
+    return f"going on at step {trainer.step} of epoch {trainer.epoch + 1}"
 
 
 def trainer_of(
