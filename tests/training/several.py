@@ -26,6 +26,7 @@ from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import score
 from googlenet.training.averaging import WeightAverage
 from googlenet.training.loop import Trainer
+from googlenet.training.shared import add_up_step
 from tests.fixtures import tiny_classifier
 from tests.training.small_runs import QUICK, nothing, samples, trainer
 
@@ -136,6 +137,8 @@ def runs(data: str, out: Path) -> None:
     assert command("train", data, *options, "--out", str(out / "stopped")) == 130
     WeightAverage.update = update  # type: ignore[method-assign]
     assert command("train", data, "--out", str(out / "stopped"), "--resume") == 0
+    plan = ["--batch", "auto", "--time-limit", "30m", "--patience", "1"]
+    assert command("train", data, *options, *plan, "--out", str(out / "planned")) == 0
 
 
 def reads(data: str, out: Path) -> None:
@@ -195,8 +198,20 @@ def agreements() -> dict[str, Any]:
         "error in one": error_of(lambda: distributed.together(fail_here)),
         "error in the first": error_of(lambda: distributed.first(fail_first)),
         "unlike": error_of(lambda: distributed.require_same(here, "photos")),
+        "statistics": statistics(here),
+        "pickled": digest(dict(distributed.first(tiny_classifier).network.state_dict())),
         "loss": error_of(lambda: trained(lambda: trainer(with_rate(10000)))),
     }
+
+
+def statistics(here: int) -> list[float]:
+    """Running mean and variance, gradient and figure of a layer after a step of unequal shares."""
+    norm, figure = nn.BatchNorm1d(1), torch.tensor([2.0 + here])
+    norm.running_mean, norm.running_var = torch.tensor([4.0 * here]), torch.tensor([1.0 + here])
+    norm.weight.grad = torch.tensor([1.0 + here])
+    add_up_step(norm, [figure], 0.75 if here else 0.25)
+    mean, var, gradient = norm.running_mean, norm.running_var, norm.weight.grad
+    return [float(value) for value in (mean, var, gradient, figure)]
 
 
 def with_rate(rate: float) -> Any:

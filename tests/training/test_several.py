@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from googlenet import distributed
 from googlenet.errors import UsageError
-from tests.fixtures import photo_folder
+from tests.fixtures import photo_folder, tiny_classifier
 from tests.training import several
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +134,9 @@ def test_agreements(together: Path) -> None:
             "error in the first": "GoogLeNetError: no such thing in 0",
             "unlike": f"GoogLeNetError: photos: must be the same in all processes, are not in "
             f"{1 - rank}",
+            # Weighted by photos; sums; the same model in both.
+            "statistics": [3.0, 1.75, 3.0, 5.0],
+            "pickled": several.digest(dict(tiny_classifier().network.state_dict())),
             "loss": found(together)["agreements"]["loss"],
         }
     assert "GoogLeNetError: the loss became" in found(together)["agreements"]["loss"]
@@ -158,6 +161,15 @@ def test_resumed_by_another_number_of_processes(data: Path, runs: Path, tmp_path
     done = googlenet("train", str(data), "--out", str(tmp_path / "run"), "--resume")
     assert done.returncode == 0, done.stderr
     assert "on another machine before (processes 2, now 1)" in done.stdout
+
+
+@pytest.mark.slow
+def test_planned_by_the_first(runs: Path) -> None:
+    """Batch, epochs and patience are the same in all processes, or they would wait for ever."""
+    settings = json.loads((runs / "planned" / "settings.json").read_text())
+    assert settings["recipe"]["epochs"] == 2
+    assert settings["time_limit"] == 1800
+    assert (runs / "planned" / "report.html").exists()
 
 
 @pytest.mark.slow

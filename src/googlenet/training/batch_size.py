@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from googlenet import distributed
 from googlenet.data.loader import Batch
 from googlenet.errors import GoogLeNetError
+from googlenet.machine import random_state_kept
 from googlenet.memory import available_memory
 from googlenet.training.loop import Trainer
 
@@ -43,7 +44,7 @@ def find_batch(
     def own(batch: int) -> int:
         return -(-batch // processes)
 
-    with torch.random.fork_rng():
+    with random_state_kept():
         if trainer.machine.device == "cuda":
             found = "tried on the GPU"
             fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))

@@ -9,7 +9,6 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
 from googlenet import distributed
 from googlenet.classifier import Classifier
@@ -17,7 +16,7 @@ from googlenet.data.dataset import DataSet, Samples
 from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import CROPS_AT_ONCE, score
 from googlenet.images.views import view_count
-from googlenet.machine import Machine
+from googlenet.machine import Machine, random_state_kept
 from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.limits import Costs, TimeLimit
 from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
@@ -47,7 +46,7 @@ def calibrate(
     beside: the folder on whose disk the run's files are written.  PyTorch's global random state
     is left as it was.  Raises UsageError where the limit is over before all is measured.
     """
-    with torch.random.fork_rng():
+    with random_state_kept():
         step = step_seconds(trainer, limit)
         distributed.first(limit.require_time)
         epoch = model_seconds(trainer, limit.clock)

@@ -37,7 +37,7 @@ from googlenet.evaluation.multilabel import FIGURES as SEVERAL
 from googlenet.evaluation.multilabel import SeveralLabels, several_figures
 from googlenet.files import WriteError
 from googlenet.images.augment import Augmentation
-from googlenet.machine import Machine
+from googlenet.machine import Machine, random_state_kept
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import (
@@ -337,7 +337,7 @@ def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Train
     PyTorch's global random state is left as it was.
     """
     try:
-        with torch.random.fork_rng(), run.console.interruptible():
+        with random_state_kept(), run.console.interruptible():
             return work(run, views, look_through)
     except Interrupted:
         raise
