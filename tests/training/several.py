@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from googlenet import distributed
 from googlenet.cli import parser
 from googlenet.console import Console
-from googlenet.data.dataset import Samples
+from googlenet.data.dataset import Samples, class_called
 from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import score
 from googlenet.training.averaging import WeightAverage
 from googlenet.training.loop import Trainer
 from googlenet.training.shared import add_up_step
-from tests.fixtures import tiny_classifier
+from tests.fixtures import COLOURS, tiny_classifier
 from tests.training.small_runs import QUICK, nothing, samples, trainer
 
 PAPER = QUICK.with_settings(
@@ -145,7 +145,9 @@ def reads(data: str, out: Path) -> None:
     """Evaluates and predicts into files of `out`."""
     model = out / "model.safetensors"
     if not distributed.rank():
-        tiny_classifier().save(model)
+        classifier = tiny_classifier()
+        classifier.classes = tuple(map(class_called, sorted(COLOURS)))
+        classifier.save(model)
     distributed.exchange(None)
     evaluate = ["evaluate", str(model), "--data", data, "--split", "all"]
     assert command(*evaluate, "--out", str(out / "evaluation.csv")) == 0
