@@ -341,6 +341,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--torchvision", default="", metavar="SITE")
     parser.add_argument("--photos", type=Path)
+    parser.add_argument(
+        "--programs", default="", help="with --photos: of these files alone: a.xml,…"
+    )
     parser.add_argument("--engines", default="", help="also model files in these: openvino,…")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one repetition")
@@ -354,10 +357,11 @@ def main() -> None:
         if file.endswith(".safetensors")
     ]
     rows = []
-    for setting in SETTINGS:
+    for setting in [args.setting] if args.setting else SETTINGS:
         rows += measure([PEER, *names], args.torchvision, setting, args.repeats, args.seconds)
     if args.photos:
-        rows += end_to_end(names, args.torchvision, args.photos, min(3, args.repeats))
+        whole = [n for n in names if Path(n).name in args.programs.split(",") or not args.programs]
+        rows += end_to_end(whole, args.torchvision, args.photos, min(3, args.repeats))
     found = {
         "kind": "engines", "unit": "images/s", "machine": processor(), "date": time.strftime("%F"),
         "command": " ".join(["python", "benchmarks/engines.py", *sys.argv[1:]]), "results": rows,

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from googlenet.machine import Machine
 
 Array = NDArray[np.float64]
 Score = Callable[[Array, Array], Array]  # logits (N, classes), features (N, F) -> (N,)
+WIDTHS = (512, 832)  # of the summary's parts
 NOISE = ("uniform noise", "gaussian noise", "smooth noise", "constant colours", "stripes")
 KINDS = ("photos", *NOISE)
 RESAMPLES = 1000
@@ -74,8 +75,11 @@ def noise(kind: str, count: int = 200, side: int = 160) -> Iterator[NDArray[np.u
 
 
 def write_outputs(model: Path, data: Path, target: Path) -> None:
-    """Logits and pooled features of every photo, by centre crop, in fp32."""
+    """Logits, summary and what the last layer sees of every photo, by centre crop, in fp32."""
     classifier = Classifier.load(model, Machine.here("fp32"))
+    seen: list[torch.Tensor] = []
+    last = cast(torch.nn.Linear, classifier.network.get_submodule("classifier"))
+    last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     known = load_data(str(data / "imagenette2-160"), 0, classifier.classes).val
     own = {c.id for c in classifier.classes}
     folder = data / "ilsvrc2012-val-650"
@@ -92,13 +96,15 @@ def write_outputs(model: Path, data: Path, target: Path) -> None:
     for name, samples in parts.items():
         outputs = score(classifier, samples, keep_outputs=True).outputs
         assert outputs is not None
-        assert outputs.features is not None
+        assert outputs.summary is not None
+        assert outputs.widths == WIDTHS
         found[f"{name} logits"] = outputs.logits.numpy()
-        found[f"{name} features"] = outputs.features.numpy()
+        found[f"{name} summary"] = outputs.summary.numpy()
+        found[f"{name} features"] = torch.cat(seen).numpy()
+        seen.clear()
     found["labels"] = np.array(known.labels)
-    last = classifier.network
-    found["weight"] = last.get_parameter("classifier.weight").detach().numpy()
-    found["bias"] = last.get_parameter("classifier.bias").detach().numpy()
+    found["weight"] = last.weight.detach().numpy()
+    found["bias"] = last.bias.detach().numpy()
     found["made by"] = json.dumps(classifier.provenance | {"metrics": classifier.metrics["1"]})
     np.savez(target, **found)
 
@@ -197,8 +203,8 @@ class Methods:
 
         return virtual
 
-    def energy_and_angle(self) -> Score:
-        """What the package stores."""
+    def energy_and_angles(self) -> Score:
+        """What the package stores; its features are the summary."""
         unknown = fit_unknown(tensors(self.z, self.x))
         assert unknown is not None
         return lambda z, x: unknown.scores(tensors(z, x)).double().numpy()
@@ -216,13 +222,13 @@ METHODS = {
     "relative Mahalanobis": Methods.relative_mahalanobis,
     "20th nearest neighbour": Methods.nearest_neighbour,
     "ViM": Methods.vim,
-    "energy and angle": Methods.energy_and_angle,
+    "energy and angles": Methods.energy_and_angles,
 }
-OURS, PLAIN = "energy and angle", "softmax maximum"
+OURS, PLAIN = "energy and angles", "softmax maximum"
 
 
-def tensors(logits: Array, features: Array) -> Outputs:
-    return Outputs(torch.from_numpy(logits).float(), torch.from_numpy(features).float())
+def tensors(logits: Array, summary: Array) -> Outputs:
+    return Outputs(torch.from_numpy(logits).float(), torch.from_numpy(summary).float(), WIDTHS)
 
 
 def shrunk_precision(centred: Array, shrinkage: float = 0.1) -> Array:
@@ -242,14 +248,13 @@ def compare(outputs: Path) -> dict[str, Any]:
     last = (held["weight"].astype(float), held["bias"].astype(float))
 
     def part(name: str, chosen: Any = slice(None)) -> tuple[Array, Array]:
-        return tuple(
-            held[f"{name} {kind}"][chosen].astype(float) for kind in ("logits", "features")
-        )  # type: ignore[return-value]
+        return tuple(held[f"{name} {kind}"][chosen].astype(float) for kind in ("logits", inputs))  # type: ignore[return-value]
 
     fitted_on, measured_on = halves(len(held["labels"]), seed=1)
     first = chosen_classes(held["wnid"])
     rows, by_method = [], {}
     for name, method in METHODS.items():
+        inputs = "summary" if name == OURS else "features"
         fit = part("known", fitted_on)
         labels = held["labels"][fitted_on]
         full = method(Methods(*fit, labels, last))

@@ -22,10 +22,14 @@ def pytest_configure() -> None:
     # sum in the same order as the tests themselves.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    # Whoever starts the tests in the background of a script has them ignore Ctrl-C, and with them
-    # every command that they start.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whoever starts the tests in the background of a script has them ignore Ctrl-C, or with `nohup`
+    # the terminal's end, and with them every command that they start.
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     # The same examples on every machine, however slow it is.
     settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
     settings.load_profile("repeatable")

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from googlenet.calibration import (
     ENERGY,
-    ENERGY_AND_ANGLE,
+    ENERGY_AND_ANGLES,
     Calibration,
     Outputs,
     Unknown,
@@ -22,25 +22,27 @@ from googlenet.calibration import (
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.evaluation.accuracy import score
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import ModelFileError
 from tests.evaluation.test_accuracy import photos
 from tests.fixtures import noise, pixels, tiny_classifier
 from tests.test_classifier import rewrite
 
 
-def numbers(features: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Three orthonormal directions and a slope."""
+def numbers(*widths: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Three orthonormal directions in each part, and a slope."""
     generator = torch.Generator().manual_seed(seed)
-    directions, _ = torch.linalg.qr(torch.randn(features, 3, generator=generator))
-    return {"directions": directions.contiguous(), "slope": torch.tensor([2.0])}
+    bases = [torch.linalg.qr(torch.randn(width, 3, generator=generator))[0] for width in widths]
+    found = {f"directions.{i}": basis.contiguous() for i, basis in enumerate(bases)}
+    return found | {"slopes": torch.arange(2.0, 2.0 + len(widths))}
 
 
 def calibrated(**unknown: Any) -> Classifier:
     classifier = tiny_classifier()
-    features = classifier.network.get_parameter("classifier.weight").shape[1]
+    assert isinstance(classifier.network, GoogLeNet)
     values: dict[str, Any] = {
-        "score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0,
-        "numbers": numbers(features),
+        "score": ENERGY_AND_ANGLES, "threshold": 0.5, "false_alarms": 5.0,
+        "numbers": numbers(*classifier.network.summary_widths),
     }  # fmt: skip
     classifier.calibration = Calibration(1.7, Unknown(**(values | unknown)), {"images": 9})
     return classifier
@@ -58,18 +60,20 @@ def test_probabilities_are_the_softmax_of_divided_logits() -> None:
 
 
 def test_outputs_are_the_network_s() -> None:
-    """The features are what the last layer makes the logits of."""
+    """The summary has the means of what taps of the modules show."""
     classifier = tiny_classifier()
     crops = np.stack([pixels(noise(32, 32, seed)) for seed in range(3)])
     outputs = classifier.outputs(crops)
     with torch.inference_mode():
         normal = classifier.preprocessing.normalise(torch.from_numpy(crops))
         assert torch.equal(outputs.logits, classifier.network(normal))
-        assert outputs.features is not None
-        weight, bias = (
-            classifier.network.get_parameter(f"classifier.{n}") for n in ("weight", "bias")
-        )
-        torch.testing.assert_close(outputs.features @ weight.T + bias, outputs.logits)
+        assert isinstance(classifier.network, GoogLeNet)
+        with classifier.network.tap("inception_4a", "inception_5a") as maps:
+            classifier.network(normal)
+    means = [maps[name].mean((2, 3)) for name in ("inception_4a", "inception_5a")]
+    assert outputs.widths == tuple(each.shape[1] for each in means)
+    assert outputs.summary is not None
+    torch.testing.assert_close(outputs.summary, torch.cat(means, 1))
 
 
 def test_temperature_of_mean_probabilities_keeps_every_order() -> None:
@@ -110,20 +114,22 @@ def as_photo(source: Any) -> Any:
 
 def test_score_is_numpy_s() -> None:
     rng = np.random.default_rng(1)
-    logits, features = rng.normal(size=(20, 5)), rng.normal(size=(20, 8))
-    outputs = Outputs(torch.from_numpy(logits).float(), torch.from_numpy(features).float())
-    held = numbers(8)
-    basis = held["directions"].numpy()
-    outside = np.linalg.norm(features @ (np.eye(8) - basis @ basis.T), axis=1)
-    sine = outside / np.linalg.norm(features, axis=1)
-    assert outputs.features is not None
-    np.testing.assert_allclose(angle(outputs.features, held["directions"]).numpy(), sine, rtol=1e-4)
+    logits, parts = rng.normal(size=(20, 5)), [rng.normal(size=(20, width)) for width in (8, 6)]
+    summary = torch.from_numpy(np.concatenate(parts, 1)).float()
+    outputs = Outputs(torch.from_numpy(logits).float(), summary, (8, 6))
+    held, sines = numbers(8, 6), []
+    for i, part in enumerate(parts):
+        basis = held[f"directions.{i}"].numpy()
+        outside = part @ (np.eye(part.shape[1]) - basis @ basis.T)
+        sines.append(np.linalg.norm(outside, axis=1) / np.linalg.norm(part, axis=1))
+        turned = angle(torch.from_numpy(part).float(), held[f"directions.{i}"]).numpy()
+        np.testing.assert_allclose(turned, sines[i], rtol=1e-4)
     known = logsumexp(logits, axis=1)
-    found = Unknown(ENERGY_AND_ANGLE, 0.0, 5.0, held).scores(outputs)
-    np.testing.assert_allclose(found.numpy(), known - 2.0 * sine, rtol=1e-4)
+    found = Unknown(ENERGY_AND_ANGLES, 0.0, 5.0, held).scores(outputs)
+    np.testing.assert_allclose(found.numpy(), known - 2 * sines[0] - 3 * sines[1], rtol=1e-4)
     alone = Unknown(ENERGY, 0.0, 5.0).scores(outputs)
     np.testing.assert_allclose(alone.numpy(), known, rtol=1e-5)
-    assert angle(torch.zeros(1, 8), held["directions"]).tolist() == [1]
+    assert angle(torch.zeros(1, 8), held["directions.0"]).tolist() == [1]
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -133,7 +139,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.header() == classifier.header()
     assert loaded.header()["calibration"] == {
         "temperature": 1.7, "images": 9,
-        "unknown": {"score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0},
+        "unknown": {"score": ENERGY_AND_ANGLES, "threshold": 0.5, "false_alarms": 5.0},
     }  # fmt: skip
     sources = [noise(40, 40, seed) for seed in range(3)]
     for ours, theirs in zip(loaded.predict(sources), classifier.predict(sources), strict=True):
@@ -183,7 +189,7 @@ def test_network_without_a_last_layer_is_scored_by_its_logits(tmp_path: Path) ->
     assert found.score is not None
 
 
-UNKNOWN = {"score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0}
+UNKNOWN = {"score": ENERGY_AND_ANGLES, "threshold": 0.5, "false_alarms": 5.0}
 
 
 @pytest.mark.parametrize(
@@ -199,10 +205,10 @@ UNKNOWN = {"score": ENERGY_AND_ANGLE, "threshold": 0.5, "false_alarms": 5.0}
         ({"temperature": 1, "unknown": UNKNOWN | {"threshold": "low"}}, {}),
         ({"temperature": 1, "unknown": UNKNOWN | {"threshold": 1e999}}, {}),
         ({"temperature": 1, "unknown": UNKNOWN | {"score": ENERGY}}, {}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions": torch.zeros(3, 3)}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slope": torch.zeros(3)}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slope": torch.zeros(1).bool()}),
-        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions": torch.zeros(0)}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions.0": torch.zeros(3, 3)}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slopes": torch.zeros(3)}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.slopes": torch.zeros(2).bool()}),
+        ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.directions.1": torch.zeros(0)}),
         ({"temperature": 1, "unknown": UNKNOWN}, {"unknown.more": torch.zeros(1)}),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from googlenet.training.recipes import RECIPES
 ROOT = Path(__file__).parent.parent
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 # Results with a document and a table of their own; all others are in results.md.
-ELSEWHERE = {"unknown": ("unknown", "calibration.md")}
+ELSEWHERE = {"unknown": ("unknown", "calibration.md"), "engines": ("engines", "deploy.md")}
 
 
 def benchmark(name: str) -> ModuleType:

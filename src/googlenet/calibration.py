@@ -20,12 +20,13 @@ PREFIX = "unknown."  # of the score's tensors in a model file
 class Outputs(NamedTuple):
     """What a network says of N photos, float32 on the CPU.
 
-    logits: (N, classes).  features: what the last layer sees, (N, 1024), None for a network
-    that has no such layer.
+    logits: (N, classes).  summary: the means of the maps of some modules, side by side (N, F),
+    None for a network without them.  widths: how many columns of it each module has.
     """
 
     logits: Tensor
-    features: Tensor | None
+    summary: Tensor | None
+    widths: tuple[int, ...] = ()
 
 
 def energy(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
@@ -33,33 +34,40 @@ def energy(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
     return outputs.logits.logsumexp(1)
 
 
-def angle(features: Tensor, directions: Tensor) -> Tensor:
-    """How far features point away from those of known photos: (N, F) -> (N,), from 0 to 1.
+def angle(means: Tensor, directions: Tensor) -> Tensor:
+    """How far means point away from those of known photos: (N, F) -> (N,), from 0 to 1.
 
     The sine of their angle to the space of the orthonormal directions (F, D), in which known
-    photos' features lie but for a little.  It is 1 for features that are 0.
+    photos' means lie but for a little.  It is 1 for means that are 0.
     """
-    along = (features @ directions).square().sum(1)
-    share: Tensor = along / features.square().sum(1).clamp_min(1e-30)
+    along = (means @ directions).square().sum(1)
+    share: Tensor = along / means.square().sum(1).clamp_min(1e-30)
     return (1 - share).clamp_min(0).sqrt()
 
 
-def energy_and_angle(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
-    """The energy, less slope (1,) times the angle: (N,).
+def spaces(numbers: Mapping[str, Tensor]) -> list[Tensor]:
+    """The directions of each part of a summary, in the parts' order: (width, D) each."""
+    return [numbers[f"directions.{i}"] for i in range(len(numbers) - 1)]
+
+
+def energy_and_angles(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
+    """The energy, less each part's slope times the angle of the summary's part: (N,).
 
     The energy tells best what photos of other things look like, but in noise, far from all
-    photos, logits can be of any size; there the features point elsewhere.  Much like Wang et
-    al. 2022 (ViM), who subtract the length of what lies outside the space.
+    photos, logits can be of any size; there the summary points elsewhere.  Much like Wang et
+    al. 2022 (ViM), who subtract the length of what lies outside the space; that modules before
+    the last tell more is found by Lee et al. 2018.
     """
-    assert outputs.features is not None
-    return energy(outputs, numbers) - numbers["slope"] * angle(
-        outputs.features, numbers["directions"]
-    )
+    assert outputs.summary is not None
+    held = spaces(numbers)
+    parts = torch.split(outputs.summary, [len(directions) for directions in held], 1)
+    angles = [angle(part, directions) for part, directions in zip(parts, held, strict=True)]
+    return energy(outputs, numbers) - torch.stack(angles, 1) @ numbers["slopes"]
 
 
 # Each says how much a photo is like those that the model knows: (N,), higher is more alike.
-SCORES = {"energy": energy, "energy and angle": energy_and_angle}
-ENERGY, ENERGY_AND_ANGLE = SCORES
+SCORES = {"energy": energy, "energy and angles": energy_and_angles}
+ENERGY, ENERGY_AND_ANGLES = SCORES
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,16 @@ class Unknown:
         if not isfinite(self.threshold):
             raise ValueError(f"unknown.threshold must be a finite number, is {self.threshold}")
 
-    def check(self, features: int | None) -> None:
-        """Raises ValueError where the score cannot be had from so many features (None: none)."""
+    def check(self, widths: tuple[int, ...]) -> None:
+        """Raises ValueError where the score cannot be had from a summary of such parts."""
         shapes = {name: tuple(tensor.shape) for name, tensor in self.numbers.items()}
-        if self.score == ENERGY:
-            fits = not shapes
-        else:
-            d = shapes.get("directions", ())[-1:]
-            fits = shapes == {"directions": (features, *d), "slope": (1,)}
+        wanted: dict[str, tuple[int, ...]] = {}
+        if self.score == ENERGY_AND_ANGLES:
+            wanted = {"slopes": (len(widths),)}
+            for i, width in enumerate(widths):
+                name = f"directions.{i}"
+                wanted[name] = (width, *shapes.get(name, ())[1:2])
+        fits = shapes == wanted and (bool(widths) or not wanted)
         if not fits or not all(n.dtype == torch.float32 for n in self.numbers.values()):
             raise ValueError(f"the tensors of unknown do not fit the score {self.score!r}")
 

@@ -103,7 +103,9 @@ class Classifier:
             return exported
         classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
         if engine not in (None, "torch"):
-            return with_engine(classifier, machine or Machine(), str(engine))
+            computed = with_engine(classifier, machine or Machine(), str(engine))
+            if computed is not classifier:
+                return computed
         classifier.network.eval()
         return classifier.to(machine or Machine())
 
@@ -197,14 +199,14 @@ class Classifier:
 
     @torch.inference_mode()
     def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
-        """Logits and pooled features: (N, size, size, channels) uint8 -> float32 on the CPU."""
+        """Logits and summary: (N, size, size, channels) uint8 -> float32 on the CPU."""
         photos = torch.from_numpy(np.asarray(pixels)).to(self.machine.device)
         crops = self.preprocessing.normalise(photos)
         with self.machine.autocast():
             if isinstance(self.network, GoogLeNet):
-                maps = self.network.features(crops)
-                logits, features = self.network.classify(maps), self.network.pool(maps)
-                return Outputs(logits.float().cpu(), features.float().cpu())
+                maps, summary = self.network.features_and_summary(crops)
+                logits = self.network.classify(maps).float()
+                return Outputs(logits.cpu(), summary.cpu(), self.network.summary_widths)
             return Outputs(self.network(crops).float().cpu(), None)
 
     def probabilities(self, pixels: Pixels | Sequence[Pixels]) -> Tensor:
@@ -299,8 +301,8 @@ def read_calibration(
         return None
     calibration = Calibration.from_json(value, numbers)
     if calibration.unknown:
-        last = network.classifier if isinstance(network, GoogLeNet) else None
-        calibration.unknown.check(last.in_features if last else None)
+        widths = network.summary_widths if isinstance(network, GoogLeNet) else ()
+        calibration.unknown.check(widths)
     return calibration
 
 

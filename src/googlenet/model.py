@@ -174,6 +174,11 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
+# The modules whose maps' means tell photos of other things: of the middle, where noise differs, and
+# the last but one, before every photo looks like one of the classes (docs/calibration.md).
+SUMMARISED = ("inception_4a", "inception_5a")
+
+
 class GoogLeNet(nn.Module):
     """The network: (N, in_channels, H, W) -> (N, classes) logits, in train and eval mode alike.
 
@@ -200,13 +205,15 @@ class GoogLeNet(nn.Module):
         self.classes = network.classes if classes is None else classes
         self.in_channels, self.width = in_channels, width
         self.trunk = tuple(stage.name for stage in network.trunk())
-        channels = in_channels
+        channels, widths = in_channels, []
         for stage in network.trunk():
             layer, channels = build_stage(stage, channels, network)
             self.add_module(stage.name, layer)
+            widths += [channels] if stage.name in SUMMARISED else []
             row = stage.name.removeprefix("inception_")
             if heads and network.heads and row in table.HEADS:
                 self.add_module(f"aux_{row}", AuxiliaryHead(channels, self.classes, network))
+        self.summary_widths = tuple(widths)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(network.dropout)
         self.classifier = uninitialised(nn.Linear, channels, self.classes)
@@ -227,6 +234,18 @@ class GoogLeNet(nn.Module):
         for name in self.trunk:
             x = getattr(self, name)(x)
         return x
+
+    def features_and_summary(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`features`, and the mean of each map of the modules SUMMARISED, side by side.
+
+        The summary is (N, 512 + 832) float32; `summary_widths` has the parts' widths.
+        """
+        means = []
+        for name in self.trunk:
+            x = getattr(self, name)(x)
+            if name in SUMMARISED:
+                means.append(x.mean((2, 3), dtype=torch.float32))
+        return x, torch.cat(means, 1)
 
     def pool(self, features: Tensor) -> Tensor:
         """What the classifier sees of a map: (N, 1024, h, w) -> (N, 1024)."""

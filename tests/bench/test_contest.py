@@ -69,7 +69,9 @@ def test_without_torchvision_the_reason_is_told(
         raise Missing("torchvision cannot be imported (no module): pip install it")
 
     monkeypatch.setattr(kind, "torchvision_network", missing)
-    monkeypatch.setattr(kind, "GoogLeNet", lambda name, classes: GoogLeNet(name, classes, width=0.1))
+    monkeypatch.setattr(
+        kind, "GoogLeNet", lambda name, classes: GoogLeNet(name, classes, width=0.1)
+    )
     found, skipped = kind.contestants(64, 2, False, None)  # type: ignore[attr-defined]
     assert list(found) == [f"googlenet {name}, fp32" for name in ("torchvision", "bn", "paper")]
     assert skipped["torchvision"].endswith("pip install it")

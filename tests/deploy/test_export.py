@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
-from googlenet.calibration import ENERGY_AND_ANGLE, Calibration, Unknown
+from googlenet.calibration import ENERGY_AND_ANGLES, Calibration, Unknown
 from googlenet.classifier import Classifier
 from googlenet.deploy import export as exporting
 from googlenet.deploy.load import EngineClassifier, planes
@@ -21,6 +23,7 @@ from googlenet.deploy.parity import LIMITS, Limits
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import decode
 from googlenet.machine import Machine
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import ModelFileError
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder, tiny_classifier
@@ -32,39 +35,58 @@ KEYS = {
 }  # fmt: skip
 
 
-def classifier(variant: str = "bn") -> Classifier:
-    found = tiny_classifier(variant=variant, size=64, heads=True)
-    features = found.network.get_parameter("classifier.weight").shape[1]
+def classifier(variant: str = "bn", size: int = 32) -> Classifier:
+    """32 pixels: the last map is a single one, and a `.pt2` file's sides are fixed.
+
+    With free sides PyTorch takes twenty seconds to write and read one, however small: the tests
+    of that are slow ones.
+    """
+    found = tiny_classifier(variant=variant, size=size, heads=True)
+    assert isinstance(found.network, GoogLeNet)
     numbers = {
-        "directions": torch.linalg.qr(torch.randn(features, 3))[0],
-        "slope": torch.tensor([4.0]),
-    }
-    unknown = Unknown(ENERGY_AND_ANGLE, 0.5, 5.0, numbers)
+        f"directions.{i}": torch.linalg.qr(torch.randn(width, 3))[0]
+        for i, width in enumerate(found.network.summary_widths)
+    } | {"slopes": torch.tensor([4.0, 3.0])}
+    unknown = Unknown(ENERGY_AND_ANGLES, 0.5, 5.0, numbers)
     found.calibration, found.licence = Calibration(2.0, unknown), "CC0-1.0"
     found.provenance = {"seed": 3}
     return found
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    classifier().save(path)
-    return path
+class Exported(dict[str, tuple[Path, dict[str, Any]]]):
+    """Each format's file and report, made when first asked for, once for all workers."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.model = folder / "model.safetensors"
+        with FileLock(folder / "model.lock"):
+            if not self.model.exists():
+                classifier().save(self.model)
+
+    def __missing__(self, form: str) -> tuple[Path, dict[str, Any]]:
+        out = self.model.with_name(FILES[form])
+        report = out.with_suffix(f".{form}.json")
+        with FileLock(report.with_suffix(".lock")):
+            if not report.exists():
+                options = ("--to", form, "--out", out, "--photos", 16, "--json")
+                answer = command("export", self.model, *options)
+                assert answer.code == 0, answer.err
+                report.write_text(answer.out)
+        self[form] = out, json.loads(report.read_text())
+        return self[form]
 
 
 @pytest.fixture(scope="module")
-def exported(model: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Each format's file and report."""
-    found = {}
-    for form, name in FILES.items():
-        out = model.with_name(name)
-        answer = command("export", model, "--to", form, "--out", out, "--photos", 16, "--json")
-        assert answer.code == 0, answer.err
-        found[form] = out, answer.json()
-    return found
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    return Exported(folder)
 
 
-Exported = dict[str, tuple[Path, dict[str, Any]]]
+@pytest.fixture(scope="module")
+def model(exported: Exported) -> Path:
+    return exported.model
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -77,7 +99,7 @@ def test_report(exported: Exported, form: str) -> None:
     assert report["accuracy_before"] is report["accuracy_after"] is None
     files = [path] + ([path.with_suffix(".bin")] if form == "openvino" else [])
     assert report["bytes"] == sum(file.stat().st_size for file in files)
-    assert not list(path.parent.glob(".*"))
+    assert not list(path.parent.glob(f".{path.name}*"))
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -136,7 +158,7 @@ assert "googlenet" not in sys.modules
 outputs = {{}}
 with np.load({str(folder / "in.npz")!r}) as arrays:
     for name in arrays:
-        logits, probabilities, features, score = run(arrays[name])
+        logits, probabilities, summary, score = run(arrays[name])
         outputs[name], outputs[name + ".p"], outputs[name + ".s"] = logits, probabilities, score
 np.savez({str(folder / "out.npz")!r}, header=json.dumps(header), **outputs)
 """
@@ -161,25 +183,45 @@ def test_runs_without_this_package(
     crops = [ours.crops(noise(80, 90, seed))[0] for seed in range(5)]
     x = planes(np.stack(crops), ours.preprocessing)
     other = np.random.default_rng(0).normal(size=(2, 3, 97, 71)).astype(np.float32)
-    found = run_plainly(
-        form, exported[form][0], {"five": x, "one": x[:1], "other": other}, tmp_path
-    )
+    given = {"five": x, "one": x[:1]} | ({"other": other} if form != "torch" else {})
+    found = run_plainly(form, exported[form][0], given, tmp_path)
     outputs = ours.outputs(crops)
     expected = outputs.logits
     np.testing.assert_allclose(found["five"], expected, atol=1e-4)
     np.testing.assert_allclose(found["one"], expected[:1], atol=1e-4)
     np.testing.assert_allclose(found["five.p"], (expected / 2).softmax(1), atol=1e-5)
-    with torch.inference_mode():
-        np.testing.assert_allclose(found["other"], ours.network(torch.from_numpy(other)), atol=1e-4)
+    if form != "torch":
+        with torch.inference_mode():
+            expected = ours.network(torch.from_numpy(other))
+        np.testing.assert_allclose(found["other"], expected, rtol=1e-4, atol=1e-4)
     header = json.loads(str(found["header"]))
     assert [c["name"] for c in header["classes"]] == ["name0", "name1", "name2"]
-    assert header["preprocessing"]["size"] == 64
+    assert header["preprocessing"]["size"] == 32
     assert header["calibration"]["temperature"] == 2
     assert ours.calibration
     assert ours.calibration.unknown
     scores = ours.calibration.unknown.scores(outputs)
     np.testing.assert_allclose(found["five.s"], scores, rtol=1e-3)
     assert header["calibration"]["unknown"]["threshold"] == ours.calibration.unknown.threshold
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["bn", "paper"])
+def test_a_program_takes_photos_of_other_sizes(variant: str, tmp_path: Path) -> None:
+    ours, out = classifier(variant, size=64), tmp_path / "m.pt2"
+    ours.save(tmp_path / "m.safetensors")
+    answer = command("export", tmp_path / "m.safetensors", "--to", "torch", "--out", out)
+    assert answer.code == 0, answer.err
+    arrays = {
+        f"{n}x{height}x{width}": np.random.default_rng(0).normal(size=(n, 3, height, width))
+        for n, height, width in ((1, 64, 64), (2, 97, 71), (5, 48, 160))
+    }
+    arrays = {name: x.astype(np.float32) for name, x in arrays.items()}
+    found = run_plainly("torch", out, arrays, tmp_path)
+    for name, x in arrays.items():
+        with torch.inference_mode():
+            expected = ours.network(torch.from_numpy(x))
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
@@ -201,7 +243,7 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
     assert loaded.whole_photos
     for name, photo in photos.items():
         expected = ours.outputs(ours.crops(photo)).logits
-        np.testing.assert_allclose(found[name], expected, atol=0.02)
+        np.testing.assert_allclose(found[name], expected, atol=0.05)
         torch.testing.assert_close(
             loaded.outputs(loaded.crops(photo)).logits, torch.from_numpy(found[name])
         )
@@ -215,18 +257,27 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
             torch.testing.assert_close(
                 other.outputs(other.crops(photo)).logits,
                 loaded.outputs(loaded.crops(photo)).logits,
-                rtol=0, atol=0.02,
+                rtol=0, atol=0.05,
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["onnx", "openvino"])
-@pytest.mark.parametrize("variant", ["bn", "paper"])
+@pytest.mark.parametrize(
+    ("form", "variant"),
+    [
+        ("openvino", "paper"),
+        ("onnx", "paper"),
+        pytest.param("openvino", "bn", marks=pytest.mark.slow),
+        pytest.param("onnx", "bn", marks=pytest.mark.slow),
+    ],
+)
 def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrated on the training part; near, and not the same.
 
     Answers drawn at random lie so close together that the limit for networks that have learnt
-    something would be too much to ask.
+    something would be too much to ask; and of three channels that batch normalisation has
+    stretched, eight bits leave less than of the paper's.
     """
+    far = {"paper": 0.2, "bn": 0.5}[variant]
     monkeypatch.setitem(LIMITS, "int8", Limits(50))
     colours = ("red", "green", "blue")
     data = photo_folder(
@@ -246,13 +297,13 @@ def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.Monke
     report = answer.json()
     assert (report["images"], report["calibration_images"]) == (6, 12)
     assert report["data"] == "data (val)"
-    assert 1e-5 < report["max_difference"] < 0.2
+    assert 1e-5 < report["max_difference"] < far
     assert report["accuracy_before"] is not None
     loaded = Classifier.load(out)
     assert isinstance(loaded, EngineClassifier)
     crops = [model.crops(noise(80, 80, seed))[0] for seed in range(3)]
     torch.testing.assert_close(
-        loaded.probabilities(crops), model.probabilities(crops), rtol=0, atol=0.2
+        loaded.probabilities(crops), model.probabilities(crops), rtol=0, atol=far
     )
 
 
@@ -275,8 +326,9 @@ def test_bf16(
     ]
     assert weights[0] < 0.55 * weights[1]
     loaded = Classifier.load(tmp_path / "m.pt2")
-    assert loaded.machine.precision == "bf16"
-    assert next(loaded.network.parameters()).dtype == torch.bfloat16
+    assert loaded.machine == Machine("cpu", "auto")  # bf16 where the processor computes in it
+    weight = loaded.network.get_parameter("conv1.conv.weight")
+    assert torch.equal(weight, weight.bfloat16().float())
     photo = noise(70, 80)
     (ours,), (theirs,) = Classifier.load(model).predict([photo]), loaded.predict([photo])
     assert theirs.probability == pytest.approx(ours.probability, abs=0.05)
@@ -291,7 +343,7 @@ def test_a_file_that_disagrees_is_not_written(
     original = exporting.write
 
     def wrong(given: Classifier, *arguments: Any) -> None:
-        other = tiny_classifier(size=64, seed=1)
+        other = tiny_classifier(size=32, seed=1)
         original(
             Classifier.described(json.loads(json.dumps(given.header())), other.network), *arguments
         )
@@ -311,9 +363,13 @@ def test_a_file_that_disagrees_is_not_written(
 @pytest.mark.parametrize(
     ("variant", "form"),
     [
-        *(pytest.param(variant, "torch", marks=pytest.mark.slow) for variant in ("slim", "lenet5")),
-        *((variant, "openvino") for variant in ("paper", "google2014", "slim", "lenet5")),
-        ("paper", "torch"), ("slim", "onnx"),
+        ("paper", "openvino"), ("slim", "onnx"), ("lenet5", "torch"),
+        *(
+            pytest.param(variant, form, marks=pytest.mark.slow)
+            for form in ("onnx", "openvino", "torch")
+            for variant in ("paper", "google2014", "slim", "lenet5")
+            if (variant, form) not in (("paper", "openvino"), ("slim", "onnx"), ("lenet5", "torch"))
+        ),
     ],
 )  # fmt: skip
 def test_other_networks(variant: str, form: str, tmp_path: Path) -> None:
@@ -344,6 +400,29 @@ def test_engines_run_model_files(engine: str, model: Path) -> None:
         theirs.probabilities(crops), ours.probabilities(crops), rtol=0, atol=1e-5
     )
     assert theirs.header() == ours.header() | {"heads": []}
+
+
+def test_auto_is_what_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package that writes graphs, or any engine, PyTorch computes."""
+    absent = {"onnx"}
+
+    def find(name: str) -> object:
+        return None if name in absent else name
+
+    for module in ("load", "engines"):
+        monkeypatch.setattr(f"googlenet.deploy.{module}.find_spec", find)
+    crop = Classifier.load(model).crops(noise(80, 80))
+    for missing in ({"onnx"}, {"openvino", "onnxruntime"}):
+        absent = missing
+        found = Classifier.load(model, engine="auto")
+        assert not isinstance(found, EngineClassifier)
+        torch.testing.assert_close(
+            found.probabilities(crop), Classifier.load(model).probabilities(crop)
+        )
+    absent = {"openvino"}
+    found = Classifier.load(model, engine="auto")
+    assert isinstance(found, EngineClassifier)
+    assert found.engine.name == "onnxruntime"
 
 
 def test_engines_on_the_command_line(model: Path, exported: Exported, tmp_path: Path) -> None:

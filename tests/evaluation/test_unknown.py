@@ -9,32 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from googlenet.calibration import ENERGY, ENERGY_AND_ANGLE, Outputs
+from googlenet.calibration import ENERGY, ENERGY_AND_ANGLES, Outputs
 from googlenet.errors import UsageError
 from googlenet.evaluation.calibration import halves
 from googlenet.evaluation.unknown import (
     area_under_roc,
     detection_rate,
-    direction_count,
+    direction_counts,
     directions,
     fit_unknown,
     rejected,
     threshold_of,
 )
 
-FEATURES, CLASSES = 48, 5
+WIDTHS, CLASSES = (48, 40), 5
 
 
 def outputs(photos: int, seed: int, spread: float = 0.0) -> Outputs:
-    """Features in five directions and a little around them, `spread` elsewhere; their logits."""
+    """Each part in five directions and a little around them, `spread` elsewhere; their logits."""
     generator = torch.Generator().manual_seed(seed)
     fixed = torch.Generator().manual_seed(99)
-    basis = torch.linalg.qr(torch.randn(FEATURES, CLASSES, generator=fixed))[0]
-    weight = torch.randn(FEATURES, CLASSES, generator=fixed)
     places = 3 * torch.randn(photos, CLASSES, generator=generator)
-    features = places @ basis.T
-    features += (0.2 + spread) * torch.randn(photos, FEATURES, generator=generator)
-    return Outputs(features @ weight, features)
+    parts = []
+    for width in WIDTHS:
+        basis = torch.linalg.qr(torch.randn(width, CLASSES, generator=fixed))[0]
+        around = (0.2 + spread) * torch.randn(photos, width, generator=generator)
+        parts.append(places @ basis.T + around)
+    weight = torch.randn(WIDTHS[-1], CLASSES, generator=fixed)
+    return Outputs(parts[-1] @ weight, torch.cat(parts, 1), WIDTHS)
 
 
 @given(
@@ -69,21 +71,21 @@ def test_threshold_of_too_few_photos_is_none() -> None:
 
 
 def test_directions_are_the_leading_singular_vectors() -> None:
-    features = outputs(400, 0).features
-    assert features is not None
-    theirs = np.linalg.svd(features.double().numpy(), full_matrices=False)[2][:CLASSES]
-    ours = directions(features, CLASSES).double().numpy()
+    known = outputs(400, 0)
+    assert known.summary is not None
+    part = known.summary[:, : WIDTHS[0]]
+    theirs = np.linalg.svd(part.double().numpy(), full_matrices=False)[2][:CLASSES]
+    ours = directions(part, CLASSES).double().numpy()
     np.testing.assert_allclose(ours @ ours.T, theirs.T @ theirs, atol=1e-4)
-    many = Outputs(torch.zeros(5, 1000), torch.zeros(5, FEATURES))
-    assert direction_count(many) == FEATURES // 4
-    assert direction_count(outputs(5, 0)) == CLASSES + 1
+    assert direction_counts(known._replace(logits=torch.zeros(5, 1000))) == [12, 10]
+    assert direction_counts(known) == [CLASSES + 1] * 2
 
 
 def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     known = outputs(2000, 0)
     unknown = fit_unknown(known)
     assert unknown
-    assert unknown.score == ENERGY_AND_ANGLE
+    assert unknown.score == ENERGY_AND_ANGLES
     new = unknown.scores(outputs(4000, 1)).numpy()
     assert detection_rate(unknown.threshold, new) == pytest.approx(0.05, abs=0.015)
     crossed = rejected(known, 5.0, halves(2000))
@@ -94,12 +96,12 @@ def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
 def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> None:
     fitted, known, far = outputs(2000, 0), outputs(2000, 1), outputs(500, 2, spread=3.0)
 
-    def area(features: bool) -> float:
-        unknown = fit_unknown(fitted if features else Outputs(fitted.logits, None))
+    def area(summary: bool) -> float:
+        unknown = fit_unknown(fitted if summary else Outputs(fitted.logits, None))
         assert unknown
         return area_under_roc(unknown.scores(known).numpy(), unknown.scores(far).numpy())
 
-    assert area(features=True) > area(features=False) + 0.2
+    assert area(summary=True) > area(summary=False) + 0.2
 
 
 def test_few_photos_leave_the_energy() -> None:
@@ -108,12 +110,12 @@ def test_few_photos_leave_the_energy() -> None:
     assert (few.score, few.numbers) == (ENERGY, {})
     enough = fit_unknown(outputs(8 * CLASSES + 8, 0))
     assert enough
-    assert enough.score == ENERGY_AND_ANGLE
-    enough.check(FEATURES)
+    assert enough.score == ENERGY_AND_ANGLES
+    enough.check(WIDTHS)
 
 
-def test_features_that_never_vary_are_no_error() -> None:
-    still = Outputs(outputs(300, 0).logits, torch.ones(300, FEATURES))
+def test_means_that_never_vary_are_no_error() -> None:
+    still = outputs(300, 0)._replace(summary=torch.ones(300, sum(WIDTHS)))
     unknown = fit_unknown(still)
     assert unknown
     assert bool(torch.isfinite(unknown.scores(still)).all())
@@ -128,10 +130,10 @@ def test_false_alarms_that_are_no_share(share: float) -> None:
 def test_photos_that_leave_one_half_without_a_threshold_have_one_together() -> None:
     """Two classes need 12 photos a half for the directions, but 19 for a threshold at 5 %."""
     both = outputs(30, 0)
-    two = Outputs(both.logits[:, :2], both.features)
+    two = both._replace(logits=both.logits[:, :2])
     found = fit_unknown(two)
     assert found
     assert found.score == ENERGY
     wide = fit_unknown(two, 10.0)
     assert wide
-    assert wide.score == ENERGY_AND_ANGLE
+    assert wide.score == ENERGY_AND_ANGLES

@@ -81,6 +81,7 @@ def check(cases: Cases, results: Results, least: float = 1.0) -> None:
     assert sum(end in KILLED for end in ends) >= least * len(ends)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_is_undisturbed(killer: Killer) -> None:
     """One run, killed as it makes its folder, trains, saves, validates, evaluates, reports."""
     kills: list[dict[str, Any]] = [

@@ -145,6 +145,7 @@ def test_measured_costs_are_those_of_the_clock(data: Path, tmp_path: Path, clock
     assert limit.left < 900
 
 
+@pytest.mark.slow
 def test_run_is_over_within_its_limit_and_repeats_by_its_epochs(
     data: Path, tmp_path: Path, clock: Clock
 ) -> None:

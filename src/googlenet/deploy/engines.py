@@ -87,12 +87,14 @@ class OnnxRuntime:
         )
         self.input = self.session.get_inputs()[0].name
         names = {output.name for output in self.session.get_outputs()}
-        self.wanted = [name for name in ("logits", "features") if name in names]
+        self.wanted = [name for name in ("logits", "summary") if name in names]
         self.model = b""  # the session has its own copy
 
     def run(self, photos: Array) -> Outputs:
-        found = self.session.run(self.wanted, {self.input: photos})
-        return Outputs(*map(torch.from_numpy, found), *[None] * (2 - len(found)))
+        logits, *summary = map(
+            torch.from_numpy, self.session.run(self.wanted, {self.input: photos})
+        )
+        return Outputs(logits, summary[0] if summary else None)
 
 
 @dataclass
@@ -139,9 +141,9 @@ class OpenVINO:
         found = {
             name: torch.from_numpy(np.array(self.request.get_tensor(output).data))
             for output in self.compiled.outputs
-            for name in output.get_names() & {"logits", "features"}
+            for name in output.get_names() & {"logits", "summary"}
         }
-        return Outputs(found["logits"], found.get("features"))
+        return Outputs(found["logits"], found.get("summary"))
 
 
 @dataclass

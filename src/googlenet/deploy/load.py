@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from googlenet.calibration import Calibration, Outputs
 from googlenet.classifier import Classifier, Pixels
-from googlenet.deploy.engines import Engine, OnnxRuntime, OpenVINO, choose, require
+from googlenet.deploy.engines import ENGINES, Engine, OnnxRuntime, OpenVINO, choose, require
 from googlenet.deploy.pt2 import read_pt2
 from googlenet.deploy.recognise import exported_kind, onnx_header, pt2_header
 from googlenet.errors import GoogLeNetError, UsageError
@@ -82,9 +83,9 @@ class EngineClassifier(Classifier):
         if not self.whole_photos:
             return self.engine.run(planes(np.asarray(pixels), self.preprocessing))
         found = [self.engine.run(photo) for photo in pixels]
-        features = [each.features for each in found if each.features is not None]
+        summaries = [each.summary for each in found if each.summary is not None]
         logits = torch.cat([each.logits for each in found])
-        return Outputs(logits, torch.cat(features) if features else None)
+        return Outputs(logits, torch.cat(summaries) if summaries else None)
 
     def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         if not self.whole_photos:
@@ -212,15 +213,21 @@ def openvino_header(path: Path) -> str | None:
 def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:
     """The same classifier, computed by the engine of that name, or by the fastest for "auto".
 
+    The classifier itself where that is PyTorch.
     Raises UsageError for a name that does not exist, GoogLeNetError for what is not installed.
     """
-    name = choose(engine)
+    precision = "bf16" if machine.bf16 else "fp32"
+    able = ENGINES
+    if engine == "auto" and not find_spec("onnx"):
+        able = ("torch",)
+    elif engine == "auto" and precision == "bf16":
+        able = ("openvino", "torch")
+    name = choose(engine, able)
     if name == "torch":
         return classifier
     require("onnx")
     from googlenet.deploy.onnx_graph import network_model
 
-    precision = "bf16" if machine.bf16 else "fp32"
     if name == "onnxruntime" and precision == "bf16":
         raise UsageError("precision must be fp32 with the engine onnxruntime, got bf16")
     model = network_model(classifier.network, classifier.preprocessing.size)

@@ -20,16 +20,24 @@ from torch import Tensor, nn
 
 from googlenet import __version__
 from googlenet.baselines import Baseline
-from googlenet.calibration import ENERGY, Calibration, Unknown
+from googlenet.calibration import ENERGY, Calibration, Unknown, spaces
 from googlenet.deploy.fold import folded
 from googlenet.lrn import LocalResponseNorm
-from googlenet.model import ConvUnit, GoogLeNet, Inception, MaxPool, SamePad, SeparableUnit
+from googlenet.model import (
+    SUMMARISED,
+    ConvUnit,
+    GoogLeNet,
+    Inception,
+    MaxPool,
+    SamePad,
+    SeparableUnit,
+)
 from googlenet.networks import Network
 
 OPSET = 18  # the first whose Resize has antialiasing
 IR_VERSION = 8  # that of opset 18: engines from 2022 on read it
 INPUT = "photos"
-LOGITS, PROBABILITIES, FEATURES, SCORE = "logits", "probabilities", "features", "score"
+LOGITS, PROBABILITIES, SUMMARY, SCORE = "logits", "probabilities", "summary", "score"
 
 
 class Graph:
@@ -78,10 +86,10 @@ def network_model(
     """The network from normalised photos to all that `Classifier.judge` needs or says.
 
     photos (N, C, H, W) float32 -> logits (N, classes); probabilities (N, classes): the softmax
-    of logits / temperature, or each class's sigmoid where photos have several labels; features
-    (N, 1024) under the last layer, in a GoogLeNet; score (N,), where the model has a threshold
-    for it: a photo with less is of no class.  N is free, and so are H and W but in a network with
-    fully connected layers, which takes photos of `size` alone.
+    of logits / temperature, or each class's sigmoid where photos have several labels; summary
+    (N, 512 + 832), the means of the maps of 4a and 5a, in a GoogLeNet; score (N,), where the
+    model has a threshold for it: a photo with less is of no class.  N is free, and so are H and
+    W but in a network with fully connected layers, which takes photos of `size` alone.
     """
     graph, calibration = Graph(), calibration or Calibration()
     network_nodes(graph, folded(network), INPUT)
@@ -94,7 +102,7 @@ def network_model(
     )]  # fmt: skip
     shapes = {LOGITS: [network.classes], PROBABILITIES: [network.classes]}
     if isinstance(network, GoogLeNet):
-        shapes[FEATURES] = [network.classifier.in_features]
+        shapes[SUMMARY] = [sum(network.summary_widths)]
     if calibration.unknown:
         shapes[SCORE] = []
     answers = [
@@ -117,34 +125,51 @@ def add_probabilities(graph: Graph, multi: bool, temperature: float) -> None:
 
 
 def add_score(graph: Graph, unknown: Unknown) -> None:
-    """`Unknown.scores` as nodes: energy, less slope · angle where the score has it."""
+    """`Unknown.scores` as nodes: energy, less slopes · angles where the score has them."""
     name = SCORE if unknown.score == ENERGY else "energy"
     last = graph.constant("last", np.array([1], np.int64))
     graph.add("ReduceLogSumExp", LOGITS, last, to=name, keepdims=0)
     if name == SCORE:
         return
-    directions = graph.weight("unknown.directions", unknown.numbers["directions"])
-    graph.add("MatMul", FEATURES, directions, to="along")
-    graph.add("ReduceSumSquare", "along", last, to="along.square", keepdims=0)
-    graph.add("ReduceSumSquare", FEATURES, last, to="length.square", keepdims=0)
-    tiny = graph.constant("tiny", np.array(1e-30, np.float32))
-    graph.add("Max", "length.square", tiny, to="length")
-    graph.add("Div", "along.square", "length", to="share")
-    graph.add("Sub", graph.constant("one", np.array(1, np.float32)), "share", to="rest")
-    graph.add("Max", "rest", graph.constant("zero", np.array(0, np.float32)), to="sine.square")
-    graph.add("Sqrt", "sine.square", to="angle")
-    slope = graph.weight("unknown.slope", unknown.numbers["slope"])
-    graph.add("Mul", "angle", slope, to="away")
+    begin, angles = 0, []
+    for i, directions in enumerate(spaces(unknown.numbers)):
+        end = begin + len(directions)
+        span = [graph.constant(f"column.{at}", np.array([at], np.int64)) for at in (begin, end)]
+        part = graph.add("Slice", SUMMARY, *span, last, to=f"part.{i}")
+        angles.append(angle_nodes(graph, part, directions, last))
+        begin = end
+    graph.add("Concat", *angles, to="angles", axis=1)
+    slopes = graph.weight("unknown.slopes", unknown.numbers["slopes"])
+    graph.add("MatMul", "angles", slopes, to="away")
     graph.add("Sub", name, "away", to=SCORE)
+
+
+def angle_nodes(graph: Graph, part: str, directions: Tensor, last: str) -> str:
+    """`calibration.angle` as nodes: (N, 1)."""
+    space = graph.weight(f"unknown.directions.{part}", directions)
+    along = graph.add("MatMul", part, space, to=f"{part}.along")
+    along = graph.add("ReduceSumSquare", along, last, to=f"{along}.square")
+    length = graph.add("ReduceSumSquare", part, last, to=f"{part}.length.square")
+    tiny = graph.constant("tiny", np.array(1e-30, np.float32))
+    length = graph.add("Max", length, tiny, to=f"{part}.length")
+    share = graph.add("Div", along, length, to=f"{part}.share")
+    one = graph.constant("one", np.array(1, np.float32))
+    rest = graph.add("Sub", one, share, to=f"{part}.rest")
+    zero = graph.constant("zero", np.array(0, np.float32))
+    square = graph.add("Max", rest, zero, to=f"{part}.sine.square")
+    return graph.add("Sqrt", square, to=f"{part}.angle")
 
 
 def network_nodes(graph: Graph, network: Network, x: str) -> None:
     """A folded network's layers from the value x to `LOGITS`."""
+    means = []
     for name in network.trunk:
         x = layer_nodes(graph, network.get_submodule(name), x, name)
+        if name in SUMMARISED and isinstance(network, GoogLeNet):
+            means.append(graph.add("GlobalAveragePool", x, to=f"{name}.mean"))
     if isinstance(network, GoogLeNet):
-        x = graph.add("GlobalAveragePool", x, to="avgpool")
-        x = graph.add("Flatten", x, to=FEATURES)
+        graph.add("Flatten", graph.add("Concat", *means, to="means", axis=1), to=SUMMARY)
+        x = graph.add("Flatten", graph.add("GlobalAveragePool", x, to="avgpool"), to="pooled")
         linear_nodes(graph, network.classifier, x, "classifier", LOGITS)
     else:
         graph.add("Flatten", x, to=LOGITS)

@@ -46,7 +46,7 @@ def read_pt2(path: Path, header: Mapping[str, Any], machine: Machine) -> Classif
     load_tensors(classifier.network, tensors, path)
     classifier.machine = machine
     if next(iter(tensors.values())).dtype == torch.bfloat16:
-        classifier.machine = Machine(machine.device, "bf16")
+        classifier.machine = Machine(machine.device, "auto")  # conversion is ten times slower
     classifier.network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return classifier
 
@@ -107,7 +107,7 @@ def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], hal
 class Program(nn.Module):
     """What is exported: photos (N, C, H, W) float32 to what the ONNX graph puts out, float32.
 
-    logits, probabilities, features (of a GoogLeNet) and score (where there is a threshold for it).
+    logits, probabilities, summary (of a GoogLeNet) and score (where there is a threshold for it).
     """
 
     def __init__(self, classifier: Classifier, network: nn.Module, dtype: torch.dtype) -> None:
@@ -121,11 +121,11 @@ class Program(nn.Module):
         if not isinstance(self.network, GoogLeNet):
             logits = self.network(x).float()
             return logits, self.probabilities(logits)
-        maps = self.network.features(x)
-        logits, features = self.network.classify(maps).float(), self.network.pool(maps).float()
+        maps, summary = self.network.features_and_summary(x)
+        logits = self.network.classify(maps).float()
         unknown = self.calibration.unknown
-        score = (unknown.scores(Outputs(logits, features)),) if unknown else ()
-        return logits, self.probabilities(logits), features, *score
+        score = (unknown.scores(Outputs(logits, summary)),) if unknown else ()
+        return logits, self.probabilities(logits), summary, *score
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.multi else self.calibration.probabilities(logits)

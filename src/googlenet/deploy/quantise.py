@@ -40,14 +40,17 @@ def quantise_openvino(model: Any, photos: NDArray[np.float32]) -> Any:
 
 @contextmanager
 def quiet_nncf() -> Iterator[None]:
-    """Without what NNCF prints on stdout, and without the usage statistics that it sends.
+    """Without the usage statistics that NNCF sends, its progress on stderr if that is a terminal.
 
     It reads this variable when it is first imported.
     """
     before = os.environ.get("NNCF_CI")
     os.environ["NNCF_CI"] = "1"
     try:
-        with redirect_stdout(sys.stderr):
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+        ):
             yield
     finally:
         if before is None:

@@ -32,7 +32,7 @@ class Scores:
 
     The probabilities are those of the logits as they are: `tempered` applies a temperature.
     known: (N,), how known a photo is, where the model has such a score.  outputs: logits and
-    features of one view of each photo, where they were asked for.
+    summary of one view of each photo, where they were asked for.
     """
 
     probabilities: Tensor
@@ -91,7 +91,7 @@ def score(
 ) -> Scores:
     """Probabilities of each photo, averaged over its views; and so is the score of being known.
 
-    `keep_outputs` keeps the logits and features, from which a calibration is fitted.
+    `keep_outputs` keeps the logits and the summary, from which a calibration is fitted.
 
     Crops are made and used a few photos at a time, so memory does not grow with the views or
     the data.  A photo that cannot be read is left out and named in `bad`.  `progress` is called
@@ -202,24 +202,25 @@ def whole(parts: Sequence[Part], samples: Samples) -> Scores:
     probabilities = sorted_rows([part.probabilities for part in parts])
     assert probabilities is not None
     outputs = [part.outputs for part in parts if part.outputs is not None]
-    logits = sorted_rows([o.logits for o in outputs])
-    features = sorted_rows([o.features for o in outputs])
+    together = joined(outputs) if outputs else None
+    if together and len(outputs) > 1:
+        summary = None if together.summary is None else together.summary[order]
+        together = together._replace(logits=together.logits[order], summary=summary)
     return Scores(
         probabilities,
         torch.from_numpy(samples.labels_of(indices)),
         tuple(indices),
         {samples.name(i): why for i, why in bad.items()},
         sorted_rows([part.known for part in parts]),
-        None if logits is None else Outputs(logits, features),
+        together,
     )
 
 
 def joined(parts: Sequence[Outputs]) -> Outputs:
     """The outputs of several batches as one."""
-    features = [part.features for part in parts if part.features is not None]
-    return Outputs(
-        torch.cat([part.logits for part in parts]), torch.cat(features) if features else None
-    )
+    summaries = [part.summary for part in parts if part.summary is not None]
+    logits = torch.cat([part.logits for part in parts])
+    return Outputs(logits, torch.cat(summaries) if summaries else None, parts[0].widths)
 
 
 def photo_crops(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from googlenet.calibration import (
     ENERGY,
-    ENERGY_AND_ANGLE,
+    ENERGY_AND_ANGLES,
     SCORES,
     Outputs,
     Unknown,
@@ -25,8 +25,9 @@ from googlenet.errors import UsageError
 from googlenet.evaluation.calibration import halves
 
 FALSE_ALARMS = 5.0  # percent of known photos that may be called unknown
-SLOPE = 1.0  # what a deviation of the angle takes from the score, in deviations of the energy
-LARGEST_SHARE = 4  # of the features' dimensions at most one in so many is a known direction
+# What a deviation of a part's angle takes from the score, in deviations of the energy.
+SLOPES = (0.5, 1.0)
+LARGEST_SHARE = 4  # of a part's dimensions at most one in so many is a known direction
 PHOTOS_A_DIRECTION = 4  # or more, to find it by
 
 Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -39,39 +40,52 @@ def fit_unknown(
 
     One half of the photos finds the directions, the other the threshold, to which all photos
     to come are then as new as that half was.  Where a half is too small for the directions, or
-    there are no features, the score is the energy and all photos find its threshold.  None
+    there is no summary, the score is the energy and all photos find its threshold.  None
     where they are too few for that: 5 % of them must be one or more.  Raises UsageError for
     false alarms that are no share.
     """
     if not 0 < false_alarms < 100:
         raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
     one, other = halves(len(outputs.logits), seed)
-    features, count = outputs.features, direction_count(outputs)
-    too_few = len(one) < PHOTOS_A_DIRECTION * count or not rank(len(other), false_alarms)
-    if features is None or too_few:
+    most = max(direction_counts(outputs), default=0)
+    too_few = len(one) < PHOTOS_A_DIRECTION * most or not rank(len(other), false_alarms)
+    if outputs.summary is None or too_few:
         score, numbers, judged = ENERGY, dict[str, Tensor](), outputs
     else:
-        judged, space = take(outputs, other), directions(features[one], count)
-        angles = angle(features[other], space)
-        slope = SLOPE * energy(judged, {}).std() / angles.std().clamp_min(1e-6)
-        score, numbers = ENERGY_AND_ANGLE, {"directions": space, "slope": slope[None]}
+        judged = take(outputs, other)
+        score, numbers = ENERGY_AND_ANGLES, directions_and_slopes(take(outputs, one), judged)
     threshold = threshold_of(SCORES[score](judged, numbers).numpy(), false_alarms)
     return None if threshold is None else Unknown(score, threshold, false_alarms, numbers)
 
 
-def direction_count(outputs: Outputs) -> int:
-    """How many directions known photos take up: one a class, and one more.
+def directions_and_slopes(one: Outputs, other: Outputs) -> dict[str, Tensor]:
+    """The numbers of the score: each part's directions from `one`, its slope from `other`."""
+    assert one.summary is not None
+    assert other.summary is not None
+    numbers, slopes = {}, []
+    parts = zip(
+        torch.split(one.summary, [*one.widths], 1), torch.split(other.summary, [*one.widths], 1),
+        direction_counts(one), SLOPES, strict=True,
+    )  # fmt: skip
+    for i, (known, judged, count, slope) in enumerate(parts):
+        space = directions(known, count)
+        numbers[f"directions.{i}"] = space
+        slopes.append(slope / angle(judged, space).std().clamp_min(1e-6))
+    return numbers | {"slopes": energy(other, {}).std() * torch.stack(slopes)}
+
+
+def direction_counts(outputs: Outputs) -> list[int]:
+    """How many directions known photos take up in each part: one a class, and one more.
 
     As a classifier learns, its features gather around as many points as there are classes
     (Papyan et al. 2020).
     """
-    most = 0 if outputs.features is None else outputs.features.shape[1] // LARGEST_SHARE
-    return min(outputs.logits.shape[1] + 1, most)
+    return [min(outputs.logits.shape[1] + 1, width // LARGEST_SHARE) for width in outputs.widths]
 
 
-def directions(features: Tensor, count: int) -> Tensor:
-    """The orthonormal directions in which (N, F) features are largest: (F, count)."""
-    x = features.double()
+def directions(means: Tensor, count: int) -> Tensor:
+    """The orthonormal directions in which (N, F) means are largest: (F, count)."""
+    x = means.double()
     _, vectors = torch.linalg.eigh(x.T @ x)
     largest: Tensor = vectors[:, -count:].float()
     return largest.contiguous()
@@ -104,8 +118,8 @@ def rejected(outputs: Outputs, false_alarms: float, parts: Halves) -> NDArray[np
 
 
 def take(outputs: Outputs, photos: NDArray[np.intp]) -> Outputs:
-    features = None if outputs.features is None else outputs.features[photos]
-    return Outputs(outputs.logits[photos], features)
+    summary = None if outputs.summary is None else outputs.summary[photos]
+    return Outputs(outputs.logits[photos], summary, outputs.widths)
 
 
 def area_under_roc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
