@@ -106,12 +106,14 @@ class Classifier:
             computed = with_engine(classifier, machine or Machine(), str(engine))
             if computed is not classifier:
                 return computed
-        classifier.machine = machine or Machine()
-        classifier.network.eval().to(
-            device=classifier.machine.device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
-        return classifier
+        classifier.network.eval()
+        return classifier.to(machine or Machine())
+
+    def to(self, machine: Machine) -> Self:
+        """This classifier, its network moved to where it is to compute."""
+        self.machine = machine
+        self.network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
 
     @classmethod
     def load_ours(cls, path: Path) -> Classifier:

@@ -54,6 +54,15 @@ class Machine:
         }
 
 
+def random_state_kept() -> AbstractContextManager[object]:
+    """Within it PyTorch's random numbers may be drawn and seeded; then they are as before.
+
+    Of the GPUs it is that of this process alone: others would each have to be set up for it.
+    """
+    mine = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(mine)
+
+
 def cpu_name() -> str:
     """The processor's own name where the system tells it."""
     try:

@@ -89,7 +89,9 @@ def test_found_batch_and_its_rate_are_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = photo_folder(tmp_path / "data", {"red": 10, "blue": 10})
-    monkeypatch.setattr(plan, "find_batch", lambda t, most: (most // 4, "as the test says"))
+    monkeypatch.setattr(
+        plan, "find_batch", lambda t, most, processes: (most // 4, "as the test says")
+    )
     recipe = QUICK.with_settings({"batch": 16, "epochs": 1})
     for keep, rate in ((False, recipe.learning_rate / 4), (True, recipe.learning_rate)):
         said = io.StringIO()

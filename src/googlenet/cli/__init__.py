@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from io import TextIOWrapper
 
-from googlenet import __version__
+from googlenet import __version__, distributed
 from googlenet.errors import GoogLeNetError, printable
 from googlenet.process import tune
 
@@ -17,6 +18,7 @@ VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("pack", "info", "convert", "export", "bench", "table"),
 )
+SHARED = ("train", "evaluate", "predict")  # what several processes can do together
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,18 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = int(args.run(args))
-        sys.stdout.flush()
+        with distributed.joined() if args.verb in SHARED else nullcontext():
+            code = int(args.run(args))
+            sys.stdout.flush()
         return code
     except GoogLeNetError as error:
-        print(f"googlenet {args.verb}: {printable(str(error))}", file=sys.stderr)
+        say(args.verb, error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"googlenet {args.verb}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        say(args.verb, error, "interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone: `googlenet table | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a folder that may not be read, say
-        print(f"googlenet {args.verb}: {printable(str(error))}", file=sys.stderr)
+        say(args.verb, error)
         return 1
+
+
+def say(verb: str, error: BaseException, text: str = "") -> None:
+    """Tell the user what has gone wrong, unless another process does."""
+    if not distributed.told(error):
+        print(f"googlenet {verb}: {printable(text or str(error))}", file=sys.stderr)

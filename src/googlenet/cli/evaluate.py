@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from googlenet import distributed
 from googlenet.cli.options import (
     MODEL,
     add_engine,
@@ -65,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     machine = Machine.here(args.precision)
     use_threads(args)
-    classifiers = [Classifier.load(path, machine, args.engine) for path in args.models]
+    classifiers = distributed.together(
+        lambda: [Classifier.load(path, machine, args.engine) for path in args.models]
+    )
     require_same_classes(classifiers, args.models)
     for classifier in classifiers:
         set_threshold(classifier, args.threshold)
@@ -75,9 +78,13 @@ def run(args: argparse.Namespace) -> int:
     first = classifiers[0]
     if args.restrict and first.multi:
         raise UsageError("--restrict is for models with one label a photo, got one with several")
-    data = load_data(args.data, split_seed(first), first.classes, first.multi)
+    data = distributed.together(
+        lambda: load_data(args.data, split_seed(first), first.classes, first.multi)
+    )
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
+    if distributed.count() > 1:
+        distributed.require_same((data.order(), part), f"photos of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(f"{data.name}: {len(samples)} photos ({PARTS[part]}), {len(first.classes)} classes")
     for views in args.views:
@@ -94,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"left out: {len(rows[0].scores.bad)} of {len(samples)} photos")
     head = {"data": data.name, "split": part}
     if args.out:
-        write(args.out, head, rows, samples, first.classes)
+        distributed.first(lambda: write(args.out, head, rows, samples, first.classes))
     if args.json:
         print(json.dumps(head | {"results": [r.to_json() for r in rows]}))
     else:

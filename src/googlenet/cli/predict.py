@@ -6,10 +6,12 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from googlenet import distributed
 from googlenet.cli.options import (
     MODEL,
     add_engine,
@@ -23,8 +25,10 @@ from googlenet.cli.options import (
 from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Prediction
+    from googlenet.classifier import Classifier, Prediction
     from googlenet.images.stored import StoredPhoto
+
+BATCH = 32  # photos that the network sees at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +50,16 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
     use_threads(args)
-    classifier = Classifier.load(args.model, Machine.here("fp32"), args.engine)
+    classifier = distributed.together(
+        lambda: Classifier.load(args.model, Machine.here("fp32"), args.engine)
+    )
     set_threshold(classifier, args.threshold)
-    paths = list(expand(args.paths))
-    predictions = counted(classifier.predict(paths, top=args.top))
-    if args.out:
+    paths = distributed.together(lambda: list(expand(args.paths)))
+    predictions = counted(shared(classifier, paths, args.top))
+    if distributed.rank() > 0:
+        for _ in predictions:
+            pass
+    elif args.out:
         write(args.out, predictions, args.top, classifier.multi)
     elif args.json:
         write_jsonl(sys.stdout, predictions)
@@ -73,6 +82,21 @@ class counted:  # noqa: N801 - used like a function
             self.all += 1
             self.bad += prediction.error is not None
             yield prediction
+
+
+def shared(
+    classifier: Classifier, paths: Sequence[Path | StoredPhoto], top: int
+) -> Iterator[Prediction]:
+    """Predictions of all photos, in order, in every process; each reads a share of them.
+
+    The shares are of whole batches, so that the batches are those of a single process.
+    """
+    if distributed.count() > 1:
+        distributed.require_same([str(path) for path in paths], "photos to predict")
+    own = classifier.predict(distributed.share(paths, BATCH), top, BATCH)
+    for _ in range(0, len(paths), BATCH * distributed.count()):
+        for found in distributed.exchange(list(islice(own, BATCH))):
+            yield from found
 
 
 def expand(paths: Iterable[str]) -> Iterator[Path | StoredPhoto]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from googlenet import distributed
 from googlenet.cli.options import (
     MODEL,
     add_json,
@@ -84,13 +85,10 @@ def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     from googlenet.console import Console
     from googlenet.training.run import Interrupted, prepare, train
-    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    name = Path(args.data).resolve().stem or "data"
-    folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
-    settings = resumed(args, folder) if args.resume else resolve(args)
-    prepared = prepare(settings, folder, console, args.resume, plan(args, settings, began))
+    settings, folder, resume = distributed.first(lambda: begin(args))
+    prepared = prepare(settings, folder, console, resume, plan(args, settings, began))
     prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
         trained = train(prepared, args.views, args.doubts)
@@ -99,22 +97,43 @@ def run(args: argparse.Namespace) -> int:
         return 130
     from googlenet.report.page import write_report
 
-    write_report(prepared, trained)
+    distributed.first(lambda: write_report(prepared, trained))
     finish(prepared, trained, args.json)
     return 0
 
 
+def begin(args: argparse.Namespace) -> tuple[Settings, RunFolder, bool]:
+    """The run's settings and folder, and whether there is something to go on with.
+
+    That is so with --resume, and where a launcher has started the same command before.
+    """
+    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
+
+    before = distributed.folder_made_before()
+    if before:
+        folder = RunFolder(before)
+        return as_begun(args, folder), folder, True
+    name = Path(args.data).resolve().stem or "data"
+    folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
+    return (resumed(args, folder) if args.resume else resolve(args)), folder, args.resume
+
+
 def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings of the run to go on with.  Raises UsageError where others are given."""
-    from googlenet.images import turbo
-    from googlenet.training.settings import Settings
-
     if args.out is None:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     given = [name for name in DECIDING if getattr(args, name) != UNSET.get(name)]
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
+    return as_begun(args, folder)
+
+
+def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
+    """The settings with which a run was begun, but for what changes none of its bits."""
+    from googlenet.images import turbo
+    from googlenet.training.settings import Settings
+
     settings = Settings.from_json(folder.read_settings(), folder.settings)
     if settings.decoder == "turbo":
         turbo.require()

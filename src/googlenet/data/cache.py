@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from googlenet import distributed
 from googlenet.data.dataset import Samples
 from googlenet.data.shards import PackedSources
 from googlenet.errors import GoogLeNetError
@@ -129,12 +130,22 @@ def build_cache(kind: str, samples: Samples, folder: Path) -> DecodedCache | Non
     """A cache of that kind for the photos; a file for it goes into the folder.
 
     "memory" takes up to three quarters of what is free, "disk" up to half; "auto" is memory
-    where all the photos take less than `AUTO_BYTES` and than a quarter of what is free.
+    where all the photos take less than `AUTO_BYTES` and than a quarter of what is free.  Several
+    processes on a machine have equal parts of what is free.  Raises GoogLeNetError where the
+    folder cannot be reached.
     """
     if kind == "disk":
-        status = os.statvfs(folder)
-        return DiskCache(status.f_bavail * status.f_frsize // 2, folder)
-    free = available_memory()
+        try:
+            status = os.statvfs(folder)
+        except OSError as error:
+            raise GoogLeNetError(
+                f"{folder}: cannot hold the cache of this machine ({error.strerror}): give "
+                "--cache none or memory"
+            ) from error
+        return DiskCache(
+            status.f_bavail * status.f_frsize // 2 // distributed.local_count(), folder
+        )
+    free = available_memory() // distributed.local_count()
     if kind == "memory":
         return MemoryCache(free * 3 // 4)
     if kind == "auto":

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import gcd
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from googlenet import distributed
 from googlenet.calibration import Calibration, Outputs
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.views import VIEWS
+from googlenet.images.views import VIEWS, view_count
 
 CROPS_AT_ONCE = 64
 
@@ -94,12 +96,51 @@ def score(
     Crops are made and used a few photos at a time, so memory does not grow with the views or
     the data.  A photo that cannot be read is left out and named in `bad`.  `progress` is called
     once a photo.  Raises GoogLeNetError if no photo can be read.
+
+    Several processes each score a share of the photos, in the same batches as one process would,
+    and all get all the scores.
     """
     assert not keep_outputs or views == 1
+    check_views(views)
+    crops = view_count(views, classifier.preprocessing)
+    block = CROPS_AT_ONCE // gcd(CROPS_AT_ONCE, crops)  # photos that fill whole batches
+    own, processes = distributed.share(range(len(samples)), block), distributed.count()
+
+    def step() -> None:  # so that a bar of all photos gets to its end
+        for _ in range(processes):
+            progress()
+
+    part = distributed.together(
+        lambda: score_part(classifier, samples, own, views, workers, step, keep_outputs)
+    )
+    return whole(distributed.exchange(part), samples)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a process has found out of its photos, those of `indices`."""
+
+    indices: tuple[int, ...]
+    probabilities: Tensor
+    bad: dict[int, str]  # why others of its photos could not be read, by their indices
+    known: Tensor | None
+    outputs: Outputs | None
+
+
+def score_part(
+    classifier: Classifier,
+    samples: Samples,
+    chosen: Sequence[int],
+    views: int,
+    workers: int,
+    progress: Callable[[], object],
+    keep_outputs: bool,
+) -> Part:
+    """The scores of the chosen photos."""
     sums: dict[int, Tensor] = {}
     known: dict[int, float] = {}
     counts: dict[int, int] = {}
-    bad: dict[str, str] = {}
+    bad: dict[int, str] = {}
     kept: list[Outputs] = []
     unknown = classifier.calibration and classifier.calibration.unknown
 
@@ -116,10 +157,10 @@ def score(
 
     owners: list[int] = []
     crops: list[NDArray[np.uint8]] = []
-    for index, found in photo_crops(classifier, samples, views, workers):
+    for index, found in photo_crops(classifier, samples, chosen, views, workers):
         progress()
         if isinstance(found, str):
-            bad[samples.name(index)] = found
+            bad[index] = found
             continue
         for crop in found:
             owners.append(index)
@@ -129,16 +170,49 @@ def score(
                 owners, crops = [], []
     if crops:
         add(owners, crops)
-    if not sums:
-        raise GoogLeNetError("none of the photos could be read")
     indices = tuple(sums)
-    return Scores(
-        torch.stack([sums[i] / counts[i] for i in indices]),
-        torch.from_numpy(samples.labels_of(indices)),
+    return Part(
         indices,
+        torch.stack([sums[i] / counts[i] for i in indices]) if sums else torch.empty(0),
         bad,
         torch.tensor([known[i] / counts[i] for i in indices]) if unknown else None,
-        joined(kept) if keep_outputs else None,
+        joined(kept) if keep_outputs and kept else None,
+    )
+
+
+def whole(parts: Sequence[Part], samples: Samples) -> Scores:
+    """The scores of all parts, in the order of the samples.
+
+    Raises GoogLeNetError where there is none.
+    """
+    bad = dict(sorted(item for part in parts for item in part.bad.items()))
+    parts = [part for part in parts if part.indices]
+    if not parts:
+        raise GoogLeNetError("none of the photos could be read")
+    indices = [i for part in parts for i in part.indices]
+    order = torch.tensor(sorted(range(len(indices)), key=indices.__getitem__))
+
+    def sorted_rows(rows: Sequence[Tensor | None]) -> Tensor | None:
+        found = [tensor for tensor in rows if tensor is not None]
+        if len(found) < 2:  # it is in order
+            return found[0] if found else None
+        return torch.cat(found)[order]
+
+    indices = sorted(indices)
+    probabilities = sorted_rows([part.probabilities for part in parts])
+    assert probabilities is not None
+    outputs = [part.outputs for part in parts if part.outputs is not None]
+    together = joined(outputs) if outputs else None
+    if together and len(outputs) > 1:
+        summary = None if together.summary is None else together.summary[order]
+        together = together._replace(logits=together.logits[order], summary=summary)
+    return Scores(
+        probabilities,
+        torch.from_numpy(samples.labels_of(indices)),
+        tuple(indices),
+        {samples.name(i): why for i, why in bad.items()},
+        sorted_rows([part.known for part in parts]),
+        together,
     )
 
 
@@ -150,10 +224,9 @@ def joined(parts: Sequence[Outputs]) -> Outputs:
 
 
 def photo_crops(
-    classifier: Classifier, samples: Samples, views: int, workers: int
+    classifier: Classifier, samples: Samples, chosen: Sequence[int], views: int, workers: int
 ) -> Iterator[tuple[int, list[NDArray[np.uint8]] | str]]:
-    """Each sample's index and crops, or why it cannot be read."""
-    check_views(views)
+    """Each chosen sample's index and crops, or why it cannot be read."""
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
@@ -162,7 +235,7 @@ def photo_crops(
             return index, str(error)
         return index, classifier.crops(photo, views)
 
-    return prefetch(crops, range(len(samples)), workers)
+    return prefetch(crops, chosen, workers)
 
 
 def check_views(views: int) -> None:

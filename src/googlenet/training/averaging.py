@@ -46,8 +46,8 @@ class WeightAverage:
 @torch.no_grad()
 def recompute_statistics(
     network: nn.Module, batches: Iterable[Tensor], frozen: Collection[str] = ()
-) -> None:
-    """Set batch normalisation's statistics to their mean over the batches.
+) -> int:
+    """Set batch normalisation's statistics to their mean over the batches; returns their number.
 
     Averaged weights have never seen a batch: the statistics of the weights that they are the
     average of do not fit them (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
@@ -60,14 +60,17 @@ def recompute_statistics(
         if isinstance(layer, _BatchNorm) and name.split(".")[0] not in frozen
     ]
     if not layers:
-        return
+        return 0
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # PyTorch's sign for a plain mean over batches
         layer.train()
+    seen = 0
     for batch in batches:
         network(batch)
+        seen += 1
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()
+    return seen

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from googlenet import distributed
 from googlenet.data.loader import Batch
 from googlenet.errors import GoogLeNetError
+from googlenet.machine import random_state_kept
 from googlenet.memory import available_memory
 from googlenet.training.loop import Trainer
 
@@ -25,25 +27,36 @@ def candidates(most: int) -> list[int]:
 
 
 def find_batch(
-    trainer: Trainer, most: int, available: Callable[[], int] = available_memory
+    trainer: Trainer,
+    most: int,
+    available: Callable[[], int] = available_memory,
+    processes: int = 1,
 ) -> tuple[int, str]:
     """The largest batch that fits, `most` at most, and a word on what was found.
 
+    Several processes have a share of the batch each; here one alone tries its own.
+
     `trainer` is used up: its weights change.  Raises GoogLeNetError where nothing fits.
     """
-    photo, tries = first_photo(trainer), [b for b in candidates(most) if b >= trainer.least]
-    with torch.random.fork_rng():
+    photo, least = first_photo(trainer), processes * trainer.least
+    tries = [batch for batch in candidates(most) if batch >= least]
+
+    def own(batch: int) -> int:
+        return -(-batch // processes)
+
+    with random_state_kept():
         if trainer.machine.device == "cuda":
             found = "tried on the GPU"
-            fitting = (batch for batch in tries if fits_cuda(trainer, photo, batch))
+            fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))
         else:
             each, room = HEADROOM * bytes_a_photo(trainer, photo), available()
+            room //= distributed.local_count()
             found = f"{each / 1e6:.1f} MB a photo, {room / 1e9:.1f} GB free"
-            fitting = (batch for batch in tries if batch * each <= room)
+            fitting = (batch for batch in tries if own(batch) * each <= room)
         batch = next(fitting, None)
     if batch is None:
         raise GoogLeNetError(
-            f"not even a batch of {trainer.least} photos fits into memory ({found}): "
+            f"not even a batch of {least} photos fits into memory ({found}): "
             "try a smaller --size or --width"
         )
     return batch, found

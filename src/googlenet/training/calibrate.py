@@ -9,14 +9,14 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
+from googlenet import distributed
 from googlenet.classifier import Classifier
 from googlenet.data.dataset import DataSet, Samples
 from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import CROPS_AT_ONCE, score
 from googlenet.images.views import view_count
-from googlenet.machine import Machine
+from googlenet.machine import Machine, random_state_kept
 from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.limits import Costs, TimeLimit
 from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
@@ -46,11 +46,11 @@ def calibrate(
     beside: the folder on whose disk the run's files are written.  PyTorch's global random state
     is left as it was.  Raises UsageError where the limit is over before all is measured.
     """
-    with torch.random.fork_rng():
+    with random_state_kept():
         step = step_seconds(trainer, limit)
-        limit.require_time()
+        distributed.first(limit.require_time)
         epoch = model_seconds(trainer, limit.clock)
-        limit.require_time()
+        distributed.first(limit.require_time)
         fast, exact = (
             Classifier(
                 trainer.network,
@@ -63,13 +63,14 @@ def calibrate(
         )
         trainer.network.eval()
         validation = epoch + len(data.val) * photo_seconds(fast, data.val, 1, limit.clock)
-        validation += file_seconds(trainer, fast, beside, limit.clock)
-        limit.require_time()
+        validation += distributed.first(lambda: file_seconds(trainer, fast, beside, limit.clock))
+        distributed.first(limit.require_time)
         each = {v: photo_seconds(exact, data.val, v, limit.clock) for v in sorted({*views, 1})}
     # The calibration needs a single view of each photo, be it among the views or not.
     photos = min(doubts, len(data.train)) + (0 if 1 in views else len(data.val))
     end = epoch + REPORT_SECONDS + photos * each[1]
-    return Costs(step, validation, end + sum(len(data.val) * each[v] for v in views))
+    costs = Costs(step, validation, end + sum(len(data.val) * each[v] for v in views))
+    return distributed.first(lambda: costs)
 
 
 def step_seconds(trainer: Trainer, limit: TimeLimit) -> float:
@@ -85,7 +86,7 @@ def step_seconds(trainer: Trainer, limit: TimeLimit) -> float:
         times.append(limit.clock())
         taken, counted = times[-1] - times[0], len(times) - 2 - queued
         enough = taken > FEWEST * limit.seconds and counted >= STEPS
-        if enough or (taken > MOST * limit.seconds and len(times) > 2):
+        if any(distributed.any_of(enough or (taken > MOST * limit.seconds and len(times) > 2))):
             raise EnoughError
 
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from googlenet import distributed
 from googlenet.classifier import load_tensors
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.modelfile import (
@@ -148,7 +149,7 @@ def differences(
 
 def other_machine(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
     """In what the machine differs from the one of before, as far as results may depend on it."""
-    names = ("device", "precision", "threads", "torch")
+    names = ("device", "precision", "threads", "torch", "processes")
     return [
         f"{name} {then[name]}, now {now[name]}"
         for name in names
@@ -175,3 +176,22 @@ def restore_tensors(trainer: Trainer, tensors: dict[str, Tensor], path: Path) ->
     for name, momentum in momenta.items():
         buffer = torch.empty_like(trained[name]).copy_(momentum)
         trainer.optimizer.state[trained[name]]["momentum_buffer"] = buffer
+
+
+def spread(trainer: Trainer) -> None:
+    """Put every process where the first one's run is: weights, momentum, average and place."""
+    if distributed.count() == 1:
+        return
+    has_momentum = distributed.first(
+        lambda: any(s.get("momentum_buffer") is not None for s in trainer.optimizer.state.values())
+    )
+    momenta = []
+    for group in trainer.optimizer.param_groups if has_momentum else ():
+        for parameter in group["params"]:
+            state = trainer.optimizer.state[parameter]
+            momenta.append(state.setdefault("momentum_buffer", torch.empty_like(parameter)))
+    weights = trainer.network.state_dict().values()
+    distributed.spread([*weights, *trainer.average.values.values(), *momenta])
+    trainer.step, trainer.sums, trainer.bad = distributed.first(
+        lambda: (trainer.step, trainer.sums, trainer.bad)
+    )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from googlenet import distributed
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
 from googlenet.data.shuffle import block_order
 from googlenet.errors import GoogLeNetError, UsageError
@@ -27,6 +28,13 @@ from googlenet.training.objective import objective
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
 from googlenet.training.recipes import Recipe
 from googlenet.training.schedule import rate_factor
+from googlenet.training.shared import (
+    Share,
+    add_up_step,
+    agreed,
+    mean_statistics,
+    photos_of,
+)
 
 STATISTICS_PHOTOS = 2048  # how many training photos set the average's batch statistics
 
@@ -61,9 +69,10 @@ class Trainer:
         self.epoch_steps = len(sizes)
         # Batch normalisation can tell nothing from a single photo.
         self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
-        if min(sizes) < self.least:
+        if self.least > 1 and min(sizes) < self.least * distributed.count():
+            each = "each process at every step" if distributed.count() > 1 else "every step"
             raise UsageError(
-                f"batch must leave {self.least} photos or more to every step with batch "
+                f"batch must leave {self.least} photos or more to {each} with batch "
                 f"normalisation, got {recipe.batch} for {len(loader.samples)} photos"
             )
         start = int(recipe.average_from * recipe.epochs * self.epoch_steps)
@@ -97,10 +106,10 @@ class Trainer:
         """
         epoch = self.epoch
         asked = perf_counter()
-        for batch in self.batches(epoch):
+        for batch in agreed(self.batches(epoch), self.divisor, self.least):
             began = perf_counter()
             self.bad |= batch.bad
-            if len(batch) >= self.least:
+            if photos_of(batch) >= self.least:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
@@ -112,8 +121,12 @@ class Trainer:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of an epoch's batches, loaded ahead in threads."""
         done = self.step - epoch * self.epoch_steps
-        draws = self.epoch_draws(epoch)[done:]
-        return prefetch(lambda chosen: self.loader.load(epoch, chosen), draws, self.workers)
+        return self.load(epoch, self.epoch_draws(epoch)[done:])
+
+    def load(self, epoch: int, draws: list[NDArray[np.int64]]) -> Iterator[Batch]:
+        """This process's share of each of an epoch's batches."""
+        shares = [draw[distributed.rank() :: distributed.count()] for draw in draws]
+        return prefetch(lambda chosen: self.loader.load(epoch, chosen), shares, self.workers)
 
     def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
         """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""
@@ -128,29 +141,62 @@ class Trainer:
         return equal_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
-        seed_step(self.seed, self.step)
+        """Learn from a batch; or with other processes from one of which each has a share."""
+        seed_step(self.seed, self.step, distributed.rank())
         rate = self.learning_rate(self.step)
         set_rate(self.optimizer, rate)
         self.network.train()
         for name in self.frozen:
             self.network.get_submodule(name).eval()
-        labels = torch.from_numpy(batch.labels).to(self.machine.device)
-        with self.machine.autocast():
-            logits = self.forward(self.crops(batch))
-        losses = {head: self.objective.loss(out.float(), labels) for head, out in logits.items()}
-        loss = losses["main"] + self.recipe.heads * sum(
-            value for head, value in losses.items() if head != "main"
-        )
-        if not torch.isfinite(loss):
-            raise GoogLeNetError(
-                f"the loss became {loss.item()} at step {self.step} with learning rate {rate:.4g}: "
-                "start again with a lower one, --set learning_rate=…"
-            )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses, correct = self.derive(batch)
+        if not torch.isfinite(self.total(losses)):
+            raise GoogLeNetError(
+                f"the loss became {self.total(losses).item()} at step {self.step} with learning "
+                f"rate {rate:.4g}: start again with a lower one, --set learning_rate=…"
+            )
         self.optimizer.step()
         self.average.update(self.network, self.step + 1)
-        self.count(losses, logits["main"], labels)
+        self.count(losses, correct, photos_of(batch))
+
+    def derive(self, batch: Batch) -> tuple[dict[str, Tensor], int]:
+        """Sets the gradient of the loss; returns it by head, and how many answers were right."""
+        whole = batch.whole if isinstance(batch, Share) else None
+        losses: dict[str, Tensor] = {}
+        correct = 0
+        if len(batch):
+            labels = self.labels(batch)
+            divisor = None if whole is None else whole.divisor.to(self.machine.device)
+            with self.machine.autocast():
+                logits = self.forward(self.crops(batch))
+            losses = {
+                head: self.objective.loss(out.float(), labels, divisor)
+                for head, out in logits.items()
+            }
+            self.total(losses).backward()  # type: ignore[no-untyped-call]
+            losses = {head: loss.detach() for head, loss in losses.items()}
+            correct = self.objective.correct(logits["main"], labels)
+        if whole is None:
+            return losses, correct
+        heads = self.network.heads if self.recipe.heads else ()
+        figures = torch.zeros(2 + len(heads), device=self.machine.device)
+        names = ("main", *heads)
+        if losses:
+            figures += torch.tensor([*(float(losses[name]) for name in names), correct]).to(figures)
+        add_up_step(self.network, [figures], len(batch) / whole.photos)
+        *values, right = figures
+        return dict(zip(names, values, strict=True)), int(right)
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """The loss that is minimised: the main one, and the heads' with their weight."""
+        heads = sum(value for head, value in losses.items() if head != "main")
+        return losses["main"] + self.recipe.heads * heads
+
+    def labels(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(batch.labels).to(self.machine.device)
+
+    def divisor(self, batch: Batch) -> Tensor:
+        return self.objective.divisor(self.labels(batch))
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         if self.recipe.heads:
@@ -169,11 +215,10 @@ class Trainer:
         factor = rate_factor(recipe.schedule, recipe.warmup, progress, recipe.epochs)
         return recipe.learning_rate * factor
 
-    def count(self, losses: dict[str, Tensor], logits: Tensor, labels: Tensor) -> None:
+    def count(self, losses: dict[str, Tensor], correct: int, photos: int) -> None:
         """Add a batch to the epoch's sums: over photos, so a short batch counts for what it is."""
-        photos = len(labels)
         self.add("photos", photos)
-        self.add("correct", self.objective.correct(logits, labels))
+        self.add("correct", correct)
         for head, loss in losses.items():
             self.add(f"loss_{head}", loss.item() * photos)
 
@@ -211,23 +256,34 @@ class Trainer:
         self.average.copy_to(network)
         network.eval()
         if self.recipe.average != "none":
-            with self.machine.autocast():
-                batches = self.statistics_batches(photos, after_batch)
-                recompute_statistics(network, batches, self.frozen)
+            self.fit_statistics(network, photos, after_batch)
         return network
 
-    def statistics_batches(self, photos: int, after_batch: Callable[[], None]) -> Iterator[Tensor]:
-        """Training crops, as the last epoch drew them, for the average's batch statistics."""
+    def fit_statistics(
+        self, network: Network, photos: int, after_batch: Callable[[], None]
+    ) -> None:
+        """Set batch statistics by training crops, as the last epoch drew them.
+
+        Several processes each do it by their shares of the batches, and take the mean.
+        """
         epoch, batch = max(0, self.epoch - 1), self.recipe.batch
-        enough = self.epoch_draws(epoch)[: max(1, photos // batch)]
-        load = prefetch(lambda chosen: self.loader.load(epoch, chosen), enough, self.workers)
-        for loaded in load:
-            if len(loaded) >= self.least:
-                yield self.crops(loaded)
-            after_batch()
+        loaded = self.load(epoch, self.epoch_draws(epoch)[: max(1, photos // batch)])
+
+        def crops() -> Iterator[Tensor]:
+            for batch in loaded:
+                if len(batch) >= self.least:
+                    yield self.crops(batch)
+                after_batch()
+
+        def fit() -> int:
+            with self.machine.autocast():
+                return recompute_statistics(network, crops(), self.frozen)
+
+        mean_statistics(network, distributed.together(fit), self.frozen)
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seed PyTorch for one step's dropout, from (seed, step) alone."""
-    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed PyTorch for one step's dropout, from (seed, step) and the process's rank alone."""
+    source = (seed, step, rank) if rank else (seed, step)
+    state = np.random.SeedSequence(source).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0]))

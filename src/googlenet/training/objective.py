@@ -30,13 +30,23 @@ class CrossEntropy:
     plateaus: tuple[float, ...]  # losses of a classifier that has learnt nothing from the photos
     weights: Tensor | None = None  # (classes,)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(N, classes) logits and (N,) class indices -> scalar."""
-        if self.weights is None:
+    def loss(self, logits: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
+        """(N, classes) logits and (N,) class indices -> scalar.
+
+        Of a share of a batch, with the `divisor` of the whole, its part of the whole's loss.
+        """
+        if self.weights is None and whole is None:
             return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         each = F.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
-        weights = self.weights[labels]
-        return (weights * each).sum() / weights.sum()
+        if self.weights is not None:
+            each = self.weights[labels] * each
+        return each.sum() / (self.divisor(labels) if whole is None else whole)
+
+    def divisor(self, labels: Tensor) -> Tensor:
+        """What a batch's sum of losses is divided by: (), its photos or their weights."""
+        return (
+            labels.new_tensor(len(labels)) if self.weights is None else self.weights[labels].sum()
+        )
 
     def correct(self, logits: Tensor, labels: Tensor) -> int:
         """How many of the photos get the right answer."""
@@ -55,14 +65,26 @@ class BinaryCrossEntropy:
     plateaus: tuple[float, ...]
     weights: Tensor | None = None
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(N, classes) logits and (N, classes) of 0 and 1 -> scalar."""
+    def loss(self, logits: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
+        """(N, classes) logits and (N, classes) of 0 and 1 -> scalar.
+
+        Of a share of a batch, with the `divisor` of the whole, its part of the whole's loss.
+        """
         smoothed = labels * (1 - self.smoothing) + self.smoothing / 2
         each = F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
         if self.weights is None:
-            return each.sum(1).mean()
-        weights = torch.where(labels > 0, self.weights[1], self.weights[0])
-        return ((weights * each).sum(0) / weights.sum(0)).sum()
+            return each.sum(1).mean() if whole is None else each.sum() / whole
+        weights = self.of(labels)
+        return ((weights * each).sum(0) / (weights.sum(0) if whole is None else whole)).sum()
+
+    def of(self, labels: Tensor) -> Tensor:
+        """(N, classes) of 0 and 1 -> the weight of each."""
+        assert self.weights is not None
+        return torch.where(labels > 0, self.weights[1], self.weights[0])
+
+    def divisor(self, labels: Tensor) -> Tensor:
+        """What a batch's sums of losses are divided by: (), its photos, or (classes,), weights."""
+        return labels.new_tensor(len(labels)) if self.weights is None else self.of(labels).sum(0)
 
     def correct(self, logits: Tensor, labels: Tensor) -> int:
         """How many of the photos get the right answer for every class."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from googlenet import distributed
 from googlenet.console import Console
 from googlenet.data.dataset import DataSet
 from googlenet.training.batch_size import find_batch
@@ -41,10 +42,15 @@ def decide(
 ) -> Settings:
     """The settings with batch and epochs as plain numbers, so that they can be given again."""
     if plan.find_batch:
-        settings = replace(settings, recipe=fitting(plan, settings.recipe, make(settings), console))
+        processes = distributed.count()
+        recipe = distributed.first(
+            lambda: fitting(plan, settings.recipe, make(settings), console, processes)
+        )
+        settings = replace(settings, recipe=recipe)
     if plan.limit:
         measure(plan, settings, make, data, beside)
-        recipe = timed(plan, plan.limit, settings.recipe, make(settings).epoch_steps, console)
+        limit, before, steps = plan.limit, settings.recipe, make(settings).epoch_steps
+        recipe = distributed.first(lambda: timed(plan, limit, before, steps, console))
         settings = replace(settings, recipe=recipe)
     return settings
 
@@ -58,9 +64,11 @@ def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: P
     )
 
 
-def fitting(plan: Plan, recipe: Recipe, trainer: Trainer, console: Console) -> Recipe:
-    """The recipe with the largest batch that fits."""
-    batch, found = find_batch(trainer, recipe.batch)
+def fitting(
+    plan: Plan, recipe: Recipe, trainer: Trainer, console: Console, processes: int
+) -> Recipe:
+    """The recipe with the largest batch that fits, shared by so many processes."""
+    batch, found = find_batch(trainer, recipe.batch, processes=processes)
     smaller = replace(recipe, batch=batch) if plan.keep_rate else recipe.rescaled(batch)
     console.say(f"batch {batch} ({found}), learning rate {smaller.learning_rate:.4g}")
     return smaller

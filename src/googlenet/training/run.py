@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from shlex import quote
 from time import perf_counter
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from googlenet import distributed
 from googlenet.classifier import Classifier
 from googlenet.console import Console
 from googlenet.data.cache import build_cache
@@ -34,7 +37,7 @@ from googlenet.evaluation.multilabel import FIGURES as SEVERAL
 from googlenet.evaluation.multilabel import SeveralLabels, several_figures
 from googlenet.files import WriteError
 from googlenet.images.augment import Augmentation
-from googlenet.machine import Machine
+from googlenet.machine import Machine, random_state_kept
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import (
@@ -44,6 +47,7 @@ from googlenet.training.checkpoint import (
     read_checkpoint,
     restore,
     save_checkpoint,
+    spread,
 )
 from googlenet.training.limits import TimeLimit
 from googlenet.training.loop import Trainer
@@ -98,6 +102,10 @@ class Trained:
     doubts: tuple[Doubt, ...] = ()  # of labels, in validation and training, the strongest first
 
 
+class StopError(Exception):
+    """What ends the work at hand after Ctrl-C, in this process or, where they agree, in all."""
+
+
 class OutOfTime(Exception):  # noqa: N818 - no error: the run goes on with its evaluation
     """What ends an epoch when the time limit is near."""
 
@@ -126,42 +134,85 @@ def locked(
 ) -> Run:
     """`prepare`, which leaves no lock behind where this fails."""
     if resume:
-        folder.open()
+        distributed.first(folder.open)
     machine = Machine.here(settings.precision)
-    data = load_data(settings.data, settings.seed, multi=settings.multi_label or None)
-    if not len(data.train) or not len(data.val):
-        raise DataError(f"{data.name}: training needs photos to train and to validate on")
+    data = load(settings)
     console.say(data.describe())
     if not resume and (plan.find_batch or plan.limit):
-        folder.require_empty()
+        distributed.first(folder.require_empty)
         settings = decide(plan, settings, scratch(data, machine), data, folder.path, console)
-    checkpoint = earlier(folder) if resume else None
-    network = build(settings, len(data.classes))
-    if checkpoint:
-        origin = checkpoint.origin
-    else:
-        origin = carry_over(network, settings, data, console) if settings.weights else None
-    trainer = trainer_of(settings, data, machine, network, origin.kept if origin else ())
-    progress = Progress(
-        data.fingerprint(), data.order(), settings.deciding(), machine.describe(), origin
-    )
-    if checkpoint:
-        progress = restore(checkpoint, trainer, progress)
-        note_other_machine(checkpoint, progress, console)
+    trainer, progress = begun(settings, folder, data, machine, resume, console)
     if resume:
         console.say(where(trainer))
         if plan.limit:
             plan.limit.spent = progress.seconds
             measure(plan, settings, scratch(data, machine), data, folder.path)
     else:
-        folder.require_room(room(network))
-        folder.create(settings.to_json())
-    cache = build_cache(settings.cache, data.train, folder.path)
+        folder.place(distributed.first(lambda: create(folder, settings, trainer.network)))
+    cache = distributed.together(lambda: build_cache(settings.cache, data.train, folder.path))
     trainer.loader = replace(trainer.loader, cache=cache)
     board = Board(folder.path / "tensorboard")
     run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.limit)
-    begin_files(run)
+    distributed.first(lambda: begin_files(run))
+    run.saved = run.trainer.step
     return run
+
+
+def load(settings: Settings) -> DataSet:
+    """The data, which every process reads for itself.
+
+    Raises DataError where there is nothing to learn from, or not the same in all processes.
+    """
+
+    def read() -> DataSet:
+        data = load_data(settings.data, settings.seed, multi=settings.multi_label or None)
+        if not len(data.train) or not len(data.val):
+            raise DataError(f"{data.name}: training needs photos to train and to validate on")
+        return data
+
+    data = distributed.together(read)
+    if distributed.count() > 1:
+        distributed.require_same((data.fingerprint(), data.order()), f"photos of {settings.data}")
+    return data
+
+
+def begun(
+    settings: Settings,
+    folder: RunFolder,
+    data: DataSet,
+    machine: Machine,
+    resume: bool,
+    console: Console,
+) -> tuple[Trainer, Progress]:
+    """The trainer at the run's beginning, or with `resume` where its checkpoint left it.
+
+    Files are read by the first process; the others get the trainer's state from it.
+    """
+    checkpoint = distributed.kept(lambda: earlier(folder)) if resume else None
+    network = build(settings, len(data.classes))
+
+    def begin() -> Origin | None:
+        if checkpoint:
+            return checkpoint.origin
+        return carry_over(network, settings, data, console) if settings.weights else None
+
+    origin = distributed.first(begin)
+    trainer = trainer_of(settings, data, machine, network, origin.kept if origin else ())
+    here = machine.describe() | {"processes": str(distributed.count())}
+    now = Progress(data.fingerprint(), data.order(), settings.deciding(), here, origin)
+    progress = distributed.first(lambda: restore(checkpoint, trainer, now) if checkpoint else now)
+    spread(trainer)
+    if checkpoint:
+        note_other_machine(checkpoint, progress, console)
+    return trainer, progress
+
+
+def create(folder: RunFolder, settings: Settings, network: Network) -> Path:
+    """Make the run's folder; returns its path."""
+    folder.require_room(room(network))
+    folder.create(settings.to_json())
+    distributed.made_folder(folder.path)
+    return folder.path
 
 
 def where(trainer: Trainer) -> str:
@@ -243,7 +294,6 @@ def begin_files(run: Run) -> None:
     """Bring the folder in line with the run's state, whatever an earlier session left there."""
     if not run.folder.checkpoint.exists():
         save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
-    run.saved = run.trainer.step
     if run.progress.history:
         run.folder.write_log(run.progress.history)
     run.board.begin(run.progress.history)
@@ -287,7 +337,7 @@ def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Train
     PyTorch's global random state is left as it was.
     """
     try:
-        with torch.random.fork_rng(), run.console.interruptible():
+        with random_state_kept(), run.console.interruptible():
             return work(run, views, look_through)
     except Interrupted:
         raise
@@ -295,8 +345,8 @@ def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Train
         raise Interrupted(
             f"stopped at once; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
         ) from None
-    except WriteError as error:
-        raise WriteError(
+    except (WriteError, distributed.LostError) as error:
+        raise type(error)(
             f"{error}; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
         ) from error
     finally:
@@ -308,7 +358,13 @@ def work(run: Run, views: Sequence[int], look_through: int) -> Trained:
     began = perf_counter() - run.progress.seconds
     while not ended(run):
         train_epoch(run, began)
-    watch = watcher(run, began)
+    with stoppable(run, began):
+        return finished(run, views, look_through, began)
+
+
+def finished(run: Run, views: Sequence[int], look_through: int, began: float) -> Trained:
+    """The model of a run that has been trained, evaluated and calibrated."""
+    watch = watcher(run)
     classifier = final_classifier(run, watch)
     scores = {count: evaluate(run, classifier, count, watch) for count in views}
     found = {
@@ -320,10 +376,16 @@ def work(run: Run, views: Sequence[int], look_through: int) -> Trained:
         str(count): to_json(found[count] if s.multi else as_errors(found[count])) | metrics(s)
         for count, s in scores.items()
     }
-    run.folder.require()
-    classifier.save(run.folder.last)
+    distributed.first(lambda: keep(run, classifier, run.folder.last))
     doubted = doubtful(run, classifier, scores[min(scores)], look_through, watch)
     return Trained(classifier, scores, perf_counter() - began, found, calibrated, doubted)
+
+
+def keep(run: Run, classifier: Classifier, *paths: Path) -> None:
+    """Write a model into the run's folder, under these names."""
+    run.folder.require()
+    for path in paths:
+        classifier.save(path)
 
 
 def evaluate(run: Run, classifier: Classifier, views: int, watch: Callable[[], object]) -> Scores:
@@ -373,7 +435,7 @@ def doubtful(
                 classifier, run.data.train, "train", chosen, run.settings.workers, progress
             )
     found = strongest_first(found)
-    write_doubts(run.folder.doubts, found)
+    distributed.first(lambda: write_doubts(run.folder.doubts, found))
     return tuple(found)
 
 
@@ -400,7 +462,7 @@ def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
     machine = Machine(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
         return classifier_of(run, run.trainer.model(watch), machine)
-    best = Classifier.load(run.folder.best, machine)
+    best = distributed.first(lambda: Classifier.load(run.folder.best)).to(machine)
     run.console.say(f"the model is that of epoch {best.provenance['epochs']}, the best")
     return best
 
@@ -411,41 +473,45 @@ def train_epoch(run: Run, began: float) -> None:
     epoch = trainer.epoch + 1
     begin = trainer.epoch * trainer.epoch_steps
     rate = trainer.learning_rate(begin)
-    with console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin) as bar:
+    bar = console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin)
+    with bar, stoppable(run, began):
         try:
             row = trainer.train_epoch(after_step(run, began, bar.update))
         except OutOfTime as stop:
             row = trainer.means() | {OUT_OF_TIME: 1.0}
             console.say(str(stop))
     validated = run.limit.stopwatch() if run.limit else None
-    watch = watcher(run, began, trainer.reopen_epoch)
-    classifier = classifier_of(run, trainer.model(watch), run.machine)
-    found = score(classifier, run.data.val, workers=run.settings.workers, progress=watch)
+    with stoppable(run, began, trainer.reopen_epoch):
+        classifier = classifier_of(run, trainer.model(watcher(run)), run.machine)
+        found = score(classifier, run.data.val, workers=run.settings.workers, progress=watcher(run))
     name_left_out(run, found.bad)
     progress.seconds = perf_counter() - began
-    progress.history.append(
+    row = (
         {"epoch": epoch, "learning_rate": rate}
         | row
         | validation(found, classifier.threshold, trainer.recipe)
         | {"seconds": progress.seconds}
     )
-    row = progress.history[-1]
+    row = distributed.first(lambda: row)  # of whose clock it is
+    progress.history.append(row)
     classifier.metrics = {"1": {k: row[k] for k in SEVERAL if k in row} | metrics(found)}
+    better = row[measured(run)] > progress.best
+    progress.best = max(progress.best, row[measured(run)])
     # The models come before the checkpoint, which makes the epoch done: a run that is killed
     # between them makes the same models again.  The logs are written from the checkpoint.
-    folder.require()
-    classifier.save(folder.last)
-    found_best = progress.history[-1][measured(run)]
-    if found_best > progress.best:
-        progress.best = found_best
-        classifier.save(folder.best)
+    models = (folder.last, folder.best) if better else (folder.last,)
+    distributed.first(lambda: keep(run, classifier, *models))
     save(run, began)
-    folder.write_log(progress.history)
-    run.board.write(progress.history[-1])
+    distributed.first(lambda: write_logs(run))
     if validated:
         validated()
-    console.epoch(progress.history[-1], trainer.recipe.epochs)
+    console.epoch(row, trainer.recipe.epochs)
     warn_of_stuck_heads(run, row)
+
+
+def write_logs(run: Run) -> None:
+    run.folder.write_log(run.progress.history)
+    run.board.write(run.progress.history[-1])
 
 
 def name_left_out(run: Run, bad: Mapping[str, str]) -> None:
@@ -474,18 +540,21 @@ def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
 def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable[[], None]:
     """What happens between steps: the progress bar, Ctrl-C, and a checkpoint now and then."""
     saved = perf_counter()
-    watch = watcher(run, began)
     late = run.limit.steps() if run.limit else bool
 
     def act() -> None:
         nonlocal saved
         update()
         name_left_out(run, run.trainer.bad)
-        watch()
-        if perf_counter() - saved >= run.checkpoint_seconds:
+        interrupted, due, over = distributed.any_of(
+            run.console.interrupted, perf_counter() - saved >= run.checkpoint_seconds, late()
+        )
+        if interrupted:
+            raise StopError
+        if due:
             save(run, began)
             saved = perf_counter()
-        if late() and run.trainer.step < run.trainer.steps:
+        if over and run.trainer.step < run.trainer.steps:
             done = run.trainer.step / run.trainer.epoch_steps
             raise OutOfTime(
                 f"the time limit is near: training ends after {done:.2f} of "
@@ -495,22 +564,28 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
     return act
 
 
-def watcher(
-    run: Run, began: float, before: Callable[[], None] = lambda: None
-) -> Callable[[], None]:
-    """What ends the run after Ctrl-C: `before`, a checkpoint, and a word on how to go on."""
+def watcher(run: Run) -> Callable[[], None]:
+    """What ends, after Ctrl-C, work that `stoppable` surrounds."""
 
     def watch() -> None:
-        if not run.console.interrupted:
-            return
+        if run.console.interrupted:
+            raise StopError
+
+    return watch
+
+
+@contextmanager
+def stoppable(run: Run, began: float, before: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """What follows a StopError: `before`, a checkpoint, and a word on how to go on."""
+    try:
+        yield
+    except StopError:
         before()
         save(run, began)
         trainer = run.trainer
         raise Interrupted(
             f"stopped at step {trainer.step} of {trainer.steps}, all saved; {how_to_go_on(run)}"
-        )
-
-    return watch
+        ) from None
 
 
 def both(*actions: Callable[[], object]) -> Callable[[], None]:
@@ -525,9 +600,13 @@ def both(*actions: Callable[[], object]) -> Callable[[], None]:
 
 def save(run: Run, began: float) -> None:
     """Write the checkpoint.  Raises GoogLeNetError where that fails; the old one is then whole."""
-    run.folder.require()
     run.progress.seconds = perf_counter() - began
-    save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
+
+    def write() -> None:
+        run.folder.require()
+        save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
+
+    distributed.first(write)
     run.saved = run.trainer.step
 
 
