@@ -164,6 +164,10 @@ def connect(at: Place) -> Any:
             backend = "cpu:gloo,cuda:nccl"
     try:
         store, rank, count = next(rendezvous("env://"))
+        # An elastic launcher's store outlives the processes: what those of an earlier attempt wrote
+        # there, these would take for each other's.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = distributed.PrefixStore(f"googlenet/attempt/{attempt}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
