@@ -154,6 +154,7 @@ def connect(at: Place) -> Any:
     """Join the group; returns its store of keys and values.  Raises GoogLeNetError."""
     import torch
     from torch import distributed
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
     backend = "gloo"
@@ -167,7 +168,7 @@ def connect(at: Place) -> Any:
         # An elastic launcher's store outlives the processes: what those of an earlier attempt wrote
         # there, these would take for each other's.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = distributed.PrefixStore(f"googlenet/attempt/{attempt}", store)
+        store = PrefixStore(f"googlenet/attempt/{attempt}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
