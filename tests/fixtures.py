@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -18,7 +19,15 @@ from googlenet.images.turbo import Photo
 from googlenet.networks import build_network
 from googlenet.training.averaging import recompute_statistics
 
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
+
+
+def slow(*values: object) -> ParameterSet:
+    """Parameters for a test that `make test` leaves to `make slow`."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def noise(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:

@@ -166,6 +166,7 @@ def test_learns_two_classes_apart(name: str, width: float) -> None:
     assert loss.item() < 0.1  # ln 2 at first
 
 
+@pytest.mark.slow
 def test_the_commands_train_and_evaluate_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

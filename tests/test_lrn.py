@@ -174,6 +174,7 @@ def test_only_the_input_is_kept_for_the_backward_pass() -> None:
 
 # PyTorch's own compiler makes an instance of the autograd function, and warns of that.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.slow
 def test_the_compiler_sees_through_it() -> None:
     """One graph, forward and backward; `aot_eager` is torch.compile without the C++ compiler."""
     ours = LocalResponseNorm(CAFFE)

@@ -166,6 +166,7 @@ def test_values_that_argparse_refuses(option: str) -> None:
     assert f"argument {option.split('=')[0]}: must be " in answer.err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_default_folder_counts_on(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_process_of_its_own_and_resume(trained: Trained, tmp_path: Path) -> None:
     """Exit code 130, the command to go on with, and then the undisturbed run's model."""
     out = tmp_path / "a run"

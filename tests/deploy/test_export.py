@@ -29,7 +29,7 @@ from googlenet.serving import inference
 from googlenet.serving.inference import Question
 from googlenet.serving.photo import Crop
 from tests.cli.conftest import command
-from tests.fixtures import noise, photo_folder, tiny_classifier
+from tests.fixtures import noise, photo_folder, slow, tiny_classifier
 
 FILES = {"onnx": "m.onnx", "openvino": "m.xml", "torch": "m.pt2"}
 KEYS = {
@@ -228,6 +228,7 @@ def test_a_program_takes_photos_of_other_sizes(variant: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.slow
 def test_with_preprocessing_takes_a_photo_of_any_size(
     form: str, model: Path, tmp_path: Path
 ) -> None:
@@ -267,10 +268,10 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
 @pytest.mark.parametrize(
     ("form", "variant"),
     [
-        ("openvino", "paper"),
+        slow("openvino", "paper"),
         ("onnx", "paper"),
-        pytest.param("openvino", "bn", marks=pytest.mark.slow),
-        pytest.param("onnx", "bn", marks=pytest.mark.slow),
+        slow("openvino", "bn"),
+        slow("onnx", "bn"),
     ],
 )
 def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +311,7 @@ def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.Monke
     )
 
 
+@pytest.mark.slow
 def test_bf16(
     model: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from googlenet.deploy.photo_graph import photo_model
 from googlenet.errors import UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
+from tests.fixtures import slow
 
 Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -86,7 +87,7 @@ SLOW = [
 @pytest.mark.parametrize("engine", [in_onnxruntime, in_openvino])
 @pytest.mark.parametrize(
     ("interpolation", "order", "mode"),
-    [*QUICK, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)],
+    [*QUICK, *(slow(*each) for each in SLOW)],
 )
 def test_it_is_pillow_s_to_a_few_levels(
     engine: Callable[[Preprocessing], Graph], interpolation: str, order: str, mode: str

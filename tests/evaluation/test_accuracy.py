@@ -20,7 +20,7 @@ from googlenet.evaluation.accuracy import (
 )
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
-from tests.fixtures import COLOURS, noise, pixels, tinted, tiny_classifier
+from tests.fixtures import COLOURS, noise, pixels, slow, tinted, tiny_classifier
 
 
 def scores(photos: int, classes: int, seed: int) -> Scores:
@@ -66,7 +66,7 @@ def photos(count: int) -> Samples:
 
 
 @pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize(("views", "count"), [(1, 4), (10, 7), (144, 2)])
+@pytest.mark.parametrize(("views", "count"), [(1, 4), (10, 7), slow(144, 2)])
 def test_probabilities_are_the_mean_over_the_views(views: int, count: int, mirror: bool) -> None:
     """View by view, photo by photo; the batches of crops do not end where photos do."""
     classifier, samples = tiny_classifier(mirror=mirror), photos(count)

@@ -24,6 +24,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     build.library.cache_clear()
 
 
+@pytest.mark.slow
 def test_built_once(kernels: None, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = build.built(fresh)
     assert [path] == list(fresh.glob("*.so"))

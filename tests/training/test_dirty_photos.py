@@ -43,6 +43,7 @@ def test_named_once_counted_and_trained_through(tmp_path: Path) -> None:
     assert run.data.classes == clean.data.classes
 
 
+@pytest.mark.slow
 def test_resumed_in_mid_epoch_none_is_lost_from_the_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_run_is_over_within_its_limit_and_repeats_by_its_epochs(
     assert same_bits(state(timed.trainer.model()), state(again.trainer.model()))
 
 
+@pytest.mark.slow
 def test_machine_that_becomes_slower_still_ends_in_time(
     data: Path, tmp_path: Path, clock: Any
 ) -> None:

@@ -64,6 +64,7 @@ def test_run_ends_and_its_model_is_the_best_epochs(stopped: tuple[Run, str]) -> 
     assert same_bits(state(model.network), state(Classifier.load(run.folder.best).network))
 
 
+@pytest.mark.slow
 def test_resumed_run_stops_where_the_undisturbed_one_does(
     stopped: tuple[Run, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

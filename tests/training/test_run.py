@@ -20,7 +20,7 @@ from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.evaluation.accuracy import score
 from googlenet.training.run import Interrupted, Run, train
 from googlenet.training.settings import Settings
-from tests.fixtures import photo_folder
+from tests.fixtures import photo_folder, slow
 from tests.training.small_runs import QUICK, prepared, same_bits, settings
 
 VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes another time
@@ -119,7 +119,8 @@ def interrupt_at(run: Run, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run.trainer, "train_step", train_step)
 
 
-@pytest.mark.parametrize("step", [2, 3, 4, 6])  # within an epoch, at its end, after, at the run's
+# Within an epoch, at its end, after, at the run's.
+@pytest.mark.parametrize("step", [slow(2), slow(3), 4, 6])
 def test_interrupted_and_resumed_is_undisturbed(
     step: int, done: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

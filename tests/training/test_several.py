@@ -230,6 +230,7 @@ def test_process_by_itself() -> None:
     assert several.agreements()["exchange"] == [0]
 
 
+@pytest.mark.slow
 def test_one_sentence_for_all(tmp_path: Path) -> None:
     """What is wrong in every process is said once."""
     ended = two_processes(["-m", "googlenet", "train", str(tmp_path / "nowhere")])

@@ -32,7 +32,7 @@ from googlenet.training.run import Interrupted, Run, train
 from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 from googlenet.training.settings import Settings
 from tests.cli.conftest import command
-from tests.fixtures import photo_folder
+from tests.fixtures import photo_folder, slow
 from tests.training.small_runs import QUICK, prepared, same_bits, settings
 
 COLOURS = ("red", "green", "blue")
@@ -101,9 +101,9 @@ def interrupt_in(
     ("number", "place", "nth", "step"),
     [
         (signal.SIGTERM, "googlenet.training.loop.Trainer.train_step", 2, 2),
-        (signal.SIGINT, "googlenet.training.loop.recompute_statistics", 1, 3),
-        (signal.SIGTERM, "googlenet.training.run.score", 1, 3),  # the first epoch's validation
-        (signal.SIGINT, "googlenet.training.run.score", 2, 6),  # the second's, with nothing after
+        slow(signal.SIGINT, "googlenet.training.loop.recompute_statistics", 1, 3),
+        slow(signal.SIGTERM, "googlenet.training.run.score", 1, 3),  # the first epoch's validation
+        slow(signal.SIGINT, "googlenet.training.run.score", 2, 6),  # the second's
         (signal.SIGTERM, "googlenet.training.run.score", 3, 6),  # the last evaluation
     ],
 )
@@ -208,6 +208,7 @@ def test_logs_follow_the_checkpoint(options: Settings, done: Run, copy: Path) ->
         assert (copy / "log.csv").read_bytes() == (done.folder.path / "log.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_without_the_weights_that_it_began_with(
     options: Settings, data: Path, done: Run, tmp_path: Path
 ) -> None:
@@ -332,8 +333,8 @@ sys.exit(googlenet.cli.main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("locked", "message"),
     [
-        ("", "run: cannot be locked ([Errno 13] Permission denied"),
-        ("settings.json", "run/settings.json: cannot be read ([Errno 13] Permission denied"),
+        slow("", "run: cannot be locked ([Errno 13] Permission denied"),
+        slow("settings.json", "run/settings.json: cannot be read ([Errno 13] Permission denied"),
         ("checkpoint.safetensors", "run/checkpoint.safetensors: is not a complete safetensors"),
     ],
 )
@@ -425,7 +426,7 @@ def test_another_machine_is_told(
     assert "on another machine before (threads 1, now 12): its results" in said.getvalue()
 
 
-@pytest.mark.parametrize("name", ["naïve — 犬 🐕", '-r "it\'s" $HOME', "caf\udce9"])
+@pytest.mark.parametrize("name", [slow("naïve — 犬 🐕"), slow('-r "it\'s" $HOME'), "caf\udce9"])
 def test_odd_names(name: str, data: Path, tmp_path: Path) -> None:
     """Run folder and data folder of that name, also one that is no text, from end to end."""
     named, out = tmp_path / name, tmp_path / "runs" / name
@@ -459,6 +460,7 @@ print(code, open("/proc/self/maps").read().count("/dev/shm"))
 """
 
 
+@pytest.mark.slow
 def test_no_process_is_started_and_no_shared_memory_used(data: Path, tmp_path: Path) -> None:
     """Photos are read in threads: there is no worker to be killed and no /dev/shm to be full."""
     small = ["--size", "32", "--width", "0.05", "--epochs", "1", "--batch", "9", "--workers", "3"]
