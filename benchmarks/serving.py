@@ -349,8 +349,8 @@ def report(
     def memory(part: int) -> dict[str, float]:
         """Of a fifth of the run; the first 5 % are the service's start."""
         settled = [sample["rss"] for sample in samples[len(samples) // 20 :]]
-        size = max(1, len(settled) // 5)
-        values = settled[part * size : (part + 1) * size]
+        begin, end = (at * len(settled) // 5 for at in (part, part + 1))
+        values = settled[begin:end] or settled[-1:]  # of a short run
         return {"least": min(values), "median": round(median(values), 1), "most": max(values)}
 
     return {

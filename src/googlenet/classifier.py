@@ -328,6 +328,14 @@ def load_foreign(source: Path) -> Classifier:
     return load.load_foreign(source)
 
 
+def require_weights(source: str | Path, name: str) -> None:
+    """Raises UsageError where `name` is an exported file: what it computes is for its engine."""
+    from googlenet.deploy.recognise import exported_kind
+
+    if exported_kind(model_path(source)) is not None:
+        raise UsageError(f"{name} must be a model file, got {source}, an exported one")
+
+
 def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
     """`deploy.load.load_exported`, imported when first needed: it imports this module."""
     from googlenet.deploy import load

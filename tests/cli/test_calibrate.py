@@ -149,16 +149,21 @@ def test_row_a_photo(calibrated: tuple[Path, Answer], trained: Trained, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["none.safetensors", "--data", "DATA", "--out", "x"], 2, "none.safetensors"),
+        (["none.safetensors", "--data", "DATA", "--out", "x.safetensors"], 2, "none.safetensors"),
         (
-            ["RUN", "--data", "nowhere", "--out", "x"],
+            ["RUN", "--data", "nowhere", "--out", "x.safetensors"],
             2,
             "DATA must be a folder, a CSV file, shards or",
         ),
-        (["RUN", "--data", "digits", "--out", "x"], 1, "digits: the model must have the classes"),
+        (
+            ["RUN", "--data", "digits", "--out", "x.safetensors"],
+            1,
+            "digits: the model must have the classes",
+        ),
         (["RUN", "--data", "DATA", "--out", "HERE"], 2, "--out must be a file, got "),
         (["RUN", "--data", "DATA", "--out", "ITSELF"], 2, "--out must not be MODEL itself"),
         (["RUN", "--data", "DATA", "--out", "FILE/x"], 1, "cannot be written"),
+        (["RUN", "--data", "DATA", "--out", "x.onnx"], 2, "--out must be a .safetensors file, got"),
     ],
 )
 def test_refusals_are_one_sentence(
@@ -167,7 +172,7 @@ def test_refusals_are_one_sentence(
     (tmp_path / "file").write_text("")
     places = {
         "RUN": trained.run, "DATA": trained.data, "HERE": tmp_path,
-        "ITSELF": trained.run / "last.safetensors", "FILE/x": tmp_path / "file" / "x",
+        "ITSELF": trained.run / "last.safetensors", "FILE/x": tmp_path / "file" / "x.safetensors",
     }  # fmt: skip
     answer = command("calibrate", *(places.get(a, a) for a in arguments), "--json")
     assert (answer.code, answer.out) == (code, ""), answer.err

@@ -106,6 +106,15 @@ def test_exit_codes(
     assert (answer.code, answer.out, answer.err) == (code, "", message)
 
 
+def test_work_for_one_process_is_not_done_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    answer = command("info", "model.safetensors")
+    said = "googlenet info: must be one process, got WORLD_SIZE 2\n"
+    assert (answer.code, answer.err) == (2, said)
+
+
 def test_our_own_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(args: argparse.Namespace) -> int:
         raise KeyError("a bug")

@@ -116,6 +116,12 @@ def test_times_that_are_none(value: str, model: Path) -> None:
     assert f"must be seconds from 0 to 86400, got {value!r}" in answer.err
 
 
+def test_no_time_at_all(model: Path) -> None:
+    answer = command("serve", model, "--timeout=0")
+    assert answer.code == 2
+    assert "must be seconds above 0, up to 86400, got '0'" in answer.err
+
+
 def test_missing_package_is_one_sentence(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "googlenet.serving.app", raising=False)
     monkeypatch.setitem(sys.modules, "starlette.applications", None)

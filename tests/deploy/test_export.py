@@ -489,6 +489,17 @@ def test_the_service_answers_with_exported_files(exported: Exported, form: str) 
             ["MODEL", "--to", "torch", "--out", "x.pt2", "--with-preprocessing"],
             2, "--with-preprocessing must go with onnx or openvino, got torch",
         ),
+        (
+            [
+                *("MODEL", "--to", "onnx", "--out", "x.onnx", "--with-preprocessing"),
+                *("--int8", "--data", "digits"),
+            ],
+            2, "--int8 --with-preprocessing must go with openvino, got onnx",
+        ),
+        (
+            ["MODEL", "--to", "onnx", "--out", "x.onnx", "--calibrate", "digits"],
+            2, "--calibrate must go with --int8, got it with fp32",
+        ),
         (["none", "--to", "onnx", "--out", "x.onnx"], 2, "none"),
         (["EXPORTED", "--to", "onnx", "--out", "x.onnx"], 2, "MODEL must be a model file, got "),
         (["MODEL", "--to", "onnx", "--out", "x.onnx", "--data", "nowhere"], 2, "nowhere"),
@@ -505,6 +516,50 @@ def test_refusals_are_one_sentence(
     answer = command("export", *(places.get(each, each) for each in arguments))
     assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
     assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("MODEL", "calibrate EXPORTED --data digits --out x.safetensors"),
+        ("SOURCE", "convert EXPORTED --out x.safetensors"),
+        ("--weights", "train digits --weights EXPORTED --out x"),
+        ("MODEL", "export EXPORTED --to onnx --out x.onnx"),
+    ],
+)
+@pytest.mark.parametrize("form", FILES)
+def test_exported_files_are_no_weights_to_go_on_with(
+    form: str, name: str, line: str, exported: Exported, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    source = str(exported[form][0])
+    answer = command(*(source if word == "EXPORTED" else word for word in line.split()))
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer.err
+    assert f": {name} must be a model file, got {source}, an exported one" in answer.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_labels_are_compared_by_their_answers(tmp_path: Path) -> None:
+    """There is no top-1 accuracy to be had, and no reason to refuse."""
+    data = photo_folder(tmp_path / "data", {"a": 3, "b": 3})
+    photos = sorted(data.rglob("*.png"))
+    rows = [
+        f"{path.relative_to(data)},{label}"
+        for path, label in zip(photos, ["a|b", "", "b"] * 2, strict=True)
+    ]
+    (data / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    model = tiny_classifier(classes=2, size=32)
+    model.multi = True
+    model.classes = tuple(c._replace(id=name) for c, name in zip(model.classes, "ab", strict=True))
+    model.save(tmp_path / "m.safetensors")
+    out = tmp_path / "m.onnx"
+    answer = command(
+        "export", tmp_path / "m.safetensors", "--to", "onnx", "--out", out,
+        "--data", data / "labels.csv", "--json",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert (answer.json()["agreement"], answer.json()["accuracy_before"]) == (100, None)
 
 
 def test_wrong_engines_are_refused(model: Path, exported: Exported) -> None:

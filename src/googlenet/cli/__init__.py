@@ -11,7 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from googlenet import __version__, distributed
-from googlenet.errors import GoogLeNetError, printable
+from googlenet.errors import GoogLeNetError, UsageError, printable
 from googlenet.process import tune
 
 VERBS = (
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if args.verb not in SHARED and (count := distributed.launched(os.environ).count) > 1:
+            raise UsageError(f"must be one process, got WORLD_SIZE {count}")
         with distributed.joined() if args.verb in SHARED else nullcontext():
             code = int(args.run(args))
             sys.stdout.flush()

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from googlenet.cli.options import MODEL, add_json, add_workers, share
+from googlenet.cli.options import WEIGHTS, add_json, add_workers, share
 from googlenet.errors import UsageError
 
 SPLITS = ("train", "val", "all")
@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "all")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help=MODEL)
+    add("model", metavar="MODEL", help=WEIGHTS)
     add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
     add("--out", required=True, metavar="FILE", type=Path, help="the .safetensors file to write")
     add("--false-alarms", type=share, default=5.0, metavar="PERCENT", help="how many photos of "
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier, model_path
+    from googlenet.classifier import Classifier, model_path, require_weights
     from googlenet.cli.convert import check_out
     from googlenet.cli.evaluate import PARTS, default_split, split_seed
     from googlenet.console import Console
@@ -37,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.machine import Machine
 
     check_out(args.out, model_path(args.model), "MODEL")
+    if args.out.suffix != ".safetensors":
+        raise UsageError(f"--out must be a .safetensors file, got {args.out}")
+    require_weights(args.model, "MODEL")
     classifier = Classifier.load(args.model, Machine.here("fp32"))
     if classifier.multi:
         raise UsageError(

@@ -32,12 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import model_path
+    from googlenet.classifier import model_path, require_weights
     from googlenet.weights.caffe_named import write_caffe_named
     from googlenet.weights.load import convert_source
 
     source = model_path(args.source)
     check_out(args.out, source)
+    require_weights(source, "SOURCE")
     classifier, report = convert_source(source)
     if args.to == "caffe":
         write_caffe_named(classifier, args.out)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import MODEL, add_json, add_workers, positive
+from googlenet.cli.options import WEIGHTS, add_json, add_workers, positive
 from googlenet.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml",), "torch": (".pt2", ".pt")}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help=MODEL)
+    add("model", metavar="MODEL", help=WEIGHTS)
     add("--to", required=True, choices=tuple(SUFFIXES), help="for which engine")
     add("--out", metavar="FILE", type=Path, required=True, help="a .onnx, .xml or .pt2 file")
     add("--precision", choices=("fp32", "bf16", "int8"), help="what to compute in (default: fp32)")
@@ -51,19 +51,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier
+    from googlenet.classifier import Classifier, require_weights
     from googlenet.console import Console
     from googlenet.deploy.export import Plan, export
-    from googlenet.deploy.load import EngineClassifier
     from googlenet.deploy.samples import calibration_crops, parity_photos
     from googlenet.machine import Machine
 
     precision = chosen_precision(args)
     check_out(args)
     Plan(args.to, precision, args.with_preprocessing).check()
+    if args.calibrate and precision != "int8":
+        raise UsageError(f"--calibrate must go with --int8, got it with {precision}")
+    require_weights(args.model, "MODEL")
     classifier = Classifier.load(args.model, Machine("cpu", "fp32"))
-    if isinstance(classifier, EngineClassifier):
-        raise UsageError(f"MODEL must be a model file, got {args.model}, an exported one")
     own = precision == "int8" and not args.calibrate
     photos = parity_photos(classifier, args.data, own, args.photos)
     calibration = None

@@ -11,10 +11,11 @@ from googlenet.errors import UsageError
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
 
-MODEL = (
-    "a model file, a run folder, an exported file, a published weight file, "
+WEIGHTS = (
+    "a model file, a run folder, a published weight file, "
     "or one by name: bvlc, inception5h, torchvision"
 )
+MODEL = f"an exported file, {WEIGHTS}"
 
 
 def positive(text: str) -> int:

@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-photos", type=positive, default=32, metavar="N", help="of a request (32)")
     add("--max-queue", type=positive, default=128, metavar="N", help="photos that wait (128)")
     add("--max-connections", type=positive, default=256, metavar="N", help="open ones (256)")
-    add("--timeout", type=seconds, default=30.0, metavar="S", help="for an answer (30)")
+    add("--timeout", type=some_seconds, default=30.0, metavar="S", help="for an answer (30)")
     add(
-        "--read-timeout", type=seconds, default=15.0, metavar="S",
+        "--read-timeout", type=some_seconds, default=15.0, metavar="S",
         help="for a request's headers, and for its body at less than 64 KiB/s (15)",
     )  # fmt: skip
 
@@ -101,6 +101,14 @@ def set_up_log() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
     logging.getLogger("googlenet.serving").setLevel(logging.INFO)
+
+
+def some_seconds(text: str) -> float:
+    """More than 0, and no year."""
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, up to 86400, got {text!r}")
+    return value
 
 
 def find_token(given: str | None, file: Path | None) -> str | None:

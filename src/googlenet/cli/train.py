@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from googlenet import distributed
 from googlenet.cli.options import (
-    MODEL,
+    WEIGHTS,
     add_json,
     add_workers,
     batch_size,
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "though no label in the CSV has a bar")  # fmt: skip
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
-    add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {MODEL}")
+    add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {WEIGHTS}")
     add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
     add("--time-limit", type=duration, metavar="TIME", help="as many epochs as fit into 90s, 30m "
         "or 1.5h, all included (a plain number is minutes)")  # fmt: skip
@@ -143,7 +143,7 @@ def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
 
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
-    from googlenet.classifier import Classifier
+    from googlenet.classifier import Classifier, require_weights
     from googlenet.images import turbo
     from googlenet.networks import has_batch_norm
     from googlenet.training.recipes import recipe_named
@@ -153,6 +153,8 @@ def resolve(args: argparse.Namespace) -> Settings:
         turbo.require()
     fields = dict(map(assignment, args.set))
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
+    if args.weights:
+        require_weights(args.weights, "--weights")
     source = Classifier.load(args.weights) if args.weights else None
     asked = fields.get("variant", args.variant)
     variant = asked or (source.variant if source else recipe.variant)

@@ -52,6 +52,8 @@ class Plan:
                 f"precision must be {' or '.join(HOLDS[self.to])} for {self.to}, "
                 f"got {self.precision}"
             )
+        if self.whole_photos and self.precision == "int8" and self.to == "onnx":
+            raise UsageError("--int8 --with-preprocessing must go with openvino, got onnx")
         if self.whole_photos and self.to == "torch":
             raise UsageError("--with-preprocessing must go with onnx or openvino, got torch")
         for package in NEEDS[self.to]:
@@ -213,12 +215,14 @@ def compare(
         compute()
     if not indices:
         raise GoogLeNetError(f"{photos.name}: none of the photos could be read")
-    labels = torch.tensor([photos.samples.labels[i] for i in indices])
+    labels = None
+    if photos.labelled and photos.samples.marks is None:
+        labels = torch.tensor([photos.samples.labels[i] for i in indices])
     return Parity(
         torch.cat(before),
         torch.cat(after),
         [photos.samples.name(i) for i in indices],
-        labels if photos.labelled else None,
+        labels,
     )
 
 

@@ -44,7 +44,9 @@ async def read_photos(request: Request, limits: Limits, holding: Holding) -> lis
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind not in (FORM, *RAW) and not kind.startswith("image/"):
-        raise RefusalError(415, f"a body must be of type image/* or {FORM}, got {kind[:60]!r}")
+        raise RefusalError(
+            415, f"a body must be of type image/*, {RAW[0]} or {FORM}, got {kind[:60]!r}"
+        )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusalError(415, "a body must not be compressed: photos are already")
     announced = request.headers.get("content-length", "")
