@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers, natural
+from googlenet.cli.options import add_json, add_workers
 
 if TYPE_CHECKING:
     from googlenet.checking.check import Check
@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--all", action="store_true", help=f"name every problem, not {NAMED} of each kind")
     add("--out", metavar="FILE", type=Path, help="write every problem to a .csv file")
     add("--strict", action="store_true", help="exit with 1 if there is any problem")
-    add(
-        "--seed", type=natural, default=0, help="of the split, where the data has none (default: 0)"
-    )
+    add("--seed", type=int, default=0, help="of the split, where the data has none (default: 0)")
     add_workers(parser)
     add_json(parser)
 

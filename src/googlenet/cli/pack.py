@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers, natural, positive
+from googlenet.cli.options import add_json, add_workers, positive
 
 if TYPE_CHECKING:
     from googlenet.console import Console
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quality", type=positive, default=90, help="of the JPEGs that this makes (default: 90)")
     add("--original", action="store_true", help="shrink nothing: every photo keeps its bytes")
     add("--shard-size", type=positive, default=256, metavar="MB", help="(default: 256)")
-    add("--seed", type=natural, default=0, help="of the order in the shards (default: 0)")
+    add("--seed", type=int, default=0, help="of the order in the shards (default: 0)")
     add_workers(parser)
     add_json(parser)
 
