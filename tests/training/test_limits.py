@@ -132,6 +132,7 @@ def prepared(
     return prepare(options, RunFolder(out), Console(said), resume, Plan(limit=limit, **plan)), said
 
 
+@pytest.mark.slow
 def test_measured_costs_are_those_of_the_clock(data: Path, tmp_path: Path, clock: Clock) -> None:
     began = clock.now
     prepared_run, _ = prepared(
@@ -189,6 +190,7 @@ def test_machine_that_becomes_slower_still_ends_in_time(
     assert resumed.trainer.step == slow.trainer.step
 
 
+@pytest.mark.slow
 def test_part_of_an_epoch_where_a_whole_one_does_not_fit(tmp_path: Path, clock: Clock) -> None:
     parts = {f"train/{c}": 40 for c in ("red", "green")} | {f"val/{c}": 1 for c in ("red", "green")}
     data = photo_folder(tmp_path / "data", parts)

@@ -90,6 +90,7 @@ def found(out: Path, rank: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [name for name in several.TRAINERS if "bn" not in name])
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(together: Path, name: str) -> None:
     """To rounding, also where shares are unequal, empty or of classes of unequal weight."""
     alone, rows = several.trained(several.TRAINERS[name])
@@ -103,6 +104,7 @@ def test_two_processes_learn_what_one_does(together: Path, name: str) -> None:
         assert other == pytest.approx(row, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_processes_have_the_same_bits(together: Path) -> None:
     """Weights, averages, statistics of batch normalisation, and the model made of them."""
     one, other = (found(together, rank) for rank in range(2))
@@ -111,6 +113,7 @@ def test_all_processes_have_the_same_bits(together: Path) -> None:
 
 
 @pytest.mark.parametrize("at", range(len(several.SCORED)))
+@pytest.mark.slow
 def test_scores_are_those_of_one_process(together: Path, at: int) -> None:
     alone = several.scored(*several.SCORED[at])
     for rank in range(2):
@@ -122,6 +125,7 @@ def test_scores_are_those_of_one_process(together: Path, at: int) -> None:
         assert theirs == alone
 
 
+@pytest.mark.slow
 def test_agreements(together: Path) -> None:
     for rank in range(2):
         assert found(together, rank)["agreements"] == {
@@ -201,6 +205,7 @@ def test_killed_worker_goes_on_from_the_checkpoint(data: Path, tmp_path: Path) -
     assert log.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_files_are_those_of_one_process(data: Path, together: Path, tmp_path: Path) -> None:
     several.reads(str(data), tmp_path)
     ours, theirs = (
