@@ -1,7 +1,7 @@
 """What computes a network's answers: PyTorch, ONNX Runtime or OpenVINO, behind one call.
 
-An engine is a function of an array, (N, C, H, W) float32 normalised photos, to logits and what
-the last layer sees; of a file with its preprocessing built in, of one photo (H, W, 3) uint8.
+An engine is a function of an array, (N, C, H, W) float32 normalised photos, to logits and the
+summary of its maps; of a file with its preprocessing built in, of one photo (H, W, 3) uint8.
 Each uses as many threads as PyTorch does (`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
