@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from googlenet.calibration import PREFIX, Calibration, Outputs
 from googlenet.cost import network_cost
 from googlenet.data.dataset import Class
-from googlenet.data.prefetch import prefetch
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.images.decode import ImageError, Source, decode, name_of
+from googlenet.images.centre import centre, seen
+from googlenet.images.decode import Source
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.machine import Machine
@@ -31,36 +29,9 @@ from googlenet.modelfile import (
     read_tensors,
     write_model_file,
 )
+from googlenet.modelfile import model_path as model_path
 from googlenet.networks import Network, build_network
-
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
-
-    indices: those of the classes in `top`, whose names need not differ.
-    unknown: whether the photo is of none of the classes, `score` being below the model's
-    threshold; both are None where the model has none.  labels: of a model whose photos can have
-    several, all classes above its threshold, like `top`; None of others.
-    """
-
-    path: str
-    top: tuple[tuple[str, float], ...] = ()  # (class name, probability), the likeliest first
-    error: str | None = None
-    unknown: bool | None = None
-    score: float | None = None
-    indices: tuple[int, ...] = ()
-    labels: tuple[tuple[str, float], ...] | None = None
-
-    @property
-    def label(self) -> str | None:
-        return self.top[0][0] if self.top else None
-
-    @property
-    def probability(self) -> float | None:
-        return self.top[0][1] if self.top else None
+from googlenet.prediction import Answers, Pixels, Prediction, predictions, read_labels
 
 
 @dataclass
@@ -195,6 +166,8 @@ class Classifier:
 
     def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         """What the network sees of a decoded photo: (size, size, channels), one for each view."""
+        if views == 1:
+            return [centre(photo, self.preprocessing)]
         return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
 
     @torch.inference_mode()
@@ -237,51 +210,23 @@ class Classifier:
         endless iterable is fine.  Raises UsageError for a single path, whose letters would be
         taken for paths.
         """
-        if isinstance(sources, str | bytes | Path):
-            raise UsageError(f"predict takes a list of photos, got one {type(sources).__name__}")
-        photos = prefetch(self.read, sources, workers, ahead=batch)
-        while chunk := list(islice(photos, batch)):
-            crops = [crop for _, crop in chunk if not isinstance(crop, str)]
-            found = self.judge(crops, top) if crops else iter(())
-            for name, crop in chunk:
-                if isinstance(crop, str):
-                    yield Prediction(name, error=crop)
-                else:
-                    yield replace(next(found), path=name)
+        return predictions(sources, self.view, lambda seen: self.judge(seen, top), batch, workers)
 
-    def read(self, source: Source) -> tuple[str, Pixels | str]:
-        """A photo's name and its crop, or why it cannot be read."""
-        try:
-            (crop,) = self.crops(decode(source))
-            return name_of(source), crop
-        except ImageError as error:
-            return name_of(source), str(error)
+    def view(self, source: Source) -> Pixels:
+        """What the network sees of a photo: (size, size, channels).  Raises ImageError."""
+        return seen(source, self.preprocessing)
 
     def judge(self, pixels: Pixels | Sequence[Pixels], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each of (N, size, size, channels) crops."""
         outputs = self.outputs(pixels)
-        probabilities = self.calibrated(outputs.logits)
-        best = probabilities.topk(min(top, len(self.classes)))
         unknown = (self.calibration or Calibration()).unknown
-        scores = unknown.scores(outputs).tolist() if unknown else [None] * len(pixels)
-        for values, indices, score, row in zip(
-            best.values, best.indices, scores, probabilities, strict=True
-        ):
-            names = (self.classes[int(i)].name for i in indices)
-            yield Prediction(
-                "",
-                tuple(zip(names, values.tolist(), strict=True)),
-                unknown=None if unknown is None else score < unknown.threshold,
-                score=score,
-                indices=tuple(indices.tolist()),
-                labels=self.labels(row) if self.multi else None,
-            )
-
-    def labels(self, probabilities: Tensor) -> tuple[tuple[str, float], ...]:
-        """Name and probability of every class above the threshold, the likeliest first."""
-        found = zip(self.classes, probabilities.tolist(), strict=True)
-        above = [(c.name, p) for c, p in found if p > self.threshold]
-        return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
+        answers = Answers(
+            self.classes,
+            unknown.threshold if unknown else None,
+            self.threshold if self.multi else None,
+        )
+        scores = unknown.scores(outputs).numpy() if unknown else None
+        yield from answers.of(self.calibrated(outputs.logits).numpy(), scores, top)
 
 
 def read_calibration(
@@ -304,21 +249,6 @@ def read_calibration(
         widths = network.summary_widths if isinstance(network, GoogLeNet) else ()
         calibration.unknown.check(widths)
     return calibration
-
-
-def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
-    """How many labels a photo has, by a header; one, in a file that does not say.
-
-    Raises ValueError for what cannot be.
-    """
-    labels, threshold = header.get("labels", "single"), header.get("threshold")
-    if labels not in ("single", "multi"):
-        raise ValueError(f"labels must be single or multi, is {labels!r}")
-    if labels == "single":
-        return {}
-    if not isinstance(threshold, float) or not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a number from 0 to 1, is {threshold!r}")
-    return {"multi": True, "threshold": threshold}
 
 
 def load_foreign(source: Path) -> Classifier:
@@ -348,12 +278,6 @@ def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classi
     from googlenet.deploy import load
 
     return load.with_engine(classifier, machine, engine)
-
-
-def model_path(path: str | Path) -> Path:
-    """The model file that a user means: the file itself, or the last one of a run folder."""
-    path = Path(path)
-    return path / "last.safetensors" if path.is_dir() else path
 
 
 def load_tensors(network: Network, tensors: dict[str, Tensor], path: Path) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, uint8
 
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.files import write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 KEY = "googlenet"
@@ -40,6 +41,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
     Raises GoogLeNetError where that fails.
     """
+    from safetensors.torch import save
+
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not `save_file`, whose files only their owner may read and whose errors are its own.
     content = save(plain, metadata | {DIGEST: digest(plain, metadata)})
@@ -65,6 +68,12 @@ def in_order(content: bytes) -> tuple[bytes, memoryview]:
     header = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header, memoryview(content)[8 + size :]
+
+
+def model_path(path: str | Path) -> Path:
+    """The model file that a user means: the file itself, or the last one of a run folder."""
+    path = Path(path)
+    return path / "last.safetensors" if path.is_dir() else path
 
 
 @contextmanager
@@ -152,6 +161,8 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
     A guard against damage, no signature: whoever changes a file can change its digest too.
     """
+    from torch import uint8
+
     found = sha256()
     texts = {key: value for key, value in metadata.items() if key != DIGEST}
     shapes = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from math import inf, nan
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from googlenet.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
+    from googlenet.deploy.predictor import Predictor
 
 WEIGHTS = (
     "a model file, a run folder, a published weight file, "
@@ -92,7 +95,7 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def set_threshold(classifier: Classifier, value: float | None) -> None:
+def set_threshold(classifier: Classifier | Predictor, value: float | None) -> None:
     """Raises UsageError for a model that has no threshold."""
     if value is None:
         return
@@ -151,8 +154,12 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def use_threads(args: argparse.Namespace) -> None:
-    """Compute with --threads, in whatever engine: each takes as many as PyTorch does."""
-    if args.threads:
+    """Compute with --threads, in whatever engine: each takes as many as PyTorch does or would."""
+    if not args.threads:
+        return
+    if "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(args.threads)
+    else:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # PyTorch reads it when it is loaded

@@ -25,8 +25,10 @@ from googlenet.cli.options import (
 from googlenet.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier, Prediction
+    from googlenet.classifier import Classifier
+    from googlenet.deploy.predictor import Predictor
     from googlenet.images.stored import StoredPhoto
+    from googlenet.prediction import Prediction
 
 BATCH = 32  # photos that the network sees at a time
 
@@ -44,15 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier
-    from googlenet.machine import Machine
-
     if args.out and args.out.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
     use_threads(args)
-    classifier = distributed.together(
-        lambda: Classifier.load(args.model, Machine.here("fp32"), args.engine)
-    )
+    classifier = distributed.together(lambda: load(args.model, args.engine))
     set_threshold(classifier, args.threshold)
     paths = distributed.together(lambda: list(expand(args.paths)))
     predictions = counted(shared(classifier, paths, args.top))
@@ -70,6 +67,19 @@ def run(args: argparse.Namespace) -> int:
     return 1 if predictions.bad == predictions.all else 0
 
 
+def load(model: str, engine: str | None) -> Classifier | Predictor:
+    """What computes the answers: without PyTorch, where another engine runs an exported file."""
+    from googlenet.deploy.predictor import load_predictor
+
+    predictor = load_predictor(model, engine)
+    if predictor is not None:
+        return predictor
+    from googlenet.classifier import Classifier
+    from googlenet.machine import Machine
+
+    return Classifier.load(model, Machine.here("fp32"), engine)
+
+
 class counted:  # noqa: N801 - used like a function
     """The predictions, counted as they pass."""
 
@@ -85,7 +95,7 @@ class counted:  # noqa: N801 - used like a function
 
 
 def shared(
-    classifier: Classifier, paths: Sequence[Path | StoredPhoto], top: int
+    classifier: Classifier | Predictor, paths: Sequence[Path | StoredPhoto], top: int
 ) -> Iterator[Prediction]:
     """Predictions of all photos, in order, in every process; each reads a share of them.
 

@@ -2,7 +2,8 @@
 
 An engine is a function of an array, (N, C, H, W) float32 normalised photos, to logits and the
 summary of its maps; of a file with its preprocessing built in, of one photo (H, W, 3) uint8.
-Each uses as many threads as PyTorch does (`torch.set_num_threads`, OMP_NUM_THREADS).
+Each uses as many threads as PyTorch does or would (`torch.set_num_threads`, OMP_NUM_THREADS),
+shared out among `streams` batches that it computes side by side.  Only PyTorch's own needs PyTorch.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from googlenet.calibration import Outputs
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.machine import Machine
+from googlenet.machine import native_bf16, thread_count
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
@@ -30,14 +30,25 @@ RESIZE = "photo.resized"  # what `photo_graph` calls the photo's resizing
 Array = NDArray[Any]
 
 
+class Found(NamedTuple):
+    """What an engine gives of N photos, float32: logits (N, classes) and, of a network that has
+    one, the summary of its maps (N, F)."""
+
+    logits: Array
+    summary: Array | None
+
+
 class Engine(Protocol):
     """A network that is ready to run.  `precision` is what it computes in."""
 
     name: str
     precision: str
 
-    def run(self, photos: Array) -> Outputs:
-        """Outputs of normalised photos (N, C, H, W), or of one photo (H, W, 3)."""
+    def run(self, photos: Array) -> Found:
+        """Of normalised photos (N, C, H, W), or of one photo (H, W, 3).
+
+        May be called in several threads, of which as many as there are streams compute.
+        """
 
 
 def require(package: str) -> None:
@@ -70,6 +81,7 @@ class OnnxRuntime:
 
     model: Path | bytes
     precision: str = "fp32"
+    streams: int = 1
     name: str = "onnxruntime"
     session: Any = field(init=False)
 
@@ -78,7 +90,7 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = max(1, thread_count() // self.streams)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
         model = self.model if isinstance(self.model, bytes) else str(self.model)
@@ -90,11 +102,9 @@ class OnnxRuntime:
         self.wanted = [name for name in ("logits", "summary") if name in names]
         self.model = b""  # the session has its own copy
 
-    def run(self, photos: Array) -> Outputs:
-        logits, *summary = map(
-            torch.from_numpy, self.session.run(self.wanted, {self.input: photos})
-        )
-        return Outputs(logits, summary[0] if summary else None)
+    def run(self, photos: Array) -> Found:
+        logits, *summary = self.session.run(self.wanted, {self.input: photos})
+        return Found(logits, summary[0] if summary else None)
 
 
 @dataclass
@@ -107,17 +117,21 @@ class OpenVINO:
     move half the bytes.
     """
 
-    model: Path | bytes
+    model: Any  # a path, the bytes of an ONNX file, or a model that OpenVINO has read
     precision: str = "fp32"
+    streams: int = 1
     name: str = "openvino"
     compiled: Any = field(init=False)
+    idle: SimpleQueue[Any] = field(init=False)  # requests, of which each computes one batch
 
     def __post_init__(self) -> None:
         require("openvino")
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(str(self.model) if isinstance(self.model, Path) else self.model)
+        model = self.model
+        if isinstance(model, Path | bytes):
+            model = core.read_model(str(model) if isinstance(model, Path) else model)
         whole_photos = any(op.get_friendly_name() == RESIZE for op in model.get_ops())
         if whole_photos:
             from googlenet.deploy.openvino_model import pillow_resize
@@ -125,40 +139,48 @@ class OpenVINO:
             pillow_resize(model)  # of an ONNX file; in OpenVINO's own it is done already
         half = self.precision == "bf16"
         if self.precision == "int8" and not whole_photos:  # pixels need more than bf16's 8 bits
-            half = Machine("cpu", "auto").bf16
+            half = native_bf16()
         hint = "bf16" if half else "f32"
         self.compiled = core.compile_model(
             model,
             "CPU",
             {
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                "NUM_STREAMS": 1,
+                "INFERENCE_NUM_THREADS": max(thread_count(), self.streams),
+                "NUM_STREAMS": self.streams,
                 "INFERENCE_PRECISION_HINT": hint,
             },
         )
         self.model = b""
-        self.request = self.compiled.create_infer_request()
+        self.idle = SimpleQueue()
+        for _ in range(self.streams):
+            self.idle.put(self.compiled.create_infer_request())
 
-    def run(self, photos: Array) -> Outputs:
-        self.request.infer([np.ascontiguousarray(photos)], share_inputs=True)
-        found = {
-            name: torch.from_numpy(np.array(self.request.get_tensor(output).data))
-            for output in self.compiled.outputs
-            for name in output.get_names() & {"logits", "summary"}
-        }
-        return Outputs(found["logits"], found.get("summary"))
+    def run(self, photos: Array) -> Found:
+        request = self.idle.get()
+        try:
+            request.infer([np.ascontiguousarray(photos)], share_inputs=True)
+            found = {
+                name: np.array(request.get_tensor(output).data)
+                for output in self.compiled.outputs
+                for name in output.get_names() & {"logits", "summary"}
+            }
+        finally:
+            self.idle.put(request)
+        return Found(found["logits"], found.get("summary"))
 
 
 @dataclass
 class Torch:
     """A program of PyTorch's, as `deploy.pt2` exports it."""
 
-    program: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    program: Callable[..., Any]
     precision: str = "fp32"
     name: str = "torch"
 
-    @torch.inference_mode()
-    def run(self, photos: Array) -> Outputs:
-        x = torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
-        logits, _, *more = self.program(x)
-        return Outputs(logits, more[0] if more else None)
+    def run(self, photos: Array) -> Found:
+        import torch
+
+        with torch.inference_mode():
+            x = torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
+            logits, _, *more = self.program(x)
+        return Found(logits.numpy(), more[0].numpy() if more else None)

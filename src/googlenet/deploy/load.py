@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.util import find_spec
@@ -14,28 +12,22 @@ from typing import Any, Self, cast
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from googlenet.calibration import Calibration, Outputs
-from googlenet.classifier import Classifier, Pixels
-from googlenet.deploy.engines import ENGINES, Engine, OnnxRuntime, OpenVINO, choose, require
+from googlenet.classifier import Classifier
+from googlenet.deploy.engines import ENGINES, Engine, Found, choose, require
+from googlenet.deploy.exported import read_exported, start
 from googlenet.deploy.pt2 import read_pt2
-from googlenet.deploy.recognise import exported_kind, onnx_header, pt2_header
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.images.preprocess import Preprocessing
+from googlenet.images.centre import planes as planes
+from googlenet.images.decode import Source, decode
 from googlenet.machine import Machine
-from googlenet.modelfile import KEY, ModelFileError, parse_header
+from googlenet.modelfile import ModelFileError
 from googlenet.networks import Network
-
-# Which engines run which kind of file; the first is the one that it was made for.
-ABLE = {
-    "onnx": ("onnxruntime", "openvino"),
-    "openvino": ("openvino",),
-    "torch": ("torch",),
-}
+from googlenet.prediction import Pixels
 
 
 class EngineNetwork(nn.Module):
@@ -48,7 +40,7 @@ class EngineNetwork(nn.Module):
         self.engine, self.width = engine, width
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.engine.run(x.contiguous().numpy()).logits
+        return torch.from_numpy(self.engine.run(x.contiguous().numpy()).logits)
 
     def drop_heads(self) -> None:
         """Nothing to do: what an engine runs has no auxiliary heads."""
@@ -81,11 +73,11 @@ class EngineClassifier(Classifier):
 
     def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         if not self.whole_photos:
-            return self.engine.run(planes(np.asarray(pixels), self.preprocessing))
-        found = [self.engine.run(photo) for photo in pixels]
-        summaries = [each.summary for each in found if each.summary is not None]
-        logits = torch.cat([each.logits for each in found])
-        return Outputs(logits, torch.cat(summaries) if summaries else None)
+            return outputs_of([self.engine.run(planes(pixels, self.preprocessing))])
+        return outputs_of([self.engine.run(photo) for photo in pixels])
+
+    def view(self, source: Source) -> Pixels:
+        return np.asarray(decode(source)) if self.whole_photos else super().view(source)
 
     def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
         if not self.whole_photos:
@@ -97,17 +89,11 @@ class EngineClassifier(Classifier):
         return [np.asarray(photo)]
 
 
-def planes(pixels: NDArray[np.uint8], p: Preprocessing) -> NDArray[np.float32]:
-    """`Preprocessing.normalise`, to the bit, as NCHW arrays: (N, H, W, C) -> (N, C, H, W).
-
-    A channel at a time: several times as fast as three neighbouring numbers at a time.
-    """
-    n, height, width, channels = pixels.shape
-    out = np.empty((n, channels, height, width), np.float32)
-    for c in range(channels):
-        np.subtract(pixels[..., c], np.float32(p.mean[c]), out=out[:, c])
-        np.multiply(out[:, c], np.float32(p.scale[c]), out=out[:, c])
-    return out
+def outputs_of(parts: Sequence[Found]) -> Outputs:
+    """What an engine found, as tensors."""
+    logits = torch.from_numpy(np.concatenate([part.logits for part in parts]))
+    summaries = [part.summary for part in parts if part.summary is not None]
+    return Outputs(logits, torch.from_numpy(np.concatenate(summaries)) if summaries else None)
 
 
 def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
@@ -116,22 +102,19 @@ def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifie
     Raises GoogLeNetError for a file that is damaged or whose engine is missing, UsageError for
     an engine that does not run files of this kind.
     """
-    kind = exported_kind(path)
-    if kind is None:
+    file = read_exported(path, engine)
+    if file is None:
         return None
-    able = ABLE[kind]
-    name = choose(engine or able[0], able)
-    header = parse_header(path, header_text(path, kind))
+    header = file.header
     try:
-        form = header["export"]
         calibration = read_calibration(header)
-        if kind == "torch":
+        if file.kind == "torch":
             found = read_pt2(path, header, machine)
             found.calibration = calibration
             return found
-        running = start(path, name, str(form["precision"]))
-        network = EngineNetwork(running, float(header.get("width", 1)))
+        network = EngineNetwork(file.start(), float(header.get("width", 1)))
         exported = EngineClassifier.described(header, cast(Network, network))
+        exported.whole_photos = file.whole_photos
     except ModelFileError:
         raise
     except (
@@ -140,7 +123,6 @@ def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifie
     ) as error:  # fmt: skip
         raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
     exported.calibration = calibration
-    exported.whole_photos = form.get("input") == "photo"
     return exported
 
 
@@ -160,54 +142,6 @@ def packed_numbers(classifier: Classifier) -> str | None:
     if not unknown or not unknown.numbers:
         return None
     return base64.b64encode(safetensors.torch.save(dict(unknown.numbers))).decode()
-
-
-def start(model: Path | bytes, name: str, precision: str) -> Engine:
-    """A running engine.  Raises GoogLeNetError where it refuses the model."""
-    try:
-        if name == "onnxruntime":
-            return OnnxRuntime(model, precision)
-        return OpenVINO(model, precision)
-    except GoogLeNetError:
-        raise
-    except Exception as error:  # each engine has its own kinds, down to plain RuntimeError
-        where = model if isinstance(model, Path) else "the model"
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFileError(f"{where}: {name} cannot run it ({reason})") from error
-
-
-def header_text(path: Path, kind: str) -> str:
-    """The JSON text of our header.  Raises ModelFileError where there is none."""
-    text: str | None = None
-    if kind == "onnx":
-        text = onnx_header(path)
-    elif kind == "torch":
-        text = pt2_text(path)
-    else:
-        text = openvino_header(path)
-    if text is None:
-        raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
-    return text
-
-
-def pt2_text(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(str(pt2_header(archive))).decode("utf-8", "replace")
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error})") from error
-
-
-def openvino_header(path: Path) -> str | None:
-    require("openvino")
-    import openvino
-
-    try:
-        model = openvino.Core().read_model(str(path))
-        return str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFileError(f"{path}: OpenVINO cannot read it ({reason})") from error
 
 
 def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from googlenet.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -117,6 +118,8 @@ class Preprocessing:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) uint8 -> (N, C, H, W) float32 in channels-last memory."""
+        import torch
+
         mean = torch.tensor(self.mean, device=pixels.device)
         scale = torch.tensor(self.scale, device=pixels.device)
         # In place: fresh memory for each step costs three times as much as the arithmetic.

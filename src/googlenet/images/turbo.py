@@ -13,13 +13,11 @@ import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from googlenet.errors import GoogLeNetError
 from googlenet.images.decode import (
@@ -38,6 +36,9 @@ from googlenet.images.decode import (
 )
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.images.stored import StoredPhoto
+
+if TYPE_CHECKING:  # decoding alone needs no PyTorch
+    from torch import Tensor
 
 Photo = Image.Image | NDArray[np.uint8]  # arrays are (H, W, 3), RGB
 Reduction = Callable[[int, int], int]  # (width, height) -> 1, 2, 4 or 8
@@ -177,17 +178,23 @@ def crop_resized(
     if interpolation not in ANTIALIASED:
         image = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))
+    from torch.nn.functional import interpolate
+
     resized = interpolate(as_tensor(crop), size[::-1], mode=interpolation, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
 def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Left and right exchanged; NumPy takes ten times as long to copy a reversed view."""
+    import torch
+
     return torch.flip(as_tensor(pixels), [3])[0].permute(1, 2, 0).numpy()
 
 
 def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) as (1, 3, H, W), channels last, the same memory where that may be written to."""
+    import torch
+
     # PyTorch warns of tensors of other memory.
     writeable = pixels if pixels.flags.writeable else pixels.copy()
     return torch.from_numpy(writeable).permute(2, 0, 1)[None]

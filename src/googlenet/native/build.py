@@ -14,32 +14,37 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from googlenet.files import cache_dir
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCE = Path(__file__).with_name("kernels.cpp")  # for the network
+RESIZE = Path(__file__).with_name("resize.cpp")  # for photos: built in a moment, without OpenMP
 COMPILERS = ("c++", "g++", "clang++")
-FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
-    "-fno-trapping-math", "-fno-strict-aliasing", "-w",
-)  # fmt: skip
+COMMON = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
+FLAGS = {
+    SOURCE: (
+        *COMMON, "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing",
+    ),
+    RESIZE: (*COMMON, "-ffp-contract=off"),
+}  # fmt: skip
 WAIT_SECONDS = 600.0  # for another process that builds, and for the compiler
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The kernels, or None where they are switched off or cannot be built or loaded."""
+def library(source: Path = SOURCE) -> ctypes.CDLL | None:
+    """A file's kernels, or None where they are switched off or cannot be built or loaded."""
     if os.environ.get("GOOGLENET_NATIVE") == "0":
         return None
     try:
-        return load(built(cache_dir() / "native"))
+        return load(built(cache_dir() / "native", source), source)
     except (OSError, AttributeError, Timeout, subprocess.SubprocessError, RuntimeError):
         return None
 
 
-def built(folder: Path) -> Path:
+def built(folder: Path, source: Path = SOURCE) -> Path:
     """The kernels' file in `folder`, compiled if it is not there yet.
 
     Raises OSError, Timeout or SubprocessError where that fails.
@@ -47,17 +52,17 @@ def built(folder: Path) -> Path:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         raise FileNotFoundError("no C++ compiler")
-    path = folder / f"kernels-{fingerprint(compiler)}.so"
+    path = folder / f"{source.stem}-{fingerprint(compiler, source)}.so"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
         if not path.is_file():
-            compile_kernels(compiler, path)
+            compile_kernels(compiler, path, source)
     return path
 
 
-def compile_kernels(compiler: str, path: Path) -> None:
+def compile_kernels(compiler: str, path: Path, source: Path = SOURCE) -> None:
     """Compile beside the place and put the file there at one stroke.
 
     Linking without OpenMP's own library leaves its names open, and those of the library that
@@ -66,16 +71,16 @@ def compile_kernels(compiler: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         compiled, linked = Path(folder, "kernels.o"), Path(folder, "kernels.so")
         for command in (
-            [*compiler.split(), *FLAGS, "-c", str(SOURCE), "-o", str(compiled)],
+            [*compiler.split(), *FLAGS[source], "-c", str(source), "-o", str(compiled)],
             [*compiler.split(), "-shared", str(compiled), "-o", str(linked)],
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=WAIT_SECONDS)
         linked.replace(path)
 
 
-def fingerprint(compiler: str) -> str:
+def fingerprint(compiler: str, source: Path = SOURCE) -> str:
     """What the file depends on: the source, how it is compiled, and for which processor."""
-    parts = [SOURCE.read_bytes(), repr((compiler, FLAGS, platform.machine())).encode()]
+    parts = [source.read_bytes(), repr((compiler, FLAGS[source], platform.machine())).encode()]
     cpu = Path("/proc/cpuinfo")
     if cpu.is_file():
         lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -89,12 +94,12 @@ def fingerprint(compiler: str) -> str:
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
 
 
-def load(path: Path) -> ctypes.CDLL:
+def load(path: Path, source: Path = SOURCE) -> ctypes.CDLL:
     """Raises OSError where the file cannot be loaded, AttributeError where it lacks a function."""
     loaded = ctypes.CDLL(str(path))
-    for name, arguments in SIGNATURES.items():
+    for name, arguments in SIGNATURES[source].items():
         function = getattr(loaded, f"googlenet_{name}")
-        function.argtypes, function.restype = arguments, None
+        function.argtypes, function.restype = arguments, INT if name in ANSWERING else None
     return loaded
 
 
@@ -137,13 +142,20 @@ class Response(ctypes.Structure):
 
 
 POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-SIGNATURES = {
-    "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
-    "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],
-    "statistics": [ctypes.POINTER(Maps), POINTER, POINTER, POINTER, POINTER, INT, INT],
-    "activate": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
-    "relu_backward": [ctypes.POINTER(Maps), INT, INT],
-    "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
-    "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
-    "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
+SIGNATURES: dict[Path, dict[str, list[Any]]] = {
+    SOURCE: {
+        "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
+        "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],
+        "statistics": [ctypes.POINTER(Maps), POINTER, POINTER, POINTER, POINTER, INT, INT],
+        "activate": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
+        "relu_backward": [ctypes.POINTER(Maps), INT, INT],
+        "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
+        "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
+        "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
+    },
+    RESIZE: {
+        "window": [POINTER, *[LONG] * 7, INT, POINTER],
+        "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
+    },
 }
+ANSWERING = ("window",)  # those that give a number back

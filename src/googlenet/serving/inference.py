@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from googlenet.classifier import Classifier, Prediction
+from googlenet.classifier import Classifier
 from googlenet.images.views import center_region
 from googlenet.insight.cam import class_activation_maps, last_map
+from googlenet.prediction import Prediction
 from googlenet.serving.photo import Crop
 
 MAPS = 5  # of the likeliest classes of a photo

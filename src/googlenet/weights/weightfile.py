@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from googlenet.modelfile import ModelFileError
 from googlenet.table import LRN
+
+if TYPE_CHECKING:  # what is told by its content alone needs no PyTorch
+    from torch import Tensor
 
 # Five times the largest published file, the Caffe model with both auxiliary heads.
 MAX_BYTES = 256 << 20
@@ -65,8 +67,10 @@ def checked_shape(name: str, dims: Sequence[int]) -> tuple[int, ...]:
 
 def tensor_of(name: str, values: NDArray[np.generic] | Tensor, dims: Sequence[int]) -> Tensor:
     """Values in a declared shape.  Raises WeightFileError where they are too few or too many."""
+    import torch
+
     shape = checked_shape(name, dims)
-    flat = values if isinstance(values, Tensor) else torch.from_numpy(values)
+    flat = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
     if flat.numel() != prod(shape):
         raise WeightFileError(
             f"tensor {name!r} declares {prod(shape):,} numbers in shape {shape}, "
@@ -86,4 +90,6 @@ def keep(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
 
 def bfloat16(bits: NDArray[np.uint16]) -> Tensor:
     """Numbers from their bfloat16 bits, a type that NumPy lacks."""
+    import torch
+
     return torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)

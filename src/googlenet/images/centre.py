@@ -1,0 +1,109 @@
+"""What a network sees of a photo for one answer: the centre view, without the rest of the resize.
+
+`views.center` resizes the whole photo and cuts the view out of it.  Here only the view's rows and
+columns are computed, to the same bits, by a kernel of ours (native/resize.cpp); where that cannot
+be had, or Pillow would take its two passes in the other order, it is `views.center` itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from googlenet.images.decode import Source, decode
+from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo import Photo, available, decode_turbo
+from googlenet.images.views import center
+from googlenet.native.build import RESIZE, library
+
+Pixels = NDArray[np.uint8]
+
+FILTERS = ("bilinear", "bicubic")  # the kernel's numbers of them
+
+
+def seen(source: Source, p: Preprocessing) -> Pixels:
+    """A photo as the network sees it: (size, size, channels) uint8.
+
+    Decoded by libjpeg-turbo itself where simplejpeg is installed, to within a level of Pillow.
+    Raises ImageError, which names the file, for whatever cannot be decoded, the same with both.
+    """
+    return centre(decode_turbo(source) if available() else decode(source), p)
+
+
+def centre(photo: Photo, p: Preprocessing) -> Pixels:
+    """The centre view of a decoded photo in the network's channels, as `views.center` has it."""
+    width, height = photo.size if isinstance(photo, Image.Image) else photo.shape[1::-1]
+    kernels = kernels_for((width, height), p)
+    if kernels is None or (isinstance(photo, Image.Image) and photo.mode != "RGB"):
+        image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+        return p.pixels(next(center(image, p)))
+    pixels = np.ascontiguousarray(photo)
+    inner = p.scaled((width, height), p.resize)
+    left, top = ((side - p.size) // 2 for side in inner)
+    out = np.empty((p.size, p.size, 3), np.uint8)
+    kernels.googlenet_window(
+        pixels.ctypes.data, height, width, inner[1], inner[0], top, left, p.size,
+        FILTERS.index(p.interpolation), out.ctypes.data,
+    )  # fmt: skip
+    return p.pixels(out)
+
+
+def kernels_for(size: tuple[int, int], p: Preprocessing) -> ctypes.CDLL | None:
+    """The kernels, where their result for a photo of that size is Pillow's."""
+    if p.interpolation not in FILTERS or p.mode == "letterbox":
+        return None
+    return resizer() if columns_first(size, p.scaled(size, p.resize)) else None
+
+
+def columns_first(size: tuple[int, int], scaled: tuple[int, int]) -> bool:
+    """Whether every version of Pillow takes the columns before the rows, as the kernel does.
+
+    Old ones always do, new ones (13) take the rows first of some photos that lose rows: of those
+    more than twice as high as wide, and of some that lose more rows than columns.
+    """
+    width, height = size
+    if scaled[1] >= height:
+        return True
+    return height <= 2 * width and 100 * scaled[1] * width >= 97 * scaled[0] * height
+
+
+@cache
+def resizer() -> ctypes.CDLL | None:
+    """The kernels where they give Pillow's bits.
+
+    Elsewhere than on x86-64 Pillow's weights are rounded by other instructions.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    kernels, probe = library(RESIZE), np.zeros((1, 1, 3), np.uint8)
+    if kernels is None:
+        return None
+    at = probe.ctypes.data
+    return kernels if kernels.googlenet_window(at, 1, 1, 1, 1, 0, 0, 1, 0, at) else None
+
+
+def planes(views: Pixels | Sequence[Pixels], p: Preprocessing) -> NDArray[np.float32]:
+    """`Preprocessing.normalise`, to the bit, as NCHW arrays: N of (H, W, C) -> (N, C, H, W)."""
+    height, width, channels = views[0].shape
+    out = np.empty((len(views), channels, height, width), np.float32)
+    kernels = library(RESIZE)
+    mean, scale = np.array(p.mean, np.float32), np.array(p.scale, np.float32)
+    for view, plane in zip(views, out, strict=True):
+        rows, stride, step = view.strides
+        if kernels is None or rows != width * stride:
+            # A channel at a time: several times as fast as three neighbouring numbers at a time.
+            for c in range(channels):
+                np.subtract(view[..., c], mean[c], out=plane[c])
+                np.multiply(plane[c], scale[c], out=plane[c])
+        else:
+            kernels.googlenet_planes(
+                view.ctypes.data, height * width, channels, stride, step,
+                mean.ctypes.data, scale.ctypes.data, plane.ctypes.data,
+            )  # fmt: skip
+    return out
