@@ -13,7 +13,10 @@ medians, to the peer in the same run; `cpu` is the processor's time for an image
 programs on the machine disturb less.
 
 With --photos, a folder of JPEGs: from files to a CSV of labels, whole programs, `googlenet
-predict` on each file against a plain script in torchvision's style (`end_to_end`).
+predict` on each file against a plain script in torchvision's style (`end_to_end`).  Of each file
+also what the machine could do at best: the processor's time of reading the photos alone and of the
+network alone, added up and shared out over the threads (`limit`), what of that the whole program
+reached, start-up included, and the time of the same program with a single photo.
 """
 
 from __future__ import annotations
@@ -289,18 +292,57 @@ def end_to_end(names: list[str], site: str, photos: Path, repeats: int) -> list[
                 cpu = sum(after[2:4]) - sum(before[2:4])
                 times[name].append(Repetition(wall / count, cpu / count))
                 assert len(out.read_text().splitlines()) >= count
+        first = next(path for path in sorted(photos.rglob("*.*")) if path.is_file())
+        more = {}
+        for name in names:
+            path = name.partition("@")[0]
+            alone = [sys.executable, __file__, "--alone", path, str(photos)]
+            done = subprocess.run(alone, check=True, capture_output=True, text=True)
+            more[name] = dict(json.loads(done.stdout))
+            command = [str(first) if word == str(photos) else word for word in commands[name]]
+            starts = []
+            for _ in range(repeats):
+                began = time.perf_counter()
+                subprocess.run(command, check=True)
+                starts.append(time.perf_counter() - began)
+            more[name]["start_s"] = median(starts)
     peer = median(1 / r.wall for r in times[PEER])
     peer_cpu = median(r.cpu for r in times[PEER])
     rows = []
     for name, found in times.items():
         speeds, cpu = [1 / r.wall for r in found], median(r.cpu for r in found)
+        extra = more.get(name, {})
+        if extra:
+            extra["limit"] = 2000 / (extra["reading_ms"] + extra["network_ms"])
+            extra["share"] = median(speeds) / extra["limit"]
         rows.append({
             "name": f"plain script: {peer_name(site)}" if name == PEER else title(name),
             "setting": f"files to CSV, {count} photos, 2 threads",
             "median": median(speeds), "low": min(speeds), "high": max(speeds),
             "ratio": median(speeds) / peer, "cpu_ms": 1000 * cpu, "cpu_ratio": peer_cpu / cpu,
+            **extra,
         })  # fmt: skip
     return rows
+
+
+def alone(path: str, photos: Path) -> None:
+    """The processor's milliseconds for each photo: of reading them, and of the network."""
+    os.environ["OMP_NUM_THREADS"] = "2"
+    from googlenet.deploy.predictor import load_predictor
+
+    predictor = load_predictor(path, None)
+    assert predictor is not None, "a limit is known of ONNX and OpenVINO files"
+    paths = sorted(path for path in photos.rglob("*.*") if path.is_file())
+    predictor.view(paths[0])
+    began = time.process_time()
+    views = [predictor.view(each) for each in paths]
+    reading = (time.process_time() - began) / len(paths)
+    list(predictor.judge(views[:32], 1))
+    began, batches = time.process_time(), [views[at : at + 32] for at in range(0, len(views), 32)]
+    for batch in batches:
+        list(predictor.judge(batch, 1))
+    network = (time.process_time() - began) / len(paths)
+    print(json.dumps({"reading_ms": 1000 * reading, "network_ms": 1000 * network}))
 
 
 def table(found: dict[str, Any]) -> str:
@@ -318,6 +360,19 @@ def table(found: dict[str, Any]) -> str:
             f"| {r['name']} | {r['setting']} | {r['median']:.1f} | {r['low']:.1f}–{r['high']:.1f} "
             f"| {r['ratio']:.2f} | {r['cpu_ms']:.1f} | {r['cpu_ratio']:.2f} | {rest} |"
         )
+    whole = [r for r in found["results"] if "limit" in r]
+    if whole:
+        lines += [
+            "",
+            "| files to CSV | images/s | reading, CPU ms | network, CPU ms | limit, images/s "
+            "| of it | one photo, s |",
+            "|---|---|---|---|---|---|---|",
+        ]
+    lines += [
+        f"| {r['name']} | {r['median']:.1f} | {r['reading_ms']:.2f} | {r['network_ms']:.2f} "
+        f"| {r['limit']:.0f} | {100 * r['share']:.0f} % | {r['start_s']:.2f} |"
+        for r in whole
+    ]
     return "\n".join(lines)
 
 
@@ -341,7 +396,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--torchvision", default="", metavar="SITE")
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--setting", choices=tuple(SETTINGS), help="only this one")
+    parser.add_argument("--setting", choices=(*SETTINGS, "none"), help="only this one")
     parser.add_argument(
         "--programs", default="", help="with --photos: of these files alone: a.xml,…"
     )
@@ -358,7 +413,8 @@ def main() -> None:
         if file.endswith(".safetensors")
     ]
     rows = []
-    for setting in [args.setting] if args.setting else SETTINGS:
+    wanted = [args.setting] if args.setting else list(SETTINGS)
+    for setting in [name for name in wanted if name in SETTINGS]:
         rows += measure([PEER, *names], args.torchvision, setting, args.repeats, args.seconds)
     if args.photos:
         whole = [n for n in names if Path(n).name in args.programs.split(",") or not args.programs]
@@ -376,5 +432,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
         work(sys.argv[2], sys.argv[5], int(sys.argv[3]), int(sys.argv[4]))
+    elif sys.argv[1:2] == ["--alone"]:
+        alone(sys.argv[2], Path(sys.argv[3]))
     else:
         main()

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from googlenet.calibration import Calibration
-from googlenet.classifier import Classifier, Prediction, model_path
+from googlenet.classifier import Classifier, model_path
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import Source
 from googlenet.machine import Machine
 from googlenet.modelfile import KEY, ModelFileError, read_header
+from googlenet.prediction import Prediction
 from tests.fixtures import noise, pixels, tiny_classifier
 
 

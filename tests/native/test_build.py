@@ -39,12 +39,13 @@ def test_each_source_and_compiler_has_a_file_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build.fingerprint("g++")
+    assert first != build.fingerprint("g++", build.RESIZE)
     assert first == build.fingerprint("g++")
     assert first != build.fingerprint("clang++")
     changed = tmp_path / "kernels.cpp"
     changed.write_bytes(build.SOURCE.read_bytes() + b"\n")
-    monkeypatch.setattr(build, "SOURCE", changed)
-    assert first != build.fingerprint("g++")
+    monkeypatch.setitem(build.FLAGS, changed, build.FLAGS[build.SOURCE])
+    assert first != build.fingerprint("g++", changed)
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
@@ -61,7 +62,7 @@ def test_a_damaged_file_is_none(fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
     fresh.mkdir(parents=True)
     path = fresh / "kernels.so"
     path.write_bytes(b"not a library")
-    monkeypatch.setattr(build, "built", lambda _folder: path)
+    monkeypatch.setattr(build, "built", lambda _folder, _source: path)
     assert build.library() is None
 
 

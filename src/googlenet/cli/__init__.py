@@ -21,15 +21,15 @@ VERBS = (
 SHARED = ("train", "evaluate", "predict")  # what several processes can do together
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; each verb's module adds its own options."""
+def parser(verbs_read: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The whole command line, or of some verbs alone; each verb's module adds its own options."""
     top = argparse.ArgumentParser(
         prog="googlenet",
         description="GoogLeNet (Inception v1): train, evaluate, predict and look inside.",
     )
     top.add_argument("--version", action="version", version=f"googlenet {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
+    for verb in verbs_read:
         module = import_module(f"googlenet.cli.{verb}")
         summary = (module.__doc__ or "").strip()
         command = verbs.add_parser(verb, help=summary, description=summary)
@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.  Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted."""
-    args = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    # Reading the other verbs' modules takes longer than some commands do.
+    args = parser(words[:1] if words[:1] and words[0] in VERBS else VERBS).parse_args(words)
     if arguments is None and getattr(args, "allocator", "tuned") == "tuned":
         tune()  # this process is ours
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's

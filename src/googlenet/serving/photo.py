@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from googlenet.images.centre import centre
 from googlenet.images.decode import ImageError, decode, read_header
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.views import VIEWS
 from googlenet.serving.memory import give_back
 from googlenet.serving.refusal import RefusalError
 
@@ -47,8 +47,7 @@ def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
         photo = decode(data)
     except ImageError as error:
         raise refusal(error, max_pixels) from error
-    view = next(VIEWS[1](photo, preprocessing))
-    pixels = np.ascontiguousarray(preprocessing.pixels(view))
+    pixels = np.ascontiguousarray(centre(photo, preprocessing))
     return Crop(pixels, photo.width, photo.height)
 
 
