@@ -55,6 +55,7 @@ class Load:
     seed: int
     until: float
     requests: int
+    maps: bool  # of where the network looked: an engine that shows none refuses to be asked
     statuses: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of good requests
@@ -78,7 +79,7 @@ class Load:
 async def good(load: Load, client: httpx.AsyncClient, rng: random.Random) -> None:
     """One photo, or a form of several, checked against the classifier's own answers."""
     chosen = [rng.randrange(len(load.photos)) for _ in range(rng.choice((1, 1, 1, 1, 3)))]
-    params = {"top": 5, "cam": rng.randrange(2)}
+    params = {"top": 5, "cam": rng.randrange(2) * load.maps}
     began = perf_counter()
     if len(chosen) == 1:
         body = load.photos[chosen[0]]
@@ -409,8 +410,9 @@ def main() -> int:
         lines: list[str] = []
         url, load_until = httpx.URL(found[1]), perf_counter() + 60 * arguments.minutes
         load = Load(
-            url, photos, expected, arguments.bad, arguments.seed, load_until, arguments.requests
-        )
+            url, photos, expected, arguments.bad, arguments.seed, load_until, arguments.requests,
+            bool(httpx.get(url.join("/model"), timeout=60).json()["cam"]),
+        )  # fmt: skip
 
         async def loaded() -> list[dict[str, float]]:
             reading = asyncio.create_task(asyncio.to_thread(read_faults, service, lines))
