@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from googlenet.errors import GoogLeNetError
-from googlenet.files import write_atomically, write_text
+from googlenet.files import WriteError, folder_of, write_atomically, write_text
 from googlenet.modelfile import read_header, write_model_file
 
 
@@ -58,3 +58,26 @@ def test_full_disk_is_one_sentence_and_leaves_the_old_model(tmp_path: Path) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read_header(path)["take"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_folder_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b" / "x"
+    with pytest.raises(ValueError, match="no"), folder_of(out):
+        assert out.parent.is_dir()
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+    with folder_of(out):
+        out.write_text("kept")
+    with pytest.raises(ValueError, match="no"), folder_of(tmp_path / "a" / "c" / "x"):
+        raise ValueError("no")
+    assert out.read_text() == "kept"
+    assert [each.name for each in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_file_that_could_not_be_written_leaves_no_folder(tmp_path: Path) -> None:
+    def fail(_: Path) -> None:
+        raise OSError("full")
+
+    with pytest.raises(WriteError, match="cannot be written"):
+        write_atomically(tmp_path / "a" / "x", fail)
+    assert list(tmp_path.iterdir()) == []

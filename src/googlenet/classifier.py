@@ -259,9 +259,12 @@ def load_foreign(source: Path) -> Classifier:
 
 
 def require_weights(source: str | Path, name: str) -> None:
-    """Raises UsageError where `name` is an exported file: what it computes is for its engine."""
+    """Raises UsageError where `name` is nothing, or an exported file, which is for its engine."""
     from googlenet.deploy.recognise import exported_kind
+    from googlenet.weights.known import KNOWN, no_such_file
 
+    if not model_path(source).exists() and str(source) not in KNOWN:
+        raise no_such_file(name, source)
     if exported_kind(model_path(source)) is not None:
         raise UsageError(f"{name} must be a model file, got {source}, an exported one")
 

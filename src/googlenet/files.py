@@ -6,8 +6,8 @@ Also what several parts need to know of files: a digest, the folder of the cache
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +18,22 @@ LEFT_BEHIND = ".*.part"  # what a process that was killed while it wrote leaves 
 
 class WriteError(GoogLeNetError):
     """A file that could not be written; what was there before is still there."""
+
+
+@contextmanager
+def folder_of(path: Path) -> Iterator[None]:
+    """Within it the folder of `path` is there: what is missing of it is made.
+
+    Made for nothing, it goes again.  Raises OSError where it cannot be made.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for folder in missing:  # the innermost first; what holds something stays
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -32,17 +48,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         # Replacing asks the folder alone for permission: a file that somebody protected would go.
         if path.exists() and not path.stat().st_mode & 0o222:
             raise WriteError(f"{path}: is there already and not writable")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside)
-        sync(beside)
-        beside.replace(path)
-        with suppress(OSError):  # not every file system can; the file is whole either way
-            sync(path.parent)
+        with folder_of(path):
+            try:
+                write(beside)
+                sync(beside)
+                beside.replace(path)
+            finally:
+                with suppress(OSError):  # it is in its place, or there is none
+                    beside.unlink()
+            with suppress(OSError):  # not every file system can; the file is whole either way
+                sync(path.parent)
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error})") from error
-    finally:
-        with suppress(OSError):  # not there, or nowhere that it could be
-            beside.unlink()
 
 
 def sync(path: Path) -> None:

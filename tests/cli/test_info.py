@@ -51,3 +51,20 @@ def test_refusals_are_one_sentence(name: str, code: int, trained: Trained, tmp_p
     assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
     assert answer.err.startswith("googlenet info: ")
     assert path.name in answer.err
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_exported_file(form: str, tmp_path: Path) -> None:
+    """It has the network's parameters, and how it was exported."""
+    model = tiny_classifier(size=32)
+    model.save(tmp_path / "m.safetensors")
+    out = tmp_path / ("m.onnx" if form == "onnx" else "m.xml")
+    options = ("--to", form, "--out", out, "--photos", 4)
+    assert command("export", tmp_path / "m.safetensors", *options).code == 0
+    found = command("info", out, "--json").json()
+    ours = command("info", tmp_path / "m.safetensors", "--json").json()
+    assert ours["parameters"] == sum(p.numel() for p in model.network.parameters()) > 0
+    export = found.pop("export")
+    assert (export["format"], export["precision"], export["input"]) == (form, "fp32", "normalised")
+    assert found == ours | {"file": str(out), "heads": []}
+    assert "export:" in command("info", out).out

@@ -106,7 +106,7 @@ def test_path_that_is_no_text(trained: Trained, tmp_path: Path) -> None:
         (["NOTES", "PHOTOS"], 1, "notes.txt"),
         (["RUN", "EMPTY"], 2, "PATH must hold photos, got "),
         (["RUN", "PHOTOS", "--out", "x.txt"], 2, "--out must end in .csv or .jsonl, got x.txt"),
-        (["RUN", "PHOTOS", "--out", "nowhere/x.csv"], 1, "nowhere/x.csv: cannot be written"),
+        (["RUN", "PHOTOS", "--out", "photos/a.png/x.csv"], 1, "a.png/x.csv: cannot be written"),
     ],
 )
 def test_refusals_are_one_sentence(
@@ -168,3 +168,14 @@ def test_a_thousand_mutated_photos_get_a_row_each(trained: Trained, tmp_path: Pa
             assert sum(best["probability"] for best in row["top"]) == pytest.approx(1, abs=1e-4)
     assert 300 < len(bad) < 1000
     assert answer.err.endswith(f"{len(bad)} of 1000 photos could not be read\n")
+
+
+def test_the_folder_of_out_is_made_and_a_failure_leaves_nothing(
+    trained: Trained, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "folder" / "x.csv"
+    assert command("predict", trained.run, photos, "--out", out).code == 0
+    assert len(out.read_text().splitlines()) == 4
+    elsewhere = tmp_path / "other" / "x.csv"
+    assert command("predict", photos / "notes.txt", photos, "--out", elsewhere).code == 1
+    assert not elsewhere.parent.exists()

@@ -109,6 +109,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of"),
+        (["DATA", "--weights", "nowhere"], 2, "--weights must be a model file, a run folder or "),
         (["DATA", "--recipe", "best"], 2, "recipe must be one of modern, paper,"),
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),

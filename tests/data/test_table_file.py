@@ -195,3 +195,11 @@ def test_split_holds_out_a_fifth_of_every_rarest_class(tmp_path: Path) -> None:
     again = read_csv(table(tmp_path, "path,label\n" + rows), 4)
     assert data.fingerprint() == again.fingerprint()
     assert [again.val.name(i) for i in range(15)] != [data.val.name(i) for i in range(15)]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """A model file, say, that was given in the data's place."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"\x40\0\0\0\0\0\0\0{}")
+    with pytest.raises(DataError, match=r"model\.safetensors: a data file must be a CSV file, "):
+        read_csv(path, 0)

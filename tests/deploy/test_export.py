@@ -300,6 +300,7 @@ def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert answer.code == 0, answer.err
     report = answer.json()
     assert (report["images"], report["calibration_images"]) == (6, 12)
+    assert "warning: 12 photos calibrate int8" in answer.err
     assert report["data"] == "data (val)"
     assert 1e-5 < report["max_difference"] < far
     assert report["accuracy_before"] is not None
@@ -343,7 +344,7 @@ def test_a_file_that_disagrees_is_not_written(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written has other weights than what it is compared with."""
-    out = tmp_path / "m.onnx"
+    out, new = tmp_path / "m.onnx", tmp_path / "new" / "m.onnx"
     out.write_text("an older export")
     original = exporting.write
 
@@ -361,7 +362,8 @@ def test_a_file_that_disagrees_is_not_written(
     report = answer.json()
     assert not report["passed"]
     assert report["agreement"] < 100
-    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    assert command("export", model, "--to", "onnx", "--out", new).code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]  # and no folder
     assert out.read_text() == "an older export"
 
 

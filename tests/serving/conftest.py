@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from googlenet.calibration import Outputs
-from googlenet.classifier import Classifier, Pixels
+from googlenet.classifier import Classifier
+from googlenet.prediction import Pixels
 from googlenet.serving.app import build_app
 from googlenet.serving.limits import Limits
 from googlenet.serving.server import Server, address, listen

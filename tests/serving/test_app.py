@@ -181,6 +181,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
         ("?top=%D9%A3", JPEG, PHOTOS[0], 400, "got '٣'"),
         ("?top=" + "9" * 5000, JPEG, PHOTOS[0], 400, f"got '{'9' * 40}'"),
         ("?cam=yes", JPEG, PHOTOS[0], 400, "cam must be 0 or 1, got 'yes'"),
+        ("?top=1&top=2", JPEG, PHOTOS[0], 400, "top must be given once, got it several times"),
         ("?topk=3", JPEG, PHOTOS[0], 400, "the parameters are top and cam, got 'topk'"),
         ("", JPEG, b"", 400, "a request must hold a photo, this holds none"),
         ("", FORM, b"", 400, "its last boundary is missing"),

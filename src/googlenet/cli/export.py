@@ -14,6 +14,7 @@ from googlenet.errors import GoogLeNetError, UsageError
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
 
+FEW = 50  # photos that calibrate int8, below which a user is warned
 SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml",), "torch": (".pt2", ".pt")}
 
 
@@ -71,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
         source = args.calibrate or args.data
         calibration = calibration_crops(classifier, source, args.calibration_photos)
     console = Console(sys.stderr if args.json else sys.stdout)
+    if calibration is not None and len(calibration) < FEW:
+        console.say(
+            f"warning: {len(calibration)} photos calibrate int8: ranges found on so few may not "
+            f"hold for others (take {FEW} or more)"
+        )
     plan = Plan(args.to, precision, args.with_preprocessing, calibration)
     with console.bar(len(photos.samples), "compare") as shown:
         report = export(

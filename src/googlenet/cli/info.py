@@ -15,16 +15,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier, model_path
-
-    classifier = Classifier.load(args.model)
-    parameters = sum(p.numel() for p in classifier.network.parameters())
-    header = {"file": str(model_path(args.model)), "parameters": parameters} | classifier.header()
+    header = exported(args.model) or model(args.model)
     if args.json:
         print(json.dumps(header, ensure_ascii=False))
     else:
         print("\n".join(lines(header)))
     return 0
+
+
+def model(path: str) -> dict[str, Any]:
+    """What is in a model file."""
+    from googlenet.classifier import Classifier, model_path
+
+    classifier = Classifier.load(path)
+    parameters = sum(p.numel() for p in classifier.network.parameters())
+    return {"file": str(model_path(path)), "parameters": parameters} | classifier.header()
+
+
+def exported(path: str) -> dict[str, Any] | None:
+    """What is in an exported file, None for another; parameters are its network's, unfolded."""
+    from googlenet.deploy.exported import read_exported
+    from googlenet.modelfile import model_path
+
+    file = read_exported(model_path(path), None)
+    return None if file is None else {"file": str(file.path), **file.facts()}
 
 
 def lines(header: dict[str, Any]) -> list[str]:

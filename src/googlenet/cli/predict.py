@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,6 +23,7 @@ from googlenet.cli.options import (
     use_threads,
 )
 from googlenet.errors import GoogLeNetError, UsageError, printable
+from googlenet.files import folder_of
 
 if TYPE_CHECKING:
     from googlenet.classifier import Classifier
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = distributed.together(lambda: load(args.model, args.engine))
     set_threshold(classifier, args.threshold)
     paths = distributed.together(lambda: list(expand(args.paths)))
-    predictions = counted(shared(classifier, paths, args.top))
+    predictions = counted(begun(shared(classifier, paths, args.top)))
     if distributed.rank() > 0:
         for _ in predictions:
             pass
@@ -78,6 +79,11 @@ def load(model: str, engine: str | None) -> Classifier | Predictor:
     from googlenet.machine import Machine
 
     return Classifier.load(model, Machine.here("fp32"), engine)
+
+
+def begun(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+    """The same, the first found already: what fails before it leaves the file of --out alone."""
+    return chain(list(islice(predictions, 1)), predictions)
 
 
 class counted:  # noqa: N801 - used like a function
@@ -169,7 +175,10 @@ def listed(found: Iterable[tuple[str, float]]) -> str:
 def write(path: Path, predictions: Iterable[Prediction], top: int, several: bool) -> None:
     try:
         # What is no text in a path is escaped, in JSON's own way.
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with (
+            folder_of(path),
+            path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
             if path.suffix == ".jsonl":
                 write_jsonl(file, predictions)
             else:

@@ -94,6 +94,12 @@ class Row(NamedTuple):
 def read_rows(path: Path) -> list[Row]:
     """The rows of the table, whole or not.  Raises DataError for a file that is no such table."""
     try:
+        with path.open("rb") as binary:
+            if b"\0" in binary.read(4096):
+                raise DataError(
+                    f"{path}: a data file must be a CSV file, which is text; this is none: "
+                    "a model, a photo or an archive?"
+                )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(
                 file, restkey="", restval="", strict=True, skipinitialspace=True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,6 +23,7 @@ from googlenet.deploy.load import EngineClassifier, load_exported, packed_number
 from googlenet.deploy.parity import LIMITS, PHOTO_LIMITS, Parity
 from googlenet.deploy.samples import ParityPhotos, decoded
 from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.files import folder_of
 from googlenet.machine import Machine
 from googlenet.modelfile import FORMAT, KEY
 
@@ -78,29 +80,26 @@ def export(
     A file of that name that was there before then stays.
     """
     plan.check()
-    folder: Path | None = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        made = folder / out.name
-        write(classifier, plan, made)
-        found = compare(classifier, plan, made, photos, workers, progress, bad)
-        limits = (PHOTO_LIMITS if plan.whole_photos else LIMITS)[plan.precision]
-        failure = found.failure(limits)
-        inner = None
-        if plan.whole_photos and plan.precision == "fp32":
-            inner = network_alone(classifier, plan, folder / "network", photos, workers)
-            failure = failure or inner.failure(LIMITS["fp32"])
-        files = sorted(folder.iterdir(), key=lambda path: path == made)  # the .bin before the .xml
-        size = sum(path.stat().st_size for path in files)
-        if failure is None:
-            for path in files:
-                path.replace(out.with_name(path.name))
+        with folder_of(out), beside(out) as folder:
+            made = folder / out.name
+            write(classifier, plan, made)
+            found = compare(classifier, plan, made, photos, workers, progress, bad)
+            limits = (PHOTO_LIMITS if plan.whole_photos else LIMITS)[plan.precision]
+            failure = found.failure(limits)
+            inner = None
+            if plan.whole_photos and plan.precision == "fp32":
+                inner = network_alone(classifier, plan, folder / "network", photos, workers)
+                failure = failure or inner.failure(LIMITS["fp32"])
+            files = sorted(
+                folder.iterdir(), key=lambda path: path == made
+            )  # the .bin before the .xml
+            size = sum(path.stat().st_size for path in files)
+            if failure is None:
+                for path in files:
+                    path.replace(out.with_name(path.name))
     except OSError as error:
         raise GoogLeNetError(f"{out}: cannot be written ({error})") from error
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
     return {
         "out": str(out),
         "format": plan.to,
@@ -116,6 +115,16 @@ def export(
         "passed": failure is None,
         "failure": failure,
     }
+
+
+@contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """A folder beside the file that is to be; afterwards it is gone with what it still holds."""
+    folder = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def header_of(classifier: Classifier, plan: Plan) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from googlenet.cost import network_cost
 from googlenet.deploy.engines import Engine, OnnxRuntime, OpenVINO, choose, require
 from googlenet.deploy.recognise import exported_kind, onnx_header, pt2_header
 from googlenet.errors import GoogLeNetError
+from googlenet.images.preprocess import Preprocessing
 from googlenet.modelfile import KEY, ModelFileError, parse_header
 
 # Which engines run which kind of file; the first is the one that it was made for.
@@ -39,6 +41,21 @@ class Exported:
     def whole_photos(self) -> bool:
         """Whether it takes one photo of any size: its preprocessing is built in."""
         return dict(self.header["export"]).get("input") == "photo"
+
+    def facts(self) -> dict[str, Any]:
+        """The header for a reader.  Raises ModelFileError for one that cannot be used."""
+        header = dict(self.header)
+        try:
+            preprocessing = Preprocessing.from_json(header["preprocessing"])
+            cost = network_cost(
+                header["variant"], preprocessing.size, len(header["classes"]),
+                preprocessing.channels, float(header.get("width", 1)),
+            )  # fmt: skip
+            export = {key: value for key, value in header["export"].items() if key != "unknown"}
+        except (AttributeError, GoogLeNetError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{self.path}: its header cannot be used ({error})") from error
+        header.pop("format", None)
+        return {"parameters": cost.total.params} | header | {"export": export}
 
     def start(self, streams: int = 1) -> Engine:
         precision = str(self.header["export"]["precision"])

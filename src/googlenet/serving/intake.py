@@ -28,6 +28,8 @@ def parameters(request: Request) -> tuple[int, bool]:
     for name in request.query_params:
         if name not in ("top", "cam"):
             raise RefusalError(400, f"the parameters are top and cam, got {name[:40]!r}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise RefusalError(400, f"{name} must be given once, got it several times")
     top, cam = request.query_params.get("top", "5"), request.query_params.get("cam", "0")
     if not (top.isascii() and top.isdigit() and len(top) <= 4 and 1 <= int(top) <= MAX_TOP):
         raise RefusalError(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from googlenet.errors import UsageError
+
 
 @dataclass(frozen=True)
 class KnownFile:
@@ -27,6 +29,14 @@ class KnownFile:
     size: int | None = None
     fingerprint: str | None = None
     published: str | None = None
+
+
+def no_such_file(name: str, source: object) -> UsageError:
+    """What a user is told who has named neither a file nor a known one."""
+    return UsageError(
+        f"{name} must be a model file, a run folder or one of {', '.join(KNOWN)}, "
+        f"got {source}: no such file"
+    )
 
 
 KNOWN = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from googlenet.classifier import Classifier
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.errors import GoogLeNetError
 from googlenet.files import file_digest
 from googlenet.modelfile import is_model_file
 from googlenet.weights.caffe_named import HEADER
 from googlenet.weights.convert import Report, convert
-from googlenet.weights.known import KNOWN
+from googlenet.weights.known import KNOWN, no_such_file
 from googlenet.weights.origin import fingerprint, known_by, provenance
 from googlenet.weights.recognise import read_weight_file
 from googlenet.weights.weightfile import WeightFile, WeightFileError
@@ -51,10 +51,7 @@ def locate(source: str | Path) -> Path:
         from googlenet.weights.download import fetch
 
         return fetch(KNOWN[str(source)])
-    raise UsageError(
-        f"MODEL must be a model file, a run folder or one of {', '.join(KNOWN)}, "
-        f"got {source}: no such file"
-    )
+    raise no_such_file("MODEL", source)
 
 
 def describe(classifier: Classifier, report: Report, path: Path, file: WeightFile) -> None:
