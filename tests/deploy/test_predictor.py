@@ -24,6 +24,7 @@ from googlenet.classifier import Classifier
 from googlenet.deploy.engines import Found
 from googlenet.deploy.predictor import STREAMS, Predictor, Score, load_predictor
 from googlenet.errors import UsageError
+from googlenet.images.decode import Source
 from googlenet.model import GoogLeNet
 from googlenet.modelfile import ModelFileError
 from googlenet.prediction import Prediction
@@ -73,7 +74,7 @@ def test_answers_are_those_with_pytorch(form: str, files: dict[str, Path], tmp_p
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
     photos = [noise(60 + n % 7, 90 - n % 5, n) for n in range(11)]
-    sources = [*photos[:4], bad, *photos[4:]]
+    sources: list[Source] = [*photos[:4], bad, *photos[4:]]
     predictor = load_predictor(files[form], None)
     assert predictor is not None
     found = list(predictor.predict(sources, top=2, batch=3))

@@ -91,9 +91,8 @@ def export(
             if plan.whole_photos and plan.precision == "fp32":
                 inner = network_alone(classifier, plan, folder / "network", photos, workers)
                 failure = failure or inner.failure(LIMITS["fp32"])
-            files = sorted(
-                folder.iterdir(), key=lambda path: path == made
-            )  # the .bin before the .xml
+            # The .bin before the .xml.
+            files = sorted(folder.iterdir(), key=lambda path: path == made)
             size = sum(path.stat().st_size for path in files)
             if failure is None:
                 for path in files:
