@@ -38,11 +38,12 @@ from googlenet.images.decode import (
 )
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.images.stored import StoredPhoto
+from googlenet.native import photos
 
 Photo = Image.Image | NDArray[np.uint8]  # arrays are (H, W, 3), RGB
 Reduction = Callable[[int, int], int]  # (width, height) -> 1, 2, 4 or 8
 
-ANTIALIASED = ("bilinear", "bicubic")  # what PyTorch computes on bytes
+ANTIALIASED = photos.INTERPOLATIONS  # what PyTorch computes on bytes
 # Segments that say nothing of colours or orientation: JFIF, tables, restarts, comments.
 HARMLESS = frozenset((0xE0, 0xDB, 0xC4, 0xDD, 0xFE))
 BASELINE = (0xC0, 0xC1)
@@ -177,12 +178,18 @@ def crop_resized(
     if interpolation not in ANTIALIASED:
         image = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))
+    found = photos.resized(crop, size, interpolation)
+    if found is not None:
+        return found
     resized = interpolate(as_tensor(crop), size[::-1], mode=interpolation, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
 def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Left and right exchanged; NumPy takes ten times as long to copy a reversed view."""
+    found = photos.mirrored(pixels)
+    if found is not None:
+        return found
     return torch.flip(as_tensor(pixels), [3])[0].permute(1, 2, 0).numpy()
 
 
