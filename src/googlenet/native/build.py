@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from googlenet.files import cache_dir
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "photos.cpp"))
+NAMES = ("kernels.cpp", "photos.cpp", "region.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
@@ -33,6 +34,8 @@ def library() -> ctypes.CDLL | None:
     """The kernels, or None where they are switched off or cannot be built or loaded."""
     if os.environ.get("GOOGLENET_NATIVE") == "0":
         return None
+    import torch  # noqa: F401 - the threads that the kernels use are its library's
+
     try:
         return load(built(cache_dir() / "native"))
     except (OSError, AttributeError, Timeout, subprocess.SubprocessError, RuntimeError):
@@ -153,4 +156,5 @@ SIGNATURES = {
     "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
     "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
     "mirror": [POINTER, POINTER, LONG, LONG],
+    "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
 }
