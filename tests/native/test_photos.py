@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from googlenet.images import turbo
-from googlenet.images.preprocess import INTERPOLATIONS
+from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS
 from googlenet.native import photos
 
 SIDES = st.one_of(st.integers(1, 12), st.integers(1, 300))
@@ -67,6 +67,17 @@ def test_long_photos_have_pytorch_s_bits(kernels: None, kind: str) -> None:
 def test_mirrored_is_numpy_s_reversed_view(kernels: None, width: int) -> None:
     pixels = np.ascontiguousarray(pattern(7, width, seed=3)[:, :width])
     assert np.array_equal(photos.mirrored(pixels), pixels[:, ::-1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 7), (3, 32, 33)])
+def test_normalised_has_pytorch_s_bits(kernels: None, shape: tuple[int, int, int]) -> None:
+    pixels = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
+    mean, scale = torch.tensor(IMAGENET_MEAN), 1 / torch.tensor(IMAGENET_STD)
+    found = photos.normalised(pixels, mean, scale)
+    assert found is not None
+    assert torch.equal(found, (pixels.float() - mean) * scale)
+    for other in (pixels.float(), pixels[..., :2], pixels.to("meta")):
+        assert photos.normalised(other, mean, scale) is None
 
 
 def test_other_arrays_are_left_to_others(kernels: None) -> None:

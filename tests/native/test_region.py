@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import PIL
 import pytest
@@ -26,7 +29,7 @@ def parts(kernels: None) -> None:
 
 def test_it_is_there_where_pillow_s_wheels_are(kernels: None) -> None:
     """Or else nobody would notice that it is gone."""
-    if "pillow.libs" not in str(sorted(region.Path(PIL.__file__).parents[1].iterdir())):
+    if "pillow.libs" not in str(sorted(Path(PIL.__file__).parents[1].iterdir())):
         pytest.skip("this Pillow is of no wheel for Linux")
     assert region.available()
 
@@ -58,7 +61,7 @@ def test_parts_are_of_the_whole(
     size = (-(-width // factor), -(-height // factor))
     whole = region.region(jpeg, factor, size, (0, 0, *size))
     if factor == 1:
-        with Image.open(region.BytesIO(jpeg)) as opened:
+        with Image.open(BytesIO(jpeg)) as opened:
             assert np.array_equal(whole, pixels(opened))
     else:
         least = {"min_width": size[0], "min_height": size[1], "min_factor": factor}

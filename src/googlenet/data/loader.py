@@ -80,17 +80,19 @@ class TrainingLoader:
             return self.augmentation(decode(self.samples.sources[index]), epoch, draw)
 
     def load(self, epoch: int, draws: Iterable[int]) -> Batch:
-        pixels, loaded, bad = [], [], {}
-        for draw in map(int, draws):
+        draws = list(map(int, draws))
+        size, channels = self.preprocessing.size, self.preprocessing.channels
+        # Each crop goes to its place while it is in the processor's cache.
+        pixels = np.empty((len(draws), size, size, channels), np.uint8)
+        loaded: list[int] = []
+        bad: dict[str, str] = {}
+        for draw in draws:
             index = draw % len(self.samples)
             try:
                 crop = self.crop(index, epoch, draw)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue
-            pixels.append(self.preprocessing.pixels(crop))
+            pixels[len(loaded)] = self.preprocessing.pixels(crop)
             loaded.append(index)
-        size, channels = self.preprocessing.size, self.preprocessing.channels
-        empty = np.empty((0, size, size, channels), np.uint8)
-        labels = self.samples.targets(loaded)
-        return Batch(np.stack(pixels) if pixels else empty, labels, bad)
+        return Batch(pixels[: len(loaded)], self.samples.targets(loaded), bad)

@@ -228,6 +228,21 @@ void mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t columns) {
   }
 }
 
+// ---- bytes to what the network sees: (pixel - mean) * scale ------------------------------------
+
+void normalise(const uint8_t* from, float* to, int64_t pixels, const float* mean,
+               const float* scale) {
+  constexpr int64_t ROUND = 8 * CHANNELS;  // values after which lanes and channels are in step
+  float means[ROUND], scales[ROUND];
+  for (int64_t i = 0; i < ROUND; i++) means[i] = mean[i % CHANNELS], scales[i] = scale[i % CHANNELS];
+  const int64_t values = pixels * CHANNELS;
+  int64_t at = 0;
+  for (; at + ROUND <= values; at += ROUND)
+    for (int64_t i = 0; i < ROUND; i++) to[at + i] = (float(from[at + i]) - means[i]) * scales[i];
+  for (int64_t i = 0; at + i < values; i++)
+    to[at + i] = (float(from[at + i]) - means[i]) * scales[i];
+}
+
 }  // namespace
 
 // ---- what Python calls --------------------------------------------------------------------------
@@ -241,5 +256,10 @@ void googlenet_resize(const uint8_t* pixels, int64_t stride, int64_t width, int6
 
 void googlenet_mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t columns) {
   mirror(from, to, rows, columns);
+}
+
+void googlenet_normalise(const uint8_t* from, float* to, int64_t pixels, const float* mean,
+                         const float* scale) {
+  normalise(from, to, pixels, mean, scale);
 }
 }
