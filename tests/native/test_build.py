@@ -39,13 +39,12 @@ def test_each_source_and_compiler_has_a_file_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build.fingerprint("g++")
-    assert first != build.fingerprint("g++", build.RESIZE)
     assert first == build.fingerprint("g++")
     assert first != build.fingerprint("clang++")
     changed = tmp_path / "kernels.cpp"
-    changed.write_bytes(build.SOURCE.read_bytes() + b"\n")
-    monkeypatch.setitem(build.FLAGS, changed, build.FLAGS[build.SOURCE])
-    assert first != build.fingerprint("g++", changed)
+    changed.write_bytes(build.NETWORK[0].read_bytes() + b"\n")
+    assert first != build.fingerprint("g++", (changed,))
+    assert first != build.fingerprint("g++", build.PHOTOS)
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
@@ -62,7 +61,7 @@ def test_a_damaged_file_is_none(fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
     fresh.mkdir(parents=True)
     path = fresh / "kernels.so"
     path.write_bytes(b"not a library")
-    monkeypatch.setattr(build, "built", lambda _folder, _source: path)
+    monkeypatch.setattr(build, "built", lambda _folder, _sources: path)
     assert build.library() is None
 
 

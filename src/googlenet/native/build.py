@@ -20,31 +20,37 @@ from filelock import FileLock, Timeout
 
 from googlenet.files import cache_dir
 
-SOURCE = Path(__file__).with_name("kernels.cpp")  # for the network
-RESIZE = Path(__file__).with_name("resize.cpp")  # for photos: built in a moment, without OpenMP
+HERE = Path(__file__).parent
+# Two libraries: what the network needs, and what photos need, without PyTorch.
+NETWORK = (HERE / "kernels.cpp",)
+PHOTOS = (HERE / "photos.cpp", HERE / "region.cpp", HERE / "resize.cpp")
 COMPILERS = ("c++", "g++", "clang++")
-COMMON = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
-FLAGS = {
-    SOURCE: (
-        *COMMON, "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing",
-    ),
-    RESIZE: (*COMMON, "-ffp-contract=off"),
-}  # fmt: skip
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
+    "-fno-trapping-math", "-fno-strict-aliasing", "-w",
+)  # fmt: skip
+# Whose results are Pillow's bits: it does not contract products and sums into one operation.
+EXACT = {"resize.cpp": ("-ffp-contract=off",)}
+Sources = tuple[Path, ...]
+
 WAIT_SECONDS = 600.0  # for another process that builds, and for the compiler
 
 
 @cache
-def library(source: Path = SOURCE) -> ctypes.CDLL | None:
-    """A file's kernels, or None where they are switched off or cannot be built or loaded."""
+def library(sources: Sources = NETWORK) -> ctypes.CDLL | None:
+    """The kernels, or None where they are switched off or cannot be built or loaded."""
     if os.environ.get("GOOGLENET_NATIVE") == "0":
         return None
+    if sources == NETWORK:
+        import torch  # noqa: F401 - the threads that the kernels use are its library's
+
     try:
-        return load(built(cache_dir() / "native", source), source)
+        return load(built(cache_dir() / "native", sources), sources)
     except (OSError, AttributeError, Timeout, subprocess.SubprocessError, RuntimeError):
         return None
 
 
-def built(folder: Path, source: Path = SOURCE) -> Path:
+def built(folder: Path, sources: Sources = NETWORK) -> Path:
     """The kernels' file in `folder`, compiled if it is not there yet.
 
     Raises OSError, Timeout or SubprocessError where that fails.
@@ -52,35 +58,44 @@ def built(folder: Path, source: Path = SOURCE) -> Path:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         raise FileNotFoundError("no C++ compiler")
-    path = folder / f"{source.stem}-{fingerprint(compiler, source)}.so"
+    path = folder / f"{sources[0].stem}-{fingerprint(compiler, sources)}.so"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
         if not path.is_file():
-            compile_kernels(compiler, path, source)
+            compile_kernels(compiler, path, sources)
     return path
 
 
-def compile_kernels(compiler: str, path: Path, source: Path = SOURCE) -> None:
+def compile_kernels(compiler: str, path: Path, sources: Sources = NETWORK) -> None:
     """Compile beside the place and put the file there at one stroke.
 
     Linking without OpenMP's own library leaves its names open, and those of the library that
     PyTorch has loaded fill them: one pool of threads, not two.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        compiled, linked = Path(folder, "kernels.o"), Path(folder, "kernels.so")
+        linked = Path(folder, "kernels.so")
+        compiled = [Path(folder, f"{source.stem}.o") for source in sources]
         for command in (
-            [*compiler.split(), *FLAGS[source], "-c", str(source), "-o", str(compiled)],
-            [*compiler.split(), "-shared", str(compiled), "-o", str(linked)],
+            *(
+                [*compiler.split(), *flags(source), "-c", str(source), "-o", str(target)]
+                for source, target in zip(sources, compiled, strict=True)
+            ),
+            [*compiler.split(), "-shared", *map(str, compiled), "-o", str(linked)],
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=WAIT_SECONDS)
         linked.replace(path)
 
 
-def fingerprint(compiler: str, source: Path = SOURCE) -> str:
+def flags(source: Path) -> tuple[str, ...]:
+    return (*FLAGS, *EXACT.get(source.name, ()))
+
+
+def fingerprint(compiler: str, sources: Sources = NETWORK) -> str:
     """What the file depends on: the source, how it is compiled, and for which processor."""
-    parts = [source.read_bytes(), repr((compiler, FLAGS[source], platform.machine())).encode()]
+    parts = [source.read_bytes() for source in sources]
+    parts.append(repr((compiler, *map(flags, sources), platform.machine())).encode())
     cpu = Path("/proc/cpuinfo")
     if cpu.is_file():
         lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -94,10 +109,10 @@ def fingerprint(compiler: str, source: Path = SOURCE) -> str:
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
 
 
-def load(path: Path, source: Path = SOURCE) -> ctypes.CDLL:
+def load(path: Path, sources: Sources = NETWORK) -> ctypes.CDLL:
     """Raises OSError where the file cannot be loaded, AttributeError where it lacks a function."""
     loaded = ctypes.CDLL(str(path))
-    for name, arguments in SIGNATURES[source].items():
+    for name, arguments in SIGNATURES[sources].items():
         function = getattr(loaded, f"googlenet_{name}")
         function.argtypes, function.restype = arguments, INT if name in ANSWERING else None
     return loaded
@@ -142,8 +157,8 @@ class Response(ctypes.Structure):
 
 
 POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-SIGNATURES: dict[Path, dict[str, list[Any]]] = {
-    SOURCE: {
+SIGNATURES: dict[Sources, dict[str, list[Any]]] = {
+    NETWORK: {
         "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
         "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],
         "statistics": [ctypes.POINTER(Maps), POINTER, POINTER, POINTER, POINTER, INT, INT],
@@ -153,7 +168,11 @@ SIGNATURES: dict[Path, dict[str, list[Any]]] = {
         "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
         "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
     },
-    RESIZE: {
+    PHOTOS: {
+        "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
+        "mirror": [POINTER, POINTER, LONG, LONG],
+        "normalise": [POINTER, POINTER, LONG, POINTER, POINTER],
+        "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
         "window": [POINTER, *[LONG] * 7, INT, POINTER],
         "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
     },
