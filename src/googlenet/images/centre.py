@@ -11,6 +11,7 @@ import ctypes
 import platform
 from collections.abc import Sequence
 from functools import cache
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from PIL import Image
 
 from googlenet.images.decode import Source, decode
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.turbo import Photo, available, decode_turbo
+from googlenet.images.turbo import Box, CodedPhoto, DamagedError, Photo, available, open_turbo
 from googlenet.images.views import center
 from googlenet.native.build import PHOTOS, library
 
@@ -30,28 +31,61 @@ FILTERS = ("bilinear", "bicubic")  # the kernel's numbers of them
 def seen(source: Source, p: Preprocessing) -> Pixels:
     """A photo as the network sees it: (size, size, channels) uint8.
 
-    Decoded by libjpeg-turbo itself where simplejpeg is installed, to within a level of Pillow.
+    Decoded by libjpeg-turbo itself where simplejpeg is installed, to within a level of Pillow,
+    and of a plain JPEG only the pixels that the view needs.
     Raises ImageError, which names the file, for whatever cannot be decoded, the same with both.
     """
-    return centre(decode_turbo(source) if available() else decode(source), p)
+    if not available():
+        return centre(decode(source), p)
+    photo = open_turbo(source, lambda width, height: 1)
+    if not isinstance(photo, CodedPhoto):
+        return centre(photo, p)
+    try:
+        if kernels_for(photo.size, p) is None:
+            return centre(photo.whole(), p)
+        box = needed(photo.size, p)
+        return p.pixels(window(photo.part(box), box, photo.size, p))
+    except DamagedError:  # of which Pillow is to say what it is, or to make the best
+        return centre(decode(source), p)
 
 
 def centre(photo: Photo, p: Preprocessing) -> Pixels:
     """The centre view of a decoded photo in the network's channels, as `views.center` has it."""
-    width, height = photo.size if isinstance(photo, Image.Image) else photo.shape[1::-1]
-    kernels = kernels_for((width, height), p)
-    if kernels is None or (isinstance(photo, Image.Image) and photo.mode != "RGB"):
+    size = photo.size if isinstance(photo, Image.Image) else (photo.shape[1], photo.shape[0])
+    if kernels_for(size, p) is None or (isinstance(photo, Image.Image) and photo.mode != "RGB"):
         image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
         return p.pixels(next(center(image, p)))
-    pixels = np.ascontiguousarray(photo)
-    inner = p.scaled((width, height), p.resize)
+    return p.pixels(window(np.ascontiguousarray(photo), (0, 0, *size), size, p))
+
+
+def window(part: Pixels, box: Box, size: tuple[int, int], p: Preprocessing) -> Pixels:
+    """The view of a photo of that size, of which `part` is the pixels in the box: RGB."""
+    kernels = resizer()
+    assert kernels is not None
+    assert part.strides[1:] == (3, 1)
+    inner = p.scaled(size, p.resize)
     left, top = ((side - p.size) // 2 for side in inner)
     out = np.empty((p.size, p.size, 3), np.uint8)
-    kernels.googlenet_window(
-        pixels.ctypes.data, height, width, inner[1], inner[0], top, left, p.size,
-        FILTERS.index(p.interpolation), out.ctypes.data,
+    done = kernels.googlenet_window(
+        part.ctypes.data, part.strides[0], box[1], box[0], *part.shape[:2], *size[::-1],
+        *inner[::-1], top, left, p.size, FILTERS.index(p.interpolation), out.ctypes.data,
     )  # fmt: skip
-    return p.pixels(out)
+    assert done
+    return out
+
+
+def needed(size: tuple[int, int], p: Preprocessing) -> Box:
+    """The pixels of a photo that its view is made of, and one more on each side."""
+    spans = []
+    for whole, scaled in zip(size, p.scaled(size, p.resize), strict=True):
+        step = whole / scaled
+        reach = max(1.0, step) * (FILTERS.index(p.interpolation) + 1)
+        first = (scaled - p.size) // 2
+        low = floor((first + 0.5) * step - reach) - 1
+        high = ceil((first + p.size - 0.5) * step + reach) + 1
+        spans.append((max(0, low), min(whole, high)))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
 
 
 def kernels_for(size: tuple[int, int], p: Preprocessing) -> ctypes.CDLL | None:
@@ -85,7 +119,7 @@ def resizer() -> ctypes.CDLL | None:
     if kernels is None:
         return None
     at = probe.ctypes.data
-    return kernels if kernels.googlenet_window(at, 1, 1, 1, 1, 0, 0, 1, 0, at) else None
+    return kernels if kernels.googlenet_window(at, 3, 0, 0, *[1] * 6, 0, 0, 1, 0, at) else None
 
 
 def planes(views: Pixels | Sequence[Pixels], p: Preprocessing) -> NDArray[np.float32]:

@@ -173,7 +173,7 @@ SIGNATURES: dict[Sources, dict[str, list[Any]]] = {
         "mirror": [POINTER, POINTER, LONG, LONG],
         "normalise": [POINTER, POINTER, LONG, POINTER, POINTER],
         "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
-        "window": [POINTER, *[LONG] * 7, INT, POINTER],
+        "window": [POINTER, *[LONG] * 12, INT, POINTER],
         "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
     },
 }
