@@ -22,6 +22,8 @@ ELSEWHERE = {
     "unknown": ("unknown", "calibration.md"),
     "engines": ("engines", "deploy.md"),
     "engines-batch32": ("engines", "deploy.md"),
+    "engines-files": ("engines", "deploy.md"),
+    "engines-files-small": ("engines", "deploy.md"),
 } | {path.stem: ("speed", "speed.md") for path in RESULTS if path.stem.startswith("speed-")}
 
 
