@@ -155,7 +155,8 @@ class Trainer:
                 f"the loss became {self.total(losses).item()} at step {self.step} with learning "
                 f"rate {rate:.4g}: start again with a lower one, --set learning_rate=…"
             )
-        self.optimizer.step()
+        with self.machine.autocast():  # Muon's products
+            self.optimizer.step()
         self.average.update(self.network, self.step + 1)
         self.count(losses, correct, photos_of(batch))
 
