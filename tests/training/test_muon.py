@@ -28,6 +28,18 @@ def test_orthogonal_has_the_singular_vectors_and_values_near_one(shape: tuple[in
     assert (inside - values.diag()).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("shape", [(40, 200), (200, 40), (64, 64)])
+def test_orthogonal_is_the_published_iteration(shape: tuple[int, int]) -> None:
+    """Step by step in float64, on a matrix whose singular values fall to a thousandth."""
+    u, s, v = torch.linalg.svd(random(*shape), full_matrices=False)
+    matrix = (u * torch.logspace(0, -3, len(s))) @ v
+    x = matrix.double() / matrix.double().norm()
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    assert (orthogonal(matrix) - x).norm() < 1e-3 * x.norm()
+
+
 def test_the_direction_is_that_of_pytorch_s_muon() -> None:
     """PyTorch's takes matrices only, computes in bfloat16 and has another length of step."""
     start, gradient = random(12, 40), random(12, 40).flip(0)

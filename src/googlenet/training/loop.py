@@ -155,8 +155,7 @@ class Trainer:
                 f"the loss became {self.total(losses).item()} at step {self.step} with learning "
                 f"rate {rate:.4g}: start again with a lower one, --set learning_rate=…"
             )
-        with self.machine.autocast():  # Muon's products
-            self.optimizer.step()
+        self.optimizer.step()
         self.average.update(self.network, self.step + 1)
         self.count(losses, correct, photos_of(batch))
 
