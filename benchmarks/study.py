@@ -78,6 +78,7 @@ SETTINGS = {
     "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
     "muon": Setting("Muon: filters turn by 0.05 rad a step", MUON),
     "muon-0.025": Setting("by 0.025", MUON | {"turn": 0.025}),
+    "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
     "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
     "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
     "muon-32": Setting("batch 32, by 0.035", MUON | HALF | {"turn": 0.035}),

@@ -123,12 +123,13 @@ class Recipe:
         """The recipe for a network and a batch, its learning rate worked out.
 
         The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
-        `plain_rate` without batch normalisation.
+        `plain_rate` without batch normalisation, where Muon has nothing to turn either.
         """
         scaled = self.rescaled(batch or self.batch)
         return replace(
             scaled,
             variant=variant,
+            optimizer=self.optimizer if normalised else "sgd",
             learning_rate=scaled.learning_rate * (1.0 if normalised else self.plain_rate),
             heads=self.heads if heads else 0.0,
         )
