@@ -51,6 +51,7 @@ class Setting:
 
 
 BASE: dict[str, Any] = {
+    "optimizer": "sgd",
     "learning_rate": 0.1,
     "batch": 64,
     "nesterov": True,
@@ -67,7 +68,7 @@ BASE: dict[str, Any] = {
 HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
 DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
 QUARTER = {"batch": 16, "learning_rate": 0.025}
-MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.05}
+MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
 
 SETTINGS = {
     "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
@@ -76,13 +77,13 @@ SETTINGS = {
     "batch-16": Setting("a quarter of the batch, rate in proportion", QUARTER),
     "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
     "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
-    "muon": Setting("Muon: filters turn by 0.05 rad a step", MUON),
-    "muon-0.025": Setting("by 0.025", MUON | {"turn": 0.025}),
+    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
+    "muon": Setting("by 0.025", MUON),
     "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
     "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
     "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
-    "muon-32": Setting("batch 32, by 0.035", MUON | HALF | {"turn": 0.035}),
-    "muon-128": Setting("batch 128, by 0.07", MUON | DOUBLE | {"turn": 0.07}),
+    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
+    "muon-128": Setting("batch 128, by 0.035", MUON | DOUBLE | {"turn": 0.035}),
     "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
