@@ -53,8 +53,8 @@ def read(folder: str) -> None:
     from googlenet import distributed
     from googlenet.images.preprocess import Preprocessing
     from googlenet.machine import Machine
+    from googlenet.training.begin import build, load, trainer_of
     from googlenet.training.recipes import MODERN
-    from googlenet.training.run import build, load, trainer_of
     from googlenet.training.settings import Settings
 
     with distributed.joined():

@@ -317,7 +317,7 @@ def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
     if labels == "single":
         return {}
     if not isinstance(threshold, float) or not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a number from 0 to 1, is {threshold!r}")
+        raise ValueError(f"threshold must be a number above 0 and below 1, is {threshold!r}")
     return {"multi": True, "threshold": threshold}
 
 

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
-from googlenet.data.loader import TrainingLoader, epoch_order, equal_batches, prefetch
-from googlenet.images.augment import Augmentation, RandomResizedCrop
+from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
+from googlenet.images.augment import Augmentation, Mirror, RandomCrop, RandomResizedCrop
 from googlenet.images.preprocess import Preprocessing
-from tests.fixtures import noise
+from googlenet.native import region
+from tests.fixtures import encoded, noise
 
 SIZE = 16
 
@@ -80,6 +83,49 @@ def test_a_sample_s_pixels_do_not_depend_on_its_batch(tmp_path: Path) -> None:
     alone = [load(1, [index]).pixels[0] for index in (0, 1, 3)]
     assert all(map(np.array_equal, together, alone))
     assert not np.array_equal(together, load(2, [0, 1, 3]).pixels)
+
+
+def jpegs() -> dict[str, bytes]:
+    """By name: photos that are decoded in part, turned, by Pillow, and damaged below."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    plain = encoded(noise(90, 120), "JPEG", restart_marker_rows=1)
+    lost = plain.index(b"\xff\xd6")  # a marker between rows, far down
+    return {
+        "plain": plain,
+        "turned": encoded(noise(90, 120, seed=1), "JPEG", exif=turned),
+        "progressive": encoded(noise(90, 120, seed=2), "JPEG", progressive=True),
+        "png": encoded(noise(90, 120, seed=3)),
+        "damaged": plain[: lost + 1] + b"\xd2" + plain[lost + 2 :],
+        "short": plain[:-300],
+    }
+
+
+@pytest.mark.parametrize("step", [RandomResizedCrop(SIZE, (0.1, 1.0)), RandomCrop(SIZE)])
+def test_crops_are_the_same_with_a_cache_and_without_kernels(
+    step: RandomResizedCrop | RandomCrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether all of a photo is decoded or a part, by this library or by that, and when."""
+    photos = jpegs()
+    for name, content in photos.items():
+        (tmp_path / name).write_bytes(content)
+    samples = Samples(tuple(tmp_path / name for name in photos), (0,) * len(photos))
+
+    def load(cache: MemoryCache | None) -> Batch:
+        augmentation = Augmentation((step, Mirror()), seed=3)
+        preprocessing = Preprocessing(size=SIZE, resize=SIZE)
+        loader = TrainingLoader(samples, preprocessing, augmentation, "turbo", cache)
+        drawn = [index + again * len(photos) for again in range(8) for index in range(len(photos))]
+        return loader.load(0, drawn)
+
+    first = load(None)
+    assert list(first.bad) == [str(tmp_path / "short")]
+    assert len(first) == 8 * (len(photos) - 1)
+    kept = load(MemoryCache(1 << 30))
+    monkeypatch.setattr(region, "available", lambda: False)
+    for other in (kept, load(None), load(MemoryCache(1 << 30))):
+        assert np.array_equal(first.pixels, other.pixels)
+        assert first.bad == other.bad
 
 
 def test_second_draw_of_a_photo_is_another_crop_of_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""JPEGs by libjpeg-turbo: Pillow's pixels, `decode`'s policy; crops by PyTorch: Pillow's crops."""
+"""JPEGs by libjpeg-turbo: Pillow's pixels, `decode`'s policy; parts, and crops: Pillow's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from googlenet.images import turbo
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.images.stored import LocalShard, StoredPhoto
-from googlenet.images.turbo import crop_resized, decode_turbo, plain_size
+from googlenet.images.turbo import CodedPhoto, DamagedError, crop_resized, decode_turbo, open_turbo
+from googlenet.native import region
 from tests.conftest import SHARED_DATA
 from tests.fixtures import encoded, noise, pixels
 
@@ -64,12 +65,44 @@ def test_pixels_are_those_of_pillow_to_within_a_level(kind: str) -> None:
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_only_jpegs_of_one_scan_without_more_are_plain() -> None:
-    plain = {"plain", "full colour", "half colour", "restarts", "comment"}
-    for kind, make in JPEGS.items():
-        assert plain_size(make()) == ((61, 43) if kind in plain else None), kind
-    assert plain_size(b"\xff\xd8\xff") is None
-    assert plain_size(JPEGS["plain"]()[:50]) is None
+LEFT_TO_PILLOW = ("progressive", "grey", "cmyk")
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_parts_are_those_of_the_whole(
+    kind: str, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr(region, "available", lambda: False)
+    elif not region.available():
+        pytest.skip("the kernels or Pillow's library cannot be had")
+    photo = open_turbo(JPEGS[kind](), lambda width, height: 1)
+    assert isinstance(photo, CodedPhoto) == (kind not in LEFT_TO_PILLOW)
+    if not isinstance(photo, CodedPhoto):
+        return
+    whole = pixels(decode(photo.content))
+    assert photo.size == whole.shape[1::-1]
+    assert np.abs(photo.whole().astype(int) - whole).max() <= 1
+    for left, top, right, bottom in ((0, 0, 1, 1), (3, 20, 31, 28), (33, 2, *photo.size)):
+        part = photo.part((left, top, right, bottom))
+        assert np.array_equal(part, photo.whole()[top:bottom, left:right])
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_damage_is_found_wherever_the_part_is(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr(region, "available", lambda: False)
+    whole = encoded(smooth(90, 200), "JPEG", restart_marker_rows=1)
+    lost = whole.index(b"\xff\xd5")  # a marker between rows
+    for data in (whole[:-40], whole[: lost + 1] + b"\xd2" + whole[lost + 2 :], whole[:-2]):
+        photo = open_turbo(data, lambda width, height: 1)
+        assert isinstance(photo, CodedPhoto)
+        for box in ((0, 0, 8, 8), (40, 90, 60, 100), (0, 190, 90, 200)):
+            with pytest.raises(DamagedError):
+                photo.part(box)
 
 
 def test_real_photos_are_those_of_pillow() -> None:
@@ -96,9 +129,7 @@ def broken(kind: str) -> bytes:
     if kind == "short":
         return whole[: len(whole) // 2]
     if kind == "long":
-        wide = encoded(Image.new("RGB", (1, 101)), "JPEG")
-        assert plain_size(wide) == (1, 101)
-        return wide
+        return encoded(Image.new("RGB", (1, 101)), "JPEG")
     return whole[:2]
 
 

@@ -42,8 +42,8 @@ def test_each_source_and_compiler_has_a_file_of_its_own(
     assert first == build.fingerprint("g++")
     assert first != build.fingerprint("clang++")
     changed = tmp_path / "kernels.cpp"
-    changed.write_bytes(build.SOURCE.read_bytes() + b"\n")
-    monkeypatch.setattr(build, "SOURCE", changed)
+    changed.write_bytes(build.SOURCES[0].read_bytes() + b"\n")
+    monkeypatch.setattr(build, "SOURCES", (changed, *build.SOURCES[1:]))
     assert first != build.fingerprint("g++")
 
 

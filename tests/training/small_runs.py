@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from googlenet.console import Console
@@ -18,9 +20,9 @@ from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
 from googlenet.networks import build_network
+from googlenet.training.begin import Run, prepare
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN, Recipe
-from googlenet.training.run import Run, prepare
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
 from tests.fixtures import COLOURS, pixels, tinted
@@ -28,6 +30,7 @@ from tests.fixtures import COLOURS, pixels, tinted
 SIZE = 32
 SMALL = Preprocessing(size=SIZE, resize=margin(SIZE))
 QUICK = MODERN.with_settings({"epochs": 2, "batch": 4, "learning_rate": 0.05})
+VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes another time
 
 
 def samples(photos: int = 10) -> Samples:
@@ -93,3 +96,13 @@ def same_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def state(network: nn.Module) -> dict[str, Tensor]:
     """A copy of a network's tensors as they are now."""
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def tensors(run: Run) -> dict[str, dict[str, torch.Tensor]]:
+    """Every tensor of the run's models and checkpoint."""
+    return {p.name: load_file(p) for p in (run.folder.last, run.folder.best, run.folder.checkpoint)}
+
+
+def log(run: Run) -> list[dict[str, float]]:
+    lines = (run.folder.path / "log.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in VARYING} for line in lines]

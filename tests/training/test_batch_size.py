@@ -22,8 +22,9 @@ from googlenet.training.batch_size import (
     first_photo,
     fits_cuda,
 )
+from googlenet.training.begin import prepare
 from googlenet.training.plan import Plan
-from googlenet.training.run import prepare, train
+from googlenet.training.run import train
 from googlenet.training.runfolder import RunFolder
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, samples, settings, trainer

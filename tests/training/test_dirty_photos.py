@@ -10,7 +10,8 @@ import pytest
 
 from googlenet.data.loader import Batch
 from googlenet.errors import printable
-from googlenet.training.run import Interrupted, train
+from googlenet.training.epochs import Interrupted
+from googlenet.training.run import train
 from tests.cli.conftest import SMALL, command
 from tests.dirty_photos import broken, usable, write_specials
 from tests.fixtures import COLOURS, photo_folder, tinted

@@ -14,10 +14,11 @@ from googlenet.data.dataset import Samples
 from googlenet.errors import UsageError
 from googlenet.evaluation import accuracy
 from googlenet.training import calibrate, run
+from googlenet.training.begin import Run, prepare
 from googlenet.training.limits import MARGIN, Costs, Length, TimeLimit, length, shown
 from googlenet.training.loop import Trainer
 from googlenet.training.plan import Plan
-from googlenet.training.run import Run, prepare, train
+from googlenet.training.run import train
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
 from tests.fixtures import photo_folder

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from googlenet.classifier import Classifier
+from googlenet.training.begin import Run
+from googlenet.training.epochs import Interrupted
 from googlenet.training.patience import best_epoch, out_of_patience
-from googlenet.training.run import Interrupted, Run, train
+from googlenet.training.run import train
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, prepared, same_bits, settings, state
 

@@ -28,7 +28,9 @@ from safetensors.torch import load_file
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.files import WriteError
 from googlenet.training import runfolder
-from googlenet.training.run import Interrupted, Run, train
+from googlenet.training.begin import Run
+from googlenet.training.epochs import Interrupted
+from googlenet.training.run import train
 from googlenet.training.runfolder import NumberedRunFolder, RunFolder
 from googlenet.training.settings import Settings
 from tests.cli.conftest import command
@@ -102,9 +104,11 @@ def interrupt_in(
     [
         (signal.SIGTERM, "googlenet.training.loop.Trainer.train_step", 2, 2),
         slow(signal.SIGINT, "googlenet.training.loop.recompute_statistics", 1, 3),
-        slow(signal.SIGTERM, "googlenet.training.run.score", 1, 3),  # the first epoch's validation
-        slow(signal.SIGINT, "googlenet.training.run.score", 2, 6),  # the second's
-        (signal.SIGTERM, "googlenet.training.run.score", 3, 6),  # the last evaluation
+        slow(
+            signal.SIGTERM, "googlenet.training.epochs.score", 1, 3
+        ),  # the first epoch's validation
+        slow(signal.SIGINT, "googlenet.training.epochs.score", 2, 6),  # the second
+        (signal.SIGTERM, "googlenet.training.run.score", 1, 6),  # the last evaluation
     ],
 )
 def test_stops_soon_wherever_it_is_and_goes_on_to_the_same_bits(
@@ -118,9 +122,11 @@ def test_stops_soon_wherever_it_is_and_goes_on_to_the_same_bits(
             Interrupted, match=rf"stopped at step {step} of 6, all saved; go on wit"
         ):
             train(run)
-    assert said.getvalue().count("validation top-1") == max(0, nth - 1 if "score" in place else 0)
+    validated = {"epochs.score": nth - 1, "run.score": 2}
+    done_before = next((n for name, n in validated.items() if place.endswith(name)), 0)
+    assert said.getvalue().count("validation top-1") == done_before
     resumed, said = prepared(options, tmp_path / "run", resume=True)
-    ended = "score" in place and nth == 3
+    ended = place.endswith("run.score")
     place_in_run = "all 2 epochs are done" if ended else f"going on at step {step} of epoch"
     assert place_in_run in said.getvalue()
     train(resumed)
@@ -132,7 +138,7 @@ def test_second_ctrl_c_stops_at_once_and_says_from_where_it_goes_on(
 ) -> None:
     run, _ = prepared(options, tmp_path / "run")
     with monkeypatch.context() as patch:
-        interrupt_in(patch, "googlenet.training.run.score", 2, (signal.SIGINT, signal.SIGINT))
+        interrupt_in(patch, "googlenet.training.epochs.score", 2, (signal.SIGINT, signal.SIGINT))
         with pytest.raises(Interrupted, match=r"stopped at once; .* is of step 3; go on with: .*"):
             train(run)
     resumed, said = prepared(options, tmp_path / "run", resume=True)

@@ -68,7 +68,7 @@ def share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 100:
-        raise argparse.ArgumentTypeError(f"must be a percentage from 0 to 100, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a percentage above 0 and below 100, got {text!r}")
     return value
 
 
@@ -79,7 +79,7 @@ def threshold(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and below 1, got {text!r}")
     return value
 
 

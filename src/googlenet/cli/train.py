@@ -27,9 +27,10 @@ from googlenet.errors import UsageError
 if TYPE_CHECKING:
     from googlenet.evaluation.accuracy import Scores
     from googlenet.images.preprocess import Preprocessing
+    from googlenet.training.begin import Run
     from googlenet.training.plan import Plan
     from googlenet.training.recipes import Recipe
-    from googlenet.training.run import Run, Trained
+    from googlenet.training.run import Trained
     from googlenet.training.runfolder import RunFolder
     from googlenet.training.settings import Settings
 
@@ -84,7 +85,9 @@ UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     from googlenet.console import Console
-    from googlenet.training.run import Interrupted, prepare, train
+    from googlenet.training.begin import prepare
+    from googlenet.training.epochs import Interrupted
+    from googlenet.training.run import train
 
     console = Console(sys.stderr if args.json else sys.stdout)
     settings, folder, resume = distributed.first(lambda: begin(args))

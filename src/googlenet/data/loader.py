@@ -15,7 +15,7 @@ from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.turbo import Photo, decode_turbo
+from googlenet.images.turbo import CodedPhoto, DamagedError, Photo, decode_turbo, open_turbo
 
 DECODERS = ("pillow", "turbo")
 
@@ -59,30 +59,40 @@ class TrainingLoader:
     decoder: str = "pillow"  # one of `DECODERS`
     cache: DecodedCache | None = None
 
-    def photo(self, index: int) -> Photo:
+    def photo(self, index: int) -> Photo | CodedPhoto:
         """A photo as the augmentation takes it.  Raises ImageError."""
-        source = self.samples.sources[index]
+        source, reduction = self.samples.sources[index], self.augmentation.reduction
 
         def read() -> Photo:
-            if self.decoder == "turbo":
-                return decode_turbo(source, self.augmentation.reduction)
-            return decode(source)
+            return decode_turbo(source, reduction) if self.decoder == "turbo" else decode(source)
 
-        return self.cache.get(index, read) if self.cache else read()
+        if self.cache:
+            return self.cache.get(index, read)
+        if self.decoder == "turbo" and self.augmentation.first_crop:
+            return open_turbo(source, reduction)
+        return read()
+
+    def crop(self, index: int, epoch: int, draw: int) -> Photo:
+        """A photo, augmented.  Raises ImageError."""
+        try:
+            return self.augmentation(self.photo(index), epoch, draw)
+        except DamagedError:  # noticed only now, and dealt with as if it had been at once
+            return self.augmentation(decode(self.samples.sources[index]), epoch, draw)
 
     def load(self, epoch: int, draws: Iterable[int]) -> Batch:
-        pixels, loaded, bad = [], [], {}
-        for draw in map(int, draws):
+        draws = list(map(int, draws))
+        size, channels = self.preprocessing.size, self.preprocessing.channels
+        # Each crop goes to its place while it is in the processor's cache.
+        pixels = np.empty((len(draws), size, size, channels), np.uint8)
+        loaded: list[int] = []
+        bad: dict[str, str] = {}
+        for draw in draws:
             index = draw % len(self.samples)
             try:
-                photo = self.photo(index)
+                crop = self.crop(index, epoch, draw)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue
-            crop = self.augmentation(photo, epoch, draw)
-            pixels.append(self.preprocessing.pixels(crop))
+            pixels[len(loaded)] = self.preprocessing.pixels(crop)
             loaded.append(index)
-        size, channels = self.preprocessing.size, self.preprocessing.channels
-        empty = np.empty((0, size, size, channels), np.uint8)
-        labels = self.samples.targets(loaded)
-        return Batch(np.stack(pixels) if pixels else empty, labels, bad)
+        return Batch(pixels[: len(loaded)], self.samples.targets(loaded), bad)

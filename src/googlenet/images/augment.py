@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
-from googlenet.images.turbo import Photo, crop_resized, mirrored
+from googlenet.images.turbo import Box, CodedPhoto, Photo, crop_resized, mirrored
 
 
 class Step(Protocol):
@@ -36,7 +36,7 @@ class RandomResizedCrop:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolations: Sequence[str] = ("bilinear",)
 
-    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
+    def __call__(self, image: Photo | CodedPhoto, rng: np.random.Generator) -> Photo:
         box = self.box(*size_of(image), rng)
         interpolation = self.interpolations[int(rng.integers(len(self.interpolations)))]
         return resize(image, box, self.size, interpolation)
@@ -46,7 +46,7 @@ class RandomResizedCrop:
         narrow = min(self.aspect[0], 1 / self.aspect[1])
         return reduction(sqrt(self.area[0] * width * height * narrow), self.size)
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """Left, top, right, bottom of the crop, in pixels."""
         for _ in range(10):
             area = width * height * rng.uniform(*self.area)
@@ -70,7 +70,7 @@ class RandomCrop:
     size: int
     interpolation: str = "bilinear"
 
-    def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
+    def __call__(self, image: Photo | CodedPhoto, rng: np.random.Generator) -> Photo:
         side = margin(self.size)
         squashed = resize(image, (0, 0, *size_of(image)), side, self.interpolation)
         left, top = map(int, rng.integers(side - self.size + 1, size=2))
@@ -139,14 +139,23 @@ class Augmentation:
 
     def reduction(self, width: int, height: int) -> int:
         """By how much a photo may be shrunk in decoding: 1 where the first step is no crop."""
-        first = self.steps[0] if self.steps else None
-        if isinstance(first, RandomResizedCrop | RandomCrop):
-            return first.reduction(width, height)
-        return 1
+        first = self.first_crop
+        return first.reduction(width, height) if first else 1
 
-    def __call__(self, image: Photo, epoch: int, index: int) -> Photo:
+    @property
+    def first_crop(self) -> RandomResizedCrop | RandomCrop | None:
+        """The first step if it is a crop: the rest of the photo is then not looked at."""
+        first = self.steps[0] if self.steps else None
+        return first if isinstance(first, RandomResizedCrop | RandomCrop) else None
+
+    def __call__(self, image: Photo | CodedPhoto, epoch: int, index: int) -> Photo:
+        """Raises DamagedError for a coded photo that is damaged; it must first be cropped."""
         rng = np.random.default_rng((self.seed, epoch, index))
-        for step in self.steps:
+        steps = self.steps
+        if isinstance(image, CodedPhoto):
+            assert self.first_crop is not None
+            image, steps = self.first_crop(image, rng), steps[1:]
+        for step in steps:
             image = step(image, rng)
         return image
 
@@ -159,14 +168,14 @@ def as_image(photo: Photo) -> Image.Image:
     return photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
 
 
-def size_of(photo: Photo) -> tuple[int, int]:
+def size_of(photo: Photo | CodedPhoto) -> tuple[int, int]:
     """Width and height in pixels."""
     return (photo.shape[1], photo.shape[0]) if isinstance(photo, np.ndarray) else photo.size
 
 
-def resize(photo: Photo, box: tuple[int, int, int, int], side: int, interpolation: str) -> Photo:
-    """The pixels in the box (left, top, right, bottom) as a square of that side."""
-    if isinstance(photo, np.ndarray):
+def resize(photo: Photo | CodedPhoto, box: Box, side: int, interpolation: str) -> Photo:
+    """The pixels in the box as a square of that side."""
+    if isinstance(photo, np.ndarray | CodedPhoto):
         return crop_resized(photo, box, (side, side), interpolation)
     return photo.resize((side, side), INTERPOLATIONS[interpolation], box=box)
 

@@ -2,15 +2,16 @@
 
 What a photo is and which are refused is decided as in `decode`; the pixels are those of Pillow,
 which uses the same library, to within a level, unless the photo is decoded at a half, a quarter
-or an eighth of its size because every crop of it will be shrunk by more.
+or an eighth of its size because every crop of it will be shrunk by more.  Where a crop is taken of
+a photo, its pixels alone are decoded.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,17 +37,16 @@ from googlenet.images.decode import (
     srgb,
     srgb_transform,
 )
+from googlenet.images.jpeg import plain_header
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.images.stored import StoredPhoto
+from googlenet.native import photos, region
 
 Photo = Image.Image | NDArray[np.uint8]  # arrays are (H, W, 3), RGB
 Reduction = Callable[[int, int], int]  # (width, height) -> 1, 2, 4 or 8
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-ANTIALIASED = ("bilinear", "bicubic")  # what PyTorch computes on bytes
-# Segments that say nothing of colours or orientation: JFIF, tables, restarts, comments.
-HARMLESS = frozenset((0xE0, 0xDB, 0xC4, 0xDD, 0xFE))
-BASELINE = (0xC0, 0xC1)
-SCAN = 0xDA
+ANTIALIASED = photos.INTERPOLATIONS  # what PyTorch computes on bytes
 
 
 def available() -> bool:
@@ -59,12 +59,110 @@ def require() -> None:
         raise GoogLeNetError("--decoder turbo needs simplejpeg: pip install 'googlenet[fast]'")
 
 
+class DamagedError(Exception):
+    """A JPEG with something wrong in it, of which `decode` has to say what."""
+
+
+@dataclass(frozen=True)
+class CodedPhoto:
+    """A JPEG of which the pixels that are asked for are decoded, upright.
+
+    stored: width and height of its rows and columns as they are decoded, at a `factor`th of
+    their size; turn: what turns them upright.
+    """
+
+    content: bytes
+    stored: tuple[int, int]
+    factor: int
+    turn: Image.Transpose | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright."""
+        return self.stored[::-1] if self.turn in SIDEWAYS else self.stored
+
+    def part(self, box: Box) -> NDArray[np.uint8]:
+        """The pixels in the box.  Raises DamagedError for damage anywhere in the photo."""
+        left, top, right, bottom = box if self.turn is None else turned_back(box, self)
+        try:
+            if region.available():
+                inner = (left, top, right, bottom)
+                pixels = region.region(self.content, self.factor, self.stored, inner)
+            else:
+                pixels = self.by_simplejpeg()[top:bottom, left:right]
+        except ValueError as error:
+            raise DamagedError from error
+        if self.turn is None:
+            return pixels
+        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).transpose(self.turn))
+
+    def whole(self) -> NDArray[np.uint8]:
+        return self.part((0, 0, *self.size))
+
+    def by_simplejpeg(self) -> NDArray[np.uint8]:
+        """All of the stored pixels.  Raises ValueError for damage."""
+        from simplejpeg import decode_jpeg
+
+        width, height = self.stored
+        least = {"min_width": width, "min_height": height, "min_factor": self.factor}
+        pixels = np.asarray(decode_jpeg(self.content, "RGB", **least))
+        if pixels.shape != (height, width, 3):
+            raise ValueError("the JPEG is of another size")
+        return pixels
+
+
+# Turns that exchange width and height.
+SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+)
+# Turns after which what was left, or up, in the stored photo is right, or down.
+FROM_RIGHT = (
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.TRANSVERSE,
+)
+FROM_BELOW = (
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+)
+
+
+def turned_back(box: Box, photo: CodedPhoto) -> Box:
+    """Where the box of an upright photo is in the stored one."""
+    width, height = photo.stored
+    left, top, right, bottom = box
+    if photo.turn in SIDEWAYS:
+        left, top, right, bottom = top, left, bottom, right
+    if photo.turn in FROM_RIGHT:
+        left, right = width - right, width - left
+    if photo.turn in FROM_BELOW:
+        top, bottom = height - bottom, height - top
+    return left, top, right, bottom
+
+
 def decode_turbo(source: Source, reduction: Reduction = lambda width, height: 1) -> Photo:
     """The photo as an array; as `decode` gives it where it is no JPEG of three colours.
 
     reduction: by how much a photo of that size may be shrunk in decoding.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
+    photo = open_turbo(source, reduction)
+    if not isinstance(photo, CodedPhoto):
+        return photo
+    try:
+        return photo.whole()
+    except DamagedError:
+        return decode(source)
+
+
+def open_turbo(source: Source, reduction: Reduction) -> Photo | CodedPhoto:
+    """As `decode_turbo`, but a JPEG without anything special in it is not decoded yet."""
     if isinstance(source, StoredPhoto):
         content = source.read()
     elif isinstance(source, str | Path):
@@ -76,14 +174,23 @@ def decode_turbo(source: Source, reduction: Reduction = lambda width, height: 1)
     if not content.startswith(b"\xff\xd8"):
         return decode(source)
     try:
-        size = plain_size(content)
-        if size is None:
+        header = plain_header(content)
+        if header is None:
             photo = decode_marked(content, reduction)
+        elif acceptable(header.width, header.height):
+            return coded(content, header.width, header.height, reduction, header.turn)
         else:
-            photo = decode_jpeg(content, *size, reduction) if acceptable(*size) else None
+            photo = None
     except Exception as error:  # as in `decode`
         raise named(source, error) from error
     return decode(source) if photo is None else photo
+
+
+def coded(
+    content: bytes, width: int, height: int, reduction: Reduction, turn: Image.Transpose | None
+) -> CodedPhoto:
+    factor = reduction(width, height)
+    return CodedPhoto(content, (-(-width // factor), -(-height // factor)), factor, turn)
 
 
 def acceptable(width: int, height: int) -> bool:
@@ -102,46 +209,8 @@ def read_file(path: str | Path) -> bytes:
         return b""
 
 
-def plain_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a baseline JPEG of three colours; None where there is more to it.
-
-    That is: another kind of JPEG, or an orientation, a profile or anything else unknown in it.
-    """
-    at, size = 2, None
-    try:
-        while content[at] == 0xFF:
-            marker = content[at + 1]
-            if marker == SCAN:
-                return size
-            if marker in BASELINE:
-                if content[at + 4] != 8 or content[at + 9] != 3:
-                    return None
-                height, width = struct.unpack_from(">HH", content, at + 5)
-                size = (width, height)
-            elif marker not in HARMLESS:
-                return None
-            at += 2 + int.from_bytes(content[at + 2 : at + 4])
-    except (IndexError, struct.error):
-        pass  # it ends there
-    return None
-
-
-def decode_jpeg(
-    content: bytes, width: int, height: int, reduction: Reduction
-) -> NDArray[np.uint8] | None:
-    """The stored rows and columns; None where something is wrong with the file."""
-    from simplejpeg import decode_jpeg
-
-    factor = reduction(width, height)
-    least = {"min_width": -(-width // factor), "min_height": -(-height // factor)}
-    try:
-        return np.asarray(decode_jpeg(content, "RGB", min_factor=factor, **least))
-    except ValueError:
-        return None
-
-
 def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
-    """A JPEG with an orientation, a profile, several scans; None where it is not of RGB."""
+    """A JPEG with a profile, several scans or whatever; None where it is not of RGB."""
     with QUIET, open_photo(content) as opened:
         refuse_bomb(opened)
         if opened.mode != "RGB":
@@ -151,38 +220,41 @@ def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
         except Exception:  # damaged EXIF: the pixels are sound
             turn = None
         profile = opened.info.get("icc_profile")
-        pixels = decode_jpeg(content, *opened.size, reduction)
-    if pixels is None:
+        photo = coded(content, *opened.size, reduction, turn)
+    try:
+        pixels = photo.whole()
+    except DamagedError:
         return None
-    if turn is not None:
-        pixels = np.asarray(Image.fromarray(pixels).transpose(turn))
     if isinstance(profile, bytes) and srgb_transform(profile, "RGB") is not None:
         pixels = np.asarray(srgb(Image.fromarray(pixels), profile))
     return pixels
 
 
 def crop_resized(
-    pixels: NDArray[np.uint8],
-    box: tuple[int, int, int, int],
-    size: tuple[int, int],
-    interpolation: str,
+    photo: NDArray[np.uint8] | CodedPhoto, box: Box, size: tuple[int, int], interpolation: str
 ) -> NDArray[np.uint8]:
     """The crop in `box` (left, top, right, bottom) at `size` (width, height), antialiased.
 
     Within a level of Pillow's for the crop alone; Pillow's `resize(box=…)` lets the pixels
-    around the box have their part in the outermost ones.
+    around the box have their part in the outermost ones.  Raises DamagedError.
     """
     left, top, right, bottom = box
-    crop = pixels[top:bottom, left:right]
+    crop = photo.part(box) if isinstance(photo, CodedPhoto) else photo[top:bottom, left:right]
     if interpolation not in ANTIALIASED:
         image = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))
+    found = photos.resized(crop, size, interpolation)
+    if found is not None:
+        return found
     resized = interpolate(as_tensor(crop), size[::-1], mode=interpolation, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
 def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Left and right exchanged; NumPy takes ten times as long to copy a reversed view."""
+    found = photos.mirrored(pixels)
+    if found is not None:
+        return found
     return torch.flip(as_tensor(pixels), [3])[0].permute(1, 2, 0).numpy()
 
 

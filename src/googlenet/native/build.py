@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from googlenet.files import cache_dir
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+NAMES = ("kernels.cpp", "photos.cpp", "region.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
@@ -33,6 +34,8 @@ def library() -> ctypes.CDLL | None:
     """The kernels, or None where they are switched off or cannot be built or loaded."""
     if os.environ.get("GOOGLENET_NATIVE") == "0":
         return None
+    import torch  # noqa: F401 - the threads that the kernels use are its library's
+
     try:
         return load(built(cache_dir() / "native"))
     except (OSError, AttributeError, Timeout, subprocess.SubprocessError, RuntimeError):
@@ -64,10 +67,14 @@ def compile_kernels(compiler: str, path: Path) -> None:
     PyTorch has loaded fill them: one pool of threads, not two.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        compiled, linked = Path(folder, "kernels.o"), Path(folder, "kernels.so")
+        linked = Path(folder, "kernels.so")
+        compiled = [Path(folder, f"{source.stem}.o") for source in SOURCES]
         for command in (
-            [*compiler.split(), *FLAGS, "-c", str(SOURCE), "-o", str(compiled)],
-            [*compiler.split(), "-shared", str(compiled), "-o", str(linked)],
+            *(
+                [*compiler.split(), *FLAGS, "-c", str(source), "-o", str(target)]
+                for source, target in zip(SOURCES, compiled, strict=True)
+            ),
+            [*compiler.split(), "-shared", *map(str, compiled), "-o", str(linked)],
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=WAIT_SECONDS)
         linked.replace(path)
@@ -75,7 +82,8 @@ def compile_kernels(compiler: str, path: Path) -> None:
 
 def fingerprint(compiler: str) -> str:
     """What the file depends on: the source, how it is compiled, and for which processor."""
-    parts = [SOURCE.read_bytes(), repr((compiler, FLAGS, platform.machine())).encode()]
+    parts = [source.read_bytes() for source in SOURCES]
+    parts.append(repr((compiler, FLAGS, platform.machine())).encode())
     cpu = Path("/proc/cpuinfo")
     if cpu.is_file():
         lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -146,4 +154,8 @@ SIGNATURES = {
     "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
     "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
     "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
+    "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
+    "mirror": [POINTER, POINTER, LONG, LONG],
+    "normalise": [POINTER, POINTER, LONG, POINTER, POINTER],
+    "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
 }

@@ -29,7 +29,8 @@ from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo import Photo
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves, reliability
-from googlenet.training.run import Run, Trained
+from googlenet.training.begin import Run
+from googlenet.training.run import Trained
 
 THUMBNAIL = 128
 MISTAKES = 24

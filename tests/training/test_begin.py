@@ -1,0 +1,78 @@
+"""The beginning of a run: what it needs, what it goes on from, fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from googlenet.data.dataset import DataError
+from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.training.begin import Run
+from googlenet.training.run import train
+from tests.fixtures import photo_folder
+from tests.training.small_runs import QUICK, log, prepared, settings
+
+
+def test_crash_before_the_first_checkpoint_begins_again(
+    done: Run, data: Path, tmp_path: Path
+) -> None:
+    prepared(settings(data), tmp_path / "run")
+    resumed, _ = prepared(settings(data), tmp_path / "run", resume=True)
+    train(resumed)
+    assert log(resumed) == log(done)
+
+
+def test_second_run_does_not_overwrite_the_first(done: Run, data: Path) -> None:
+    with pytest.raises(UsageError, match="--out must be a new or empty folder"):
+        prepared(settings(data), done.folder.path)
+
+
+def test_resuming_with_other_photos(done: Run, data: Path, tmp_path: Path) -> None:
+    other = photo_folder(tmp_path / "data", {f"train/{c}": 5 for c in ("red", "green", "blue")})
+    with pytest.raises(UsageError, match="the run began with other photos than these"):
+        prepared(settings(other), done.folder.path, resume=True)
+
+
+def test_data_may_move_between_sessions(done: Run, data: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.symlink_to(data)
+    resumed, _ = prepared(settings(moved), done.folder.path, resume=True)
+    assert resumed.trainer.finished
+    resumed.folder.release()
+
+
+def test_data_without_validation(tmp_path: Path) -> None:
+    only = photo_folder(tmp_path, {"val/red": 2, "val/blue": 2})
+    with pytest.raises(DataError, match="training needs photos to train and to validate on"):
+        prepared(settings(only), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_tells_of_every_tensor(done: Run, data: Path, tmp_path: Path) -> None:
+    """Other classes: the last layers begin anew, the rest goes on from the model's weights."""
+    two = photo_folder(tmp_path / "data", {"red": 5, "blue": 5})
+    recipe = QUICK.with_settings({"epochs": 1, "freeze": "inception_4e", "learning_rate": 0.01})
+    weights = str(done.folder.last)
+    run, said = prepared(settings(two, recipe=recipe, weights=weights), tmp_path / "run")
+    source = load_file(done.folder.last)
+    assert f"{weights}: kept {len(source) - 2} tensors" in said.getvalue()
+    assert "dropped classifier.weight (other classes), classifier.bias" in said.getvalue()
+    assert "re-initialised aux_4a." in said.getvalue()
+    model = train(run).classifier
+    assert model.provenance["weights"]["recipe"] == "modern"  # the source's own provenance
+    for name, tensor in model.network.state_dict().items():
+        stage = name.split(".")[0]
+        if stage in run.trainer.frozen:
+            assert torch.equal(tensor, source[name]), name
+    assert not torch.equal(model.network.get_parameter("inception_5a.1x1.conv.weight"),
+                           source["inception_5a.1x1.conv.weight"])  # fmt: skip
+
+
+def test_fine_tuning_from_what_is_no_model(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    for name, error in (("notes.txt", GoogLeNetError), ("missing.safetensors", UsageError)):
+        with pytest.raises(error, match=name):
+            prepared(settings(data, weights=str(tmp_path / name)), tmp_path / "run")
