@@ -182,14 +182,22 @@ def cut(data: DataSet, count: int) -> DataSet:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """A row a setting: mean and spread over seeds, processor seconds."""
-    rows = ["| setting | idea | seeds | top-1 | spread | CPU s |", "|---|---|---|---|---|---|"]
-    for name in dict.fromkeys(line["setting"] for line in lines):
-        found = [line for line in lines if line["setting"] == name]
+    """A row a setting: the mean and spread over seeds, the last epoch's training loss."""
+    rows = [
+        "| setting | what it changes | photos a class | epochs | seeds | top-1 | spread | loss "
+        "| CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for line in lines:
+        key = (line["setting"], line.get("per_class", "all"), line["epochs"])
+        kinds.setdefault(key, []).append(line)
+    for (name, photos, epochs), found in kinds.items():
         scores = [line["top1_accuracy"] for line in found]
         spread = f"{stdev(scores):.2f}" if len(scores) > 1 else "–"
         rows.append(
-            f"| {name} | {SETTINGS[name].idea} | {len(found)} | {mean(scores):.2f} | {spread} "
+            f"| {name} | {SETTINGS[name].idea} | {photos} | {epochs} | {len(found)} "
+            f"| {mean(scores):.2f} | {spread} | {mean(line['train_loss'] for line in found):.3f} "
             f"| {mean(line['cpu_seconds'] for line in found):.0f} |"
         )
     return "\n".join(rows)
