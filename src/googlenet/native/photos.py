@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from googlenet.native.build import library
+from googlenet.native.maps import in_memory
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 
@@ -52,13 +53,10 @@ def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
     None where there are no kernels, or for tensors elsewhere, laid out otherwise or traced.
     """
     usable = (
-        type(pixels) is Tensor
-        and pixels.device.type == "cpu"
+        in_memory(pixels)
         and pixels.dtype == torch.uint8
         and pixels.shape[-1] == 3
         and pixels.is_contiguous()
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
     kernels = library() if usable else None
     if kernels is None:
