@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,18 @@ def compile_kernels(compiler: str, path: Path, sources: Sources = NETWORK) -> No
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         linked = Path(folder, "kernels.so")
-        compiled = [Path(folder, f"{source.stem}.o") for source in sources]
-        for command in (
-            *(
-                [*compiler.split(), *flags(source), "-c", str(source), "-o", str(target)]
-                for source, target in zip(sources, compiled, strict=True)
-            ),
-            [*compiler.split(), "-shared", *map(str, compiled), "-o", str(linked)],
-        ):
+        compiled = [str(Path(folder, f"{source.stem}.o")) for source in sources]
+
+        def run(*arguments: str) -> None:
+            command = [*compiler.split(), *arguments]
             subprocess.run(command, check=True, capture_output=True, timeout=WAIT_SECONDS)
+
+        def compile_one(source: Path, target: str) -> None:
+            run(*flags(source), "-c", str(source), "-o", target)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(compile_one, sources, compiled))
+        run("-shared", *compiled, "-o", str(linked))
         linked.replace(path)
 
 

@@ -27,8 +27,8 @@ def plain_operators() -> Iterator[None]:
         SWITCHED_OFF.reset(before)
 
 
-def usable(x: Tensor) -> bool:
-    """Whether the kernels can work on a map: where they cannot, PyTorch's operators must."""
+def in_memory(x: Tensor) -> bool:
+    """Whether a tensor is numbers in this machine's memory, with nobody watching what is done."""
     if torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return False
     return (
@@ -36,6 +36,13 @@ def usable(x: Tensor) -> bool:
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and type(x) in (Tensor, nn.Parameter)  # no subclass with no numbers in memory
         and x.device.type == "cpu"
+    )
+
+
+def usable(x: Tensor) -> bool:
+    """Whether the kernels can work on a map: where they cannot, PyTorch's operators must."""
+    return (
+        in_memory(x)
         and x.dtype in DTYPES
         and x.dim() == 4
         and x.numel() > 0

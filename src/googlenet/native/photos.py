@@ -56,14 +56,13 @@ def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
     """
     import torch
 
+    from googlenet.native.maps import in_memory
+
     usable = (
-        type(pixels) is torch.Tensor
-        and pixels.device.type == "cpu"
+        in_memory(pixels)
         and pixels.dtype == torch.uint8
         and pixels.shape[-1] == 3
         and pixels.is_contiguous()
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
     kernels = library(PHOTOS) if usable else None
     if kernels is None:
