@@ -30,6 +30,7 @@ def collect(runs: Sequence[Path]) -> dict[str, Any]:
         found.append(
             {
                 "recipe": settings["recipe"]["name"],
+                "optimizer": settings["recipe"].get("optimizer", "sgd"),
                 "variant": settings["recipe"]["variant"],
                 "data": header["provenance"]["data"],
                 "size": settings["preprocessing"]["size"],
@@ -71,15 +72,16 @@ def grid_table(rows: Sequence[dict[str, Any]]) -> str:
 def runs_table(results: dict[str, Any]) -> str:
     """A line a run: accuracy in percent, the last epoch's losses, seconds with validation."""
     lines = [
-        "| recipe | variant | begins with | seed | epochs | top-1 | top-5 | main, 4a, 4d | s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| recipe | optimizer | variant | begins with | seed | epochs | top-1 | top-5 "
+        "| main, 4a, 4d | s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in results["runs"]:
         last, one = run["log"][-1], run["metrics"]["1"]
         losses = [last.get(f"loss_{head}") for head in ("main", "4a", "4d")]
         begins = "weights" if run["finetuned"] else "nothing"
         lines.append(
-            f"| {run['recipe']} | {run['variant']} | {begins} "
+            f"| {run['recipe']} | {run['optimizer']} | {run['variant']} | {begins} "
             f"| {run['seed']} | {last['epoch']} "
             f"| {100 - one['top1_error']:.2f} | {100 - one['top5_error']:.2f} "
             f"| {', '.join('–' if loss is None else f'{loss:.3f}' for loss in losses)} "

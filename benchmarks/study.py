@@ -1,11 +1,13 @@
 """What was tried for the recipe: settings by name, each trained and scored on held-out photos.
 
     python benchmarks/study.py run ../shared/data/imagenette2-160 NAME... [--seeds 0,1,2]
-        [--size 128] [--epochs 5] [--threads 2] --out docs/results/study.jsonl
+        [--size 128] [--epochs 5] [--threads 2] [--per-class N] --out docs/results/study.jsonl
     python benchmarks/study.py table docs/results/study.jsonl
 
 A fifth of the training photos is held out, the same for every setting and seed; the validation
-photos are never read.  A line of the output is one run; runs that are there are not repeated.
+photos are never read.  With --per-class, only so many photos of each class are learnt from, a small
+data set, and still all of that fifth are scored.  A line of the output is one run; runs that are
+there are not repeated.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class Setting:
 
 
 BASE: dict[str, Any] = {
+    "optimizer": "sgd",
     "learning_rate": 0.1,
     "batch": 64,
     "nesterov": True,
@@ -63,16 +66,33 @@ BASE: dict[str, Any] = {
     "schedule": "cosine",
 }
 HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
+DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
+QUARTER = {"batch": 16, "learning_rate": 0.025}
+MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
 
 SETTINGS = {
     "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
     "batch-32": Setting("more steps, rate in proportion", HALF),
     "batch-32-rate": Setting("more steps, the same rate", HALF | {"learning_rate": 0.1}),
+    "batch-16": Setting("a quarter of the batch, rate in proportion", QUARTER),
+    "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
     "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
-    "muon-0.02": Setting("orthogonalised momentum, 0.02 of a turn", {}, ideas.muon(0.02)),
-    "muon-0.05": Setting("orthogonalised momentum, 0.05 of a turn", {}, ideas.muon(0.05)),
-    "muon-0.1": Setting("orthogonalised momentum, 0.1 of a turn", {}, ideas.muon(0.1)),
-    "muon-32": Setting("the same with more steps", HALF, ideas.muon(0.05)),
+    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
+    "muon": Setting("by 0.025", MUON),
+    "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
+    "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
+    "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
+    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
+    "muon-128": Setting("batch 128, by 0.035", MUON | DOUBLE | {"turn": 0.035}),
+    "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
+    "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
+    "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
+    "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred),
+    "muon-fine-5": Setting("no pool before 5a", MUON, change=ideas.without_pool("pool4")),
+    "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
+    "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
+    "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
+    "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}),
     "silu": Setting("SiLU for ReLU", change=ideas.activation(nn.SiLU)),
     "mish": Setting("Mish for ReLU", change=ideas.activation(nn.Mish)),
     "blur": Setting("smoothed pooling", change=ideas.blurred),
@@ -154,18 +174,37 @@ def held_out(data: DataSet) -> DataSet:
     return split(parts, seed=0)
 
 
+def cut(data: DataSet, count: int) -> DataSet:
+    """The first `count` training photos of each class, the same for every setting and seed."""
+    labels = np.array(data.train.labels)
+    chosen = [i for c in range(len(data.classes)) for i in np.flatnonzero(labels == c)[:count]]
+    return DataSet(data.name, data.classes, data.train.take([int(i) for i in chosen]), data.val)
+
+
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """A row a setting: mean and spread over seeds, processor seconds."""
-    rows = ["| setting | idea | seeds | top-1 | spread | CPU s |", "|---|---|---|---|---|---|"]
-    for name in dict.fromkeys(line["setting"] for line in lines):
-        found = [line for line in lines if line["setting"] == name]
+    """A row a setting: the mean and spread over seeds, the last epoch's training loss."""
+    rows = [
+        "| setting | what it changes | photos a class | epochs | seeds | top-1 | spread | loss "
+        "| CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for line in lines:
+        key = (line["setting"], line.get("per_class", "all"), line["epochs"])
+        kinds.setdefault(key, []).append(line)
+    for (name, photos, epochs), found in kinds.items():
         scores = [line["top1_accuracy"] for line in found]
         spread = f"{stdev(scores):.2f}" if len(scores) > 1 else "–"
         rows.append(
-            f"| {name} | {SETTINGS[name].idea} | {len(found)} | {mean(scores):.2f} | {spread} "
+            f"| {name} | {SETTINGS[name].idea} | {photos} | {epochs} | {len(found)} "
+            f"| {mean(scores):.2f} | {spread} | {mean(line['train_loss'] for line in found):.3f} "
             f"| {mean(line['cpu_seconds'] for line in found):.0f} |"
         )
     return "\n".join(rows)
+
+
+def same(key: dict[str, Any], line: dict[str, Any]) -> bool:
+    return key.items() <= line.items() and key.get("per_class") == line.get("per_class")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -183,6 +222,7 @@ def main() -> None:
     train.add_argument("--size", type=int, default=128)
     train.add_argument("--epochs", type=int, default=5)
     train.add_argument("--threads", type=int, default=torch.get_num_threads())
+    train.add_argument("--per-class", type=int, default=0, metavar="N")
     train.add_argument("--out", type=Path, required=True)
     verbs.add_parser("table").add_argument("out", type=Path)
     arguments = parser.parse_args()
@@ -191,11 +231,16 @@ def main() -> None:
         return
     torch.set_num_threads(arguments.threads)
     keep_decoded()
-    task = Task(held_out(load_data(arguments.data)), arguments.size, arguments.epochs)
+    data = held_out(load_data(arguments.data))
+    if arguments.per_class:
+        data = cut(data, arguments.per_class)
+    task = Task(data, arguments.size, arguments.epochs)
     for name in arguments.names:
         for seed in map(int, arguments.seeds.split(",")):
             key = {"setting": name, "seed": seed, "size": task.size, "epochs": task.epochs}
-            if any(key.items() <= line.items() for line in read(arguments.out)):
+            if arguments.per_class:
+                key["per_class"] = arguments.per_class
+            if any(same(key, line) for line in read(arguments.out)):
                 continue
             print(name, seed, flush=True)
             np.random.seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -43,6 +44,13 @@ def test_each_table_of_the_document_is_its_files(path: Path) -> None:
     script, document = ELSEWHERE.get(path.stem, ("results", "results.md"))
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     assert benchmark(script).table(load(path)) in text
+
+
+def test_the_table_of_the_study_is_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = importlib.import_module("study")
+    lines = script.read(ROOT / "docs" / "results" / "study-64px.jsonl")
+    assert script.table(lines) in (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
 
 
 def test_what_is_stored_is_better_than_the_softmax_maximum() -> None:

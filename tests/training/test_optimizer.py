@@ -11,6 +11,8 @@ from googlenet.networks import build_network
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
 from googlenet.training.recipes import BVLC, MODERN, Recipe
 
+SGD = MODERN.with_settings({"optimizer": "sgd"})
+
 
 def network(variant: str = "bn") -> nn.Module:
     return build_network(variant, 3, size=32, width=0.05)
@@ -31,7 +33,7 @@ def grouped(
 @pytest.mark.parametrize("variant", ["bn", "paper", "slim"])
 def test_weights_decay_biases_and_normalisation_do_not(variant: str) -> None:
     net = network(variant)
-    found = grouped(net, MODERN)
+    found = grouped(net, SGD)
     for path, layer in net.named_modules():
         for name, _ in layer.named_parameters(recurse=False):
             filters = isinstance(layer, nn.Conv2d | nn.Linear) and name == "weight"
@@ -40,7 +42,7 @@ def test_weights_decay_biases_and_normalisation_do_not(variant: str) -> None:
 
 
 def test_everything_decays_where_the_recipe_says_so() -> None:
-    found = grouped(network(), MODERN.with_settings({"decay_biases": True}))
+    found = grouped(network(), SGD.with_settings({"decay_biases": True}))
     assert {decay for decay, _ in found.values()} == {5e-4}
 
 
@@ -53,13 +55,13 @@ def test_bvlc_s_biases_learn_twice_as_fast_without_decay() -> None:
 
 
 def test_normalisation_s_weight_is_no_bias() -> None:
-    found = grouped(network("bn"), MODERN.with_settings({"bias_rate": 2}))
+    found = grouped(network("bn"), SGD.with_settings({"bias_rate": 2}))
     assert found["conv1.bn.weight"] == (0.0, 1.0)
     assert found["conv1.bn.bias"] == (0.0, 2.0)
 
 
 def test_tensors_brought_along_learn_at_the_early_rate() -> None:
-    recipe = MODERN.with_settings({"early_rate": 0.1})
+    recipe = SGD.with_settings({"early_rate": 0.1})
     found = grouped(network(), recipe, ("conv1.conv.weight", "conv1.bn.bias"))
     assert found["conv1.conv.weight"] == (5e-4, 0.1)
     assert found["conv1.bn.bias"] == (0.0, 0.1)
@@ -70,7 +72,7 @@ def test_tensors_brought_along_learn_at_the_early_rate() -> None:
 def test_two_steps_are_those_of_the_formula(nesterov: bool) -> None:
     """v ← m·v + g + λw; w ← w − r·v, with Nesterov − r·(g + λw + m·v) (Sutskever et al. 2013)."""
     net = nn.Sequential(nn.Linear(3, 2))
-    recipe = MODERN.with_settings({"nesterov": nesterov, "bias_rate": 2, "weight_decay": 0.01})
+    recipe = SGD.with_settings({"nesterov": nesterov, "bias_rate": 2, "weight_decay": 0.01})
     optimizer = build_optimizer(net, recipe)
     expected = {n: p.detach().double() for n, p in net.named_parameters()}
     velocity = {n: torch.zeros_like(p) for n, p in expected.items()}

@@ -111,9 +111,9 @@ def test_names_of_the_fields_are_frozen() -> None:
     """Users set them with --set, and settings.json of earlier runs holds them."""
     assert [field.name for field in fields(Recipe)] == [
         "name", "about", "variant", "initialisation", "epochs", "epoch_share",
-        "patience", "batch", "learning_rate", "momentum", "nesterov", "weight_decay",
-        "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze", "schedule", "warmup",
-        "average", "average_from", "average_decay",
+        "patience", "batch", "optimizer", "learning_rate", "momentum", "nesterov", "turn",
+        "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze",
+        "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "photometric", "lighting",
     ]  # fmt: skip

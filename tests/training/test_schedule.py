@@ -17,6 +17,7 @@ THEIRS: dict[str, Callable[[Optimizer], Any]] = {
     "constant": lambda o: lr_scheduler.ConstantLR(o, factor=1.0),
     "step": lambda o: lr_scheduler.StepLR(o, step_size=8, gamma=0.96),
     "polynomial": lambda o: lr_scheduler.PolynomialLR(o, total_iters=EPOCHS, power=0.5),
+    "linear": lambda o: lr_scheduler.PolynomialLR(o, total_iters=EPOCHS, power=1.0),
     "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=EPOCHS),
 }
 

@@ -26,7 +26,7 @@ from googlenet.training.loop import Trainer
 from googlenet.training.transfer import Origin
 
 KEY = "googlenet-checkpoint"
-MOMENTUM = "optimizer/momentum_buffer"  # of SGD, the only optimizer: all the state that it has
+MOMENTUM = "optimizer/momentum_buffer"  # all the state that the optimizers have
 
 
 @dataclass

@@ -9,39 +9,62 @@ import torch
 from torch import nn
 
 from googlenet.errors import UsageError
+from googlenet.model import ConvUnit
+from googlenet.training.muon import Muon
 from googlenet.training.recipes import Recipe
 
 
 def build_optimizer(
     network: nn.Module, recipe: Recipe, carried: Collection[str] = ()
 ) -> torch.optim.Optimizer:
-    """SGD over the network's parameters, in groups of one rate and decay.
+    """The recipe's optimizer over the network's parameters, in groups of one rate and decay.
 
     A weight matrix or filter decays; biases and normalisation (one dimension) only where the
-    recipe says so.  `carried` names the tensors that fine-tuning brought along, which learn at
-    `early_rate`.  Each group keeps its factor under "factor"; the loop sets "lr".
+    recipe says so.  Muon turns the filters before batch normalisation, which do not decay.
+    `carried` names the tensors that fine-tuning brought along, which learn at `early_rate`.
+    Each group keeps its factor under "factor"; the loop sets "lr".
     """
+    turning = normalised_filters(network) if recipe.optimizer == "muon" else frozenset()
 
-    def key(named: tuple[str, nn.Parameter]) -> tuple[float, float]:
+    def key(named: tuple[str, nn.Parameter]) -> tuple[bool, float, float]:
         name, parameter = named
-        vector = parameter.ndim <= 1
-        decay = recipe.weight_decay if not vector or recipe.decay_biases else 0.0
+        vector, turns = parameter.ndim <= 1, name in turning
+        decays = not turns and (not vector or recipe.decay_biases)
         factor = recipe.bias_rate if vector and name.endswith("bias") else 1.0
-        return decay, factor * (recipe.early_rate if name in carried else 1.0)
+        factor *= recipe.early_rate if name in carried else 1.0
+        return turns, recipe.weight_decay if decays else 0.0, factor
 
     trained = sorted(((n, p) for n, p in network.named_parameters() if p.requires_grad), key=key)
     if not trained:
         raise UsageError(f"freeze must leave something to train, got {recipe.freeze!r}")
+    radians = recipe.turn / recipe.learning_rate if recipe.learning_rate else 0.0
     groups = [
-        {"params": list(members), "weight_decay": decay, "factor": factor}
-        for (decay, factor), members in groupby(trained, key)
+        {
+            "params": list(members),
+            "weight_decay": decay,
+            "factor": factor,
+            "turn": radians if turns else 0.0,
+        }
+        for (turns, decay, factor), members in groupby(trained, key)
     ]
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    if recipe.optimizer == "muon":
+        return Muon(groups, recipe.learning_rate, recipe.momentum, nesterov=nesterov)
     return torch.optim.SGD(
         groups,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
+        nesterov=nesterov,
         fused=True,
+    )
+
+
+def normalised_filters(network: nn.Module) -> frozenset[str]:
+    """The weights of convolutions whose scale batch normalisation takes out, by name."""
+    return frozenset(
+        f"{name}.conv.weight"
+        for name, unit in network.named_modules()
+        if isinstance(unit, ConvUnit) and isinstance(unit.bn, nn.BatchNorm2d)
     )
 
 

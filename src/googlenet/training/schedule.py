@@ -26,6 +26,11 @@ def polynomial(epoch: float, epochs: float) -> float:
     return sqrt(max(0.0, 1 - epoch / epochs))
 
 
+def linear(epoch: float, epochs: float) -> float:
+    """The share of the run that is left."""
+    return max(0.0, 1 - epoch / epochs)
+
+
 def cosine(epoch: float, epochs: float) -> float:
     """Half a cosine from 1 to 0 (Loshchilov and Hutter 2016, arXiv 1608.03983)."""
     return 0.5 * (1 + cos(pi * min(1.0, epoch / epochs)))
@@ -35,6 +40,7 @@ SCHEDULES: dict[str, Schedule] = {
     "constant": constant,
     "step": step,
     "polynomial": polynomial,
+    "linear": linear,
     "cosine": cosine,
 }
 
