@@ -68,7 +68,8 @@ def share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 100:
-        raise argparse.ArgumentTypeError(f"must be a percentage above 0 and below 100, got {text!r}")
+        rule = "must be a percentage above 0 and below 100"
+        raise argparse.ArgumentTypeError(f"{rule}, got {text!r}")
     return value
 
 
