@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 # The main job on the built-in data set: to a trained model, its accuracy and a report.
 demo: $(VENV)/ready
 	$(BIN)/googlenet table
-	$(BIN)/googlenet train digits --size 48 --epochs 30 --views 1,10,144 \
-		--set area=0.6,1 --set aspect=0.8,1.25 --set weight_decay=0.001
+	$(BIN)/googlenet train digits --size 48 --epochs 15 --views 1,10,144 \
+		--set area=0.6,1 --set aspect=0.8,1.25
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest --numprocesses auto
