@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
+from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import safetensors.numpy
 import torch
 from filelock import FileLock
 
@@ -21,12 +28,13 @@ from googlenet.calibration import (
     energy_and_angles,
 )
 from googlenet.classifier import Classifier
+from googlenet.deploy import predictor as without_pytorch
 from googlenet.deploy.engines import Found
 from googlenet.deploy.predictor import STREAMS, Predictor, Score, load_predictor
 from googlenet.errors import UsageError
 from googlenet.images.decode import Source
 from googlenet.model import GoogLeNet
-from googlenet.modelfile import ModelFileError
+from googlenet.modelfile import KEY, ModelFileError
 from googlenet.prediction import Prediction
 from tests.cli.conftest import command
 from tests.fixtures import noise, tiny_classifier
@@ -147,6 +155,97 @@ def test_header_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> N
     damaged.write_text(damaged.read_text().replace("classes", "klasses"))
     with pytest.raises(ModelFileError, match=r"m\.xml: its header cannot be used"):
         load_predictor(damaged, None)
+
+
+def edited(source: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The ONNX file with another header."""
+    model = onnx.load(source)
+    (entry,) = (e for e in model.metadata_props if e.key == KEY)
+    header = json.loads(entry.value)
+    change(header)
+    entry.value = json.dumps(header)
+    out = folder / "edited.onnx"
+    onnx.save(model, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.pop("export"), "export must be an object with a precision, is None"),
+        (lambda h: h.update(export=[]), r"export must be an object with a precision, is \[\]"),
+        (lambda h: h["export"].pop("precision"), "export must be an object with a precision"),
+        (lambda h: h["calibration"].update(temperature=0), "temperature must be above 0, is 0"),
+        (lambda h: h["calibration"].update(temperature=nan), "temperature must be above 0, is nan"),
+        (lambda h: h["calibration"]["unknown"].update(threshold=inf), "must be a finite number"),
+        (lambda h: h["calibration"]["unknown"].update(score="x"), "score must be one of energy"),
+        (lambda h: h["export"].pop("unknown"), "the tensors of unknown do not fit the score"),
+        (lambda h: h["calibration"]["unknown"].update(score=ENERGY), "do not fit the score"),
+    ],
+)
+def test_damaged_headers_are_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+    files: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    file = edited(files["onnx"], tmp_path, change)
+    with pytest.raises(
+        ModelFileError, match=rf"edited\.onnx: its header cannot be used.*{message}"
+    ):
+        load_predictor(file, None)
+
+
+def narrower(header: dict[str, Any]) -> None:
+    """Directions for maps that the network has not."""
+    numbers = {"directions.0": np.eye(5, 2, dtype=np.float32), "slopes": np.ones(1, np.float32)}
+    header["export"]["unknown"] = base64.b64encode(safetensors.numpy.save(numbers)).decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["classes"].pop(), r"its network answers with \d classes, its header names \d"),
+        (lambda h: h["export"].update(input="photo"), "onnxruntime cannot run it"),
+        (narrower, "the tensors of unknown do not fit its network"),
+    ],
+)
+def test_headers_of_another_network_are_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+    files: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    predictor = load_predictor(edited(files["onnx"], tmp_path, change), None)
+    assert predictor is not None
+    with pytest.raises(ModelFileError, match=rf"edited\.onnx: {message}"):
+        list(predictor.predict([noise(50, 60)]))
+
+
+def test_an_engine_that_cannot_start_leaves_out_as_it_was(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every photo that is read before is a bad one."""
+
+    def refuse(*_: object) -> None:
+        raise ModelFileError("it cannot start")
+
+    monkeypatch.setattr("googlenet.deploy.exported.OnnxRuntime", refuse)
+    photos, out = tmp_path / "photos", tmp_path / "x.csv"
+    photos.mkdir()
+    for n in range(200):
+        (photos / f"{n}.jpg").write_text("no photo")
+    out.write_text("before")
+    answer = command("predict", files["onnx"], photos, "--out", out)
+    assert (answer.code, out.read_text()) == (1, "before")
+    assert "it cannot start" in answer.err
+
+
+def test_names_of_the_scores_are_calibration_s() -> None:
+    assert (without_pytorch.ENERGY, without_pytorch.ENERGY_AND_ANGLES) == (
+        ENERGY,
+        ENERGY_AND_ANGLES,
+    )
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])

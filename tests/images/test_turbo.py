@@ -211,3 +211,17 @@ def test_file_s_own_bytes_are_enough() -> None:
     data = JPEGS["plain"]()
     with Image.open(BytesIO(data)) as image:
         assert (pixels(decode_turbo(data)) == pixels(image.convert("RGB"))).mean() > 0.99
+
+
+def test_what_decode_refuses_for_its_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More marks of scans than a photo may have, wherever they are; more bytes than a file may."""
+    many = encoded(smooth(50, 34), "JPEG", comment=b"\xff\xda" * 101)
+    plain = encoded(smooth(50, 34), "JPEG")
+    monkeypatch.setattr("googlenet.images.decode.MAX_BYTES", len(many))
+    monkeypatch.setattr("googlenet.images.turbo.MAX_BYTES", len(many))
+    for content in (many, plain + bytes(len(many))):
+        with pytest.raises(ImageError) as theirs:
+            decode(content)
+        with pytest.raises(ImageError) as ours:
+            decode_turbo(content)
+        assert str(ours.value) == str(theirs.value)

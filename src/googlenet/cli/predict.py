@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = distributed.together(lambda: load(args.model, args.engine))
     set_threshold(classifier, args.threshold)
     paths = distributed.together(lambda: list(expand(args.paths)))
-    predictions = counted(begun(shared(classifier, paths, args.top)))
+    predictions = counted(begun(classifier, shared(classifier, paths, args.top)))
     if distributed.rank() > 0:
         for _ in predictions:
             pass
@@ -81,9 +81,19 @@ def load(model: str, engine: str | None) -> Classifier | Predictor:
     return Classifier.load(model, Machine.here("fp32"), engine)
 
 
-def begun(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
-    """The same, the first found already: what fails before it leaves the file of --out alone."""
-    return chain(list(islice(predictions, 1)), predictions)
+def begun(
+    classifier: Classifier | Predictor, predictions: Iterator[Prediction]
+) -> Iterator[Prediction]:
+    """The same, the first found already: what fails before it leaves the file of --out alone.
+
+    So does an engine that cannot start, though the first photos be too bad to need it.
+    """
+    from googlenet.deploy.predictor import Predictor
+
+    first = list(islice(predictions, 1))
+    if isinstance(classifier, Predictor):
+        classifier.engine()
+    return chain(first, predictions)
 
 
 class counted:  # noqa: N801 - used like a function

@@ -90,7 +90,8 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, thread_count() // self.streams)
+        # The session's own threads help all who call `run`, each of whom computes too.
+        options.intra_op_num_threads = max(1, thread_count() - self.streams + 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
         model = self.model if isinstance(self.model, bytes) else str(self.model)

@@ -81,7 +81,14 @@ def read_exported(path: Path, engine: str | None) -> Exported | None:
         model, text = read_openvino(path)
     if text is None:
         raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
-    return Exported(path, kind, name, parse_header(path, text), model)
+    header = parse_header(path, text)
+    export = header.get("export")
+    if not isinstance(export, dict) or not isinstance(export.get("precision"), str):
+        raise ModelFileError(
+            f"{path}: its header cannot be used (export must be an object with a precision, "
+            f"is {export!r})"
+        )
+    return Exported(path, kind, name, header, model)
 
 
 def pt2_text(path: Path) -> str:

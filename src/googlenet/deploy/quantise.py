@@ -1,4 +1,4 @@
-"""Post-training quantisation to eight bits, by the engines' own tools.
+"""Post-training quantisation to eight bits, by NNCF.
 
 Activations get a range from calibration photos, weights a scale for each filter.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -20,10 +19,6 @@ from numpy.typing import NDArray
 
 from googlenet.deploy.engines import require
 from googlenet.deploy.onnx_graph import INPUT
-
-BATCH = 10  # calibration photos at a time
-# Layers that ONNX Runtime computes in eight bits; the rest (LRN, softmax) stay in float32.
-QUANTISED = ["Conv", "Gemm", "MaxPool", "Concat", "GlobalAveragePool", "Flatten"]
 
 
 def quantise_openvino(model: Any, photos: NDArray[np.float32]) -> Any:
@@ -60,45 +55,26 @@ def quiet_nncf() -> Iterator[None]:
 
 
 def quantise_onnx(model: onnx.ModelProto, photos: NDArray[np.float32]) -> onnx.ModelProto:
-    """An ONNX model in int8 (QDQ), by ONNX Runtime's quantiser.  photos: (N, C, H, W).
+    """An ONNX model in int8 (QDQ), by NNCF.  photos: (N, C, H, W), normalised.
 
     Weights have seven bits: without VNNI, ONNX Runtime adds pairs of products in 16 bits, and
-    eight-bit weights would overflow them; the file is to be right on every processor.
+    eight-bit weights would overflow them; the file is to be right on every processor.  ONNX
+    Runtime's own quantiser, which corrects no biases, loses more (docs/deploy.md).
     """
+    require("nncf")
     require("onnxruntime")
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    with quiet_nncf():
+        import nncf
+        from nncf.quantization.advanced_parameters import (
+            AdvancedQuantizationParameters,
+            OverflowFix,
+        )
 
-    class Photos(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            batches = np.array_split(photos, -(-len(photos) // BATCH))
-            self.batches = iter(batches)
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
-
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises a step of preprocessing that this graph needs not
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "int8.onnx"
-            quantize_static(
-                model,
-                str(target),
-                Photos(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=QUANTISED,
-                per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-            return onnx.load(target)
-    finally:
-        root.setLevel(level)
+        nncf.set_log_level(logging.ERROR)
+        found: onnx.ModelProto = nncf.quantize(
+            model,
+            nncf.Dataset([{INPUT: photo[None]} for photo in photos]),
+            subset_size=len(photos),
+            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+        )
+        return found

@@ -25,6 +25,7 @@ from googlenet.images.decode import (
     MAX_ASPECT,
     MAX_BYTES,
     MAX_PIXELS,
+    MAX_SCANS,
     QUIET,
     TURNS,
     Source,
@@ -172,7 +173,9 @@ def open_turbo(source: Source, reduction: Reduction) -> Photo | CodedPhoto:
         content = source
     else:
         return decode(source)
-    if not content.startswith(b"\xff\xd8"):
+    if not content.startswith(b"\xff\xd8") or len(content) > MAX_BYTES:
+        return decode(source)
+    if content.count(b"\xff\xda") > MAX_SCANS:  # as `decode` counts them
         return decode(source)
     try:
         header = plain_header(content)

@@ -175,7 +175,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch": (1, 65_536),
     "learning_rate": (0, 1e4),
     "momentum": (0, 1),
-    "turn": (0, 1),
+    "turn": (1e-6, 1),
     "weight_decay": (0, 1e4),
     "bias_rate": (0, 1e4),
     "early_rate": (0, 1e4),
