@@ -294,8 +294,8 @@ MODERN = Recipe(
         with Nesterov momentum on the rest, a warm-up and a cosine (Goyal et al. 2017, Loshchilov
         and Hutter 2016); label smoothing (Szegedy et al. 2015); an exponential average of the
         weights with its batch statistics recomputed (Izmailov et al. 2018); no decay on biases
-        and normalisation, crops of 35–100 %. Imagenette, 128 px, 5 epochs: 80.6 % top-1, the
-        mean of three seeds, in 605 to 657 s on two busy cores."""
+        and normalisation, crops of 35–100 %. Imagenette, 128 px, 5 epochs: 87.2 % top-1, seed
+        0, in an hour of one AVX2 core; with optimizer=sgd 80.6 %, the mean of three seeds."""
     ),
     optimizer="muon",
     learning_rate=0.1,
