@@ -102,6 +102,7 @@ def serve(arguments: list[str], folder: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # eight trainings, among others
 def test_every_command_and_python_block_runs(folder: Path) -> None:
     for command in commands():
         run(as_modules(command), folder)

@@ -82,6 +82,7 @@ def test_warns_where_anyone_may_ask(
         (["--token", "é"], 2, "a token must be one or more printable ASCII characters"),
         (["--token-file", "/nowhere/token"], 2, "--token-file must be a text file"),
         (["--host", "256.1.1.1"], 1, "cannot listen on 256.1.1.1 port "),
+        (["--host", "a..b"], 1, "cannot listen on a..b port "),
     ],
 )
 def test_refusals_are_one_sentence(

@@ -13,7 +13,7 @@ from googlenet.console import Console
 from googlenet.data.dataset import Samples
 from googlenet.errors import UsageError
 from googlenet.evaluation import accuracy
-from googlenet.training import calibrate, run
+from googlenet.training import calibrate, epochs, run
 from googlenet.training.begin import Run, prepare
 from googlenet.training.limits import MARGIN, Costs, Length, TimeLimit, length, shown
 from googlenet.training.loop import Trainer
@@ -120,6 +120,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
     monkeypatch.setattr(calibrate, "score", score)
+    monkeypatch.setattr(epochs, "score", score)
     monkeypatch.setattr(run, "score", score)
     return ticking  # type: ignore[no-any-return]
 

@@ -24,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second for what cannot be a host's name
         raise GoogLeNetError(f"cannot listen on {host} port {port} ({error})") from error
 
 
