@@ -99,7 +99,7 @@ def test_only_filters_before_batch_normalisation_turn() -> None:
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.early_rate)
+    assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.early_rate**0.5)
     assert found["aux_4a.conv.conv.weight"] == (0.5, 0.0, 1.0)
     assert found["classifier.weight"] == (0.0, recipe.weight_decay, 1.0)
     assert found["conv1.bn.weight"] == (0.0, 0.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import groupby
+from math import sqrt
 
 import torch
 from torch import nn
@@ -21,7 +22,8 @@ def build_optimizer(
 
     A weight matrix or filter decays; biases and normalisation (one dimension) only where the
     recipe says so.  Muon turns the filters before batch normalisation, which do not decay.
-    `carried` names the tensors that fine-tuning brought along, which learn at `early_rate`.
+    `carried` names the tensors that fine-tuning brought along, which learn at `early_rate`, or
+    turn at its root.
     Each group keeps its factor under "factor"; the loop sets "lr".
     """
     turning = normalised_filters(network) if recipe.optimizer == "muon" else frozenset()
@@ -31,7 +33,8 @@ def build_optimizer(
         vector, turns = parameter.ndim <= 1, name in turning
         decays = not turns and (not vector or recipe.decay_biases)
         factor = recipe.bias_rate if vector and name.endswith("bias") else 1.0
-        factor *= recipe.early_rate if name in carried else 1.0
+        if name in carried:  # an angle goes with the square root, as it does with the batch
+            factor *= sqrt(recipe.early_rate) if turns else recipe.early_rate
         return turns, recipe.weight_decay if decays else 0.0, factor
 
     trained = sorted(((n, p) for n, p in network.named_parameters() if p.requires_grad), key=key)
