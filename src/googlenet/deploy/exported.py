@@ -40,7 +40,7 @@ class Exported:
     @property
     def whole_photos(self) -> bool:
         """Whether it takes one photo of any size: its preprocessing is built in."""
-        return dict(self.header["export"]).get("input") == "photo"
+        return bool(self.header["export"].get("input") == "photo")
 
     def facts(self) -> dict[str, Any]:
         """The header for a reader.  Raises ModelFileError for one that cannot be used."""
@@ -128,5 +128,10 @@ def start(
     except GoogLeNetError:
         raise
     except Exception as error:  # each engine has its own kinds, down to plain RuntimeError
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFileError(f"{called}: {name} cannot run it ({reason})") from error
+        raise refused(called, name, error) from error
+
+
+def refused(called: object, name: str, error: Exception) -> ModelFileError:
+    """What to say of a model that the engine of that name does not run."""
+    reason = " ".join(str(error).split())[:300]
+    return ModelFileError(f"{called}: {name} cannot run it ({reason})")

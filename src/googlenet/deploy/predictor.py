@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from googlenet.data.dataset import Class
 from googlenet.deploy.engines import Engine, Found
-from googlenet.deploy.exported import Exported, read_exported
+from googlenet.deploy.exported import Exported, read_exported, refused
 from googlenet.errors import GoogLeNetError
 from googlenet.images.centre import planes, seen
 from googlenet.images.decode import Source, decode
@@ -141,10 +141,7 @@ class Predictor:
         try:
             found = engine.run(photos)
         except Exception as error:  # each engine has its own kinds
-            reason = " ".join(str(error).split())[:300]
-            raise ModelFileError(
-                f"{self.file.path}: {engine.name} cannot run it ({reason})"
-            ) from error
+            raise refused(self.file.path, engine.name, error) from error
         if found.logits.shape[1] != len(self.classes):
             raise ModelFileError(
                 f"{self.file.path}: its network answers with {found.logits.shape[1]} classes, "

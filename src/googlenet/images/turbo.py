@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # decoding alone needs no PyTorch
 
 Photo = Image.Image | NDArray[np.uint8]  # arrays are (H, W, 3), RGB
 Reduction = Callable[[int, int], int]  # (width, height) -> 1, 2, 4 or 8
-Box = tuple[int, int, int, int]  # left, top, right, bottom
+Box = region.Box
 
 ANTIALIASED = photos.INTERPOLATIONS  # what PyTorch computes on bytes
 
