@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-import study_ideas as ideas
 import torch
-from torch import nn
+from study_settings import BASE, SETTINGS, Setting
 
 from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
@@ -35,75 +34,9 @@ from googlenet.images import decode as decoding
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
-from googlenet.networks import Network, build_network
+from googlenet.model import GoogLeNet
 from googlenet.training.loop import Trainer
-from googlenet.training.recipes import MODERN, Recipe
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A change to `base`: fields of the recipe, the optimizer, the network."""
-
-    idea: str
-    recipe: dict[str, Any] = field(default_factory=dict)
-    optimizer: Callable[[Network, Recipe], torch.optim.Optimizer] | None = None
-    change: Callable[[Network], None] = lambda network: None
-
-
-BASE: dict[str, Any] = {
-    "optimizer": "sgd",
-    "learning_rate": 0.1,
-    "batch": 64,
-    "nesterov": True,
-    "weight_decay": 5e-4,
-    "warmup": 0.2,
-    "label_smoothing": 0.1,
-    "dropout": 0.0,
-    "area": (0.35, 1.0),
-    "heads": 0.3,
-    "average": "ema",
-    "average_decay": 0.998,
-    "schedule": "cosine",
-}
-HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
-DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
-QUARTER = {"batch": 16, "learning_rate": 0.025}
-MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
-
-SETTINGS = {
-    "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
-    "batch-32": Setting("more steps, rate in proportion", HALF),
-    "batch-32-rate": Setting("more steps, the same rate", HALF | {"learning_rate": 0.1}),
-    "batch-16": Setting("a quarter of the batch, rate in proportion", QUARTER),
-    "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
-    "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
-    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
-    "muon": Setting("by 0.025", MUON),
-    "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
-    "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
-    "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
-    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
-    "muon-128": Setting("batch 128, by 0.035", MUON | DOUBLE | {"turn": 0.035}),
-    "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
-    "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
-    "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
-    "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred),
-    "muon-fine-5": Setting("no pool before 5a", MUON, change=ideas.without_pool("pool4")),
-    "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
-    "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
-    "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
-    "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}),
-    "silu": Setting("SiLU for ReLU", change=ideas.activation(nn.SiLU)),
-    "mish": Setting("Mish for ReLU", change=ideas.activation(nn.Mish)),
-    "blur": Setting("smoothed pooling", change=ideas.blurred),
-    "fine-5": Setting("no pool before 5a", change=ideas.without_pool("pool4")),
-    "fine-4": Setting("no pool before 4a", change=ideas.without_pool("pool3")),
-    "fine-3": Setting("no pool before 3a", change=ideas.without_pool("pool2")),
-    "fine-2": Setting("no pool after conv1", change=ideas.without_pool("pool1")),
-    "crop-20": Setting("crops of 20–100 %", {"area": (0.2, 1.0)}),
-    "crop-50": Setting("crops of 50–100 %", {"area": (0.5, 1.0)}),
-    "decay-2": Setting("twice the weight decay", {"weight_decay": 1e-3}),
-}
+from googlenet.training.recipes import MODERN
 
 
 @dataclass(frozen=True)
@@ -119,15 +52,15 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, float]:
     """Train from scratch; the accuracy of the averaged weights on the held-out photos."""
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
     preprocessing = Preprocessing(size=task.size, resize=margin(task.size))
-    network = build_network(
-        recipe.variant,
+    network = GoogLeNet(
+        setting.variant,
         len(task.data.classes),
-        size=task.size,
         heads=recipe.heads > 0,
         initialisation=recipe.initialisation,
         generator=torch.Generator().manual_seed(seed),
     )
     network.dropout.p = recipe.dropout
+    torch.manual_seed(seed)
     setting.change(network)
     steps = recipe.augmentation(preprocessing)
     loader = loading.TrainingLoader(task.data.train, preprocessing, Augmentation(steps, seed))
@@ -145,6 +78,12 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, float]:
         trainer.model(), task.data.classes, preprocessing, recipe.variant, machine=machine
     )
     found = score(classifier, task.data.val, workers=1)
+    if recipe.sides != (1.0, 1.0):
+        from dataclasses import replace
+        trainer.recipe = replace(recipe, sides=(1.0, 1.0))
+        classifier.network = trainer.model()
+        again = score(classifier, task.data.val, workers=1)
+        print(f"  {100 - found.error(1):.2f}; with statistics at full size {100 - again.error(1):.2f}", flush=True)
     return {
         "top1_accuracy": 100 - found.error(1),
         "train_loss": row["loss_main"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,20 @@ def trainer(
     decoder: str = "pillow",
     cache: DecodedCache | None = None,
     carried: tuple[str, ...] = (),
+    size: int = SIZE,
     **network: Any,
 ) -> Trainer:
     built = build_network(
         recipe.variant,
         len(COLOURS),
-        size=SIZE,
+        size=size,
         heads=recipe.heads > 0,
         generator=torch.Generator().manual_seed(seed),
         **{"width": 0.05, **network},
     )
-    augmentation = Augmentation(recipe.augmentation(SMALL), seed)
-    loader = TrainingLoader(data or samples(), SMALL, augmentation, decoder, cache)
+    preprocessing = replace(SMALL, size=size, resize=margin(size))
+    augmentation = Augmentation(recipe.augmentation(preprocessing), seed)
+    loader = TrainingLoader(data or samples(), preprocessing, augmentation, decoder, cache)
     return Trainer(
         built,
         recipe,

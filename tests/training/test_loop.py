@@ -195,6 +195,16 @@ def test_rate_follows_the_schedule_step_by_step() -> None:
     assert seen == pytest.approx([t.learning_rate(step) for step in range(3)])
 
 
+def test_crops_grow_from_epoch_to_epoch() -> None:
+    recipe = QUICK.with_settings({"sides": "0.5,1", "epochs": 3})
+    t = trainer(recipe, size=80)
+    seen = []
+    while not t.finished:
+        seen += [batch.pixels.shape[1:] for batch in t.batches(t.epoch)][:1]
+        t.train_epoch(nothing)
+    assert seen == [(40, 40, 3), (64, 64, 3), (80, 80, 3)]
+
+
 def test_frozen_stages_do_not_change_by_a_bit() -> None:
     """Neither weights nor statistics, in training and in the model that comes out of it."""
     t = trainer(QUICK.with_settings({"freeze": "inception_3b"}))

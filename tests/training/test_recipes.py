@@ -57,6 +57,18 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
 
 
+def test_crops_go_from_the_first_side_to_the_last_in_even_steps() -> None:
+    growing = MODERN.with_settings({"sides": "0.5,0.875", "epochs": 4})
+    assert [growing.side(epoch, 128) for epoch in range(4)] == [64, 80, 96, 112]
+    assert growing.side(7, 128) == 112  # of a run that is over
+    assert [growing.side(epoch, 48) for epoch in range(4)] == [32, 32, 32, 40]
+    assert [growing.side(epoch, 28) for epoch in range(4)] == [28] * 4
+    falling = MODERN.with_settings({"sides": "1,0.5", "epochs": 3})
+    assert [falling.side(epoch, 100) for epoch in range(3)] == [100, 72, 48]
+    assert growing.lasting(1).side(0, 128) == 112
+    assert [PAPER.side(epoch, 227) for epoch in (0, 30)] == [227, 227]
+
+
 def test_recipe_that_does_not_exist() -> None:
     with pytest.raises(
         UsageError, match="recipe must be one of modern, paper, bvlc, bvlc-step, got"
@@ -115,5 +127,5 @@ def test_names_of_the_fields_are_frozen() -> None:
         "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze",
         "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
-        "crop", "area", "aspect", "interpolations", "photometric", "lighting",
+        "crop", "area", "aspect", "interpolations", "sides", "photometric", "lighting",
     ]  # fmt: skip

@@ -72,24 +72,25 @@ class TrainingLoader:
             return open_turbo(source, reduction)
         return read()
 
-    def crop(self, index: int, epoch: int, draw: int) -> Photo:
+    def crop(self, index: int, epoch: int, draw: int, side: int) -> Photo:
         """A photo, augmented.  Raises ImageError."""
         try:
-            return self.augmentation(self.photo(index), epoch, draw)
+            return self.augmentation(self.photo(index), epoch, draw, side)
         except DamagedError:  # noticed only now, and dealt with as if it had been at once
-            return self.augmentation(decode(self.samples.sources[index]), epoch, draw)
+            return self.augmentation(decode(self.samples.sources[index]), epoch, draw, side)
 
-    def load(self, epoch: int, draws: Iterable[int]) -> Batch:
+    def load(self, epoch: int, draws: Iterable[int], side: int | None = None) -> Batch:
+        """The draws' photos, with crops of that side in pixels; of the model's size if None."""
         draws = list(map(int, draws))
-        size, channels = self.preprocessing.size, self.preprocessing.channels
+        side = side or self.preprocessing.size
         # Each crop goes to its place while it is in the processor's cache.
-        pixels = np.empty((len(draws), size, size, channels), np.uint8)
+        pixels = np.empty((len(draws), side, side, self.preprocessing.channels), np.uint8)
         loaded: list[int] = []
         bad: dict[str, str] = {}
         for draw in draws:
             index = draw % len(self.samples)
             try:
-                crop = self.crop(index, epoch, draw)
+                crop = self.crop(index, epoch, draw, side)
             except ImageError as error:
                 bad[self.samples.name(index)] = str(error)
                 continue

@@ -7,7 +7,7 @@ Krizhevsky et al. 2012, section 4.1, for the lighting.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from typing import Protocol
 
@@ -148,13 +148,19 @@ class Augmentation:
         first = self.steps[0] if self.steps else None
         return first if isinstance(first, RandomResizedCrop | RandomCrop) else None
 
-    def __call__(self, image: Photo | CodedPhoto, epoch: int, index: int) -> Photo:
-        """Raises DamagedError for a coded photo that is damaged; it must first be cropped."""
+    def __call__(
+        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+    ) -> Photo:
+        """A photo, augmented; `side` takes the place of the first crop's own.
+
+        Raises DamagedError for a coded photo that is damaged; it must first be cropped.
+        """
         rng = np.random.default_rng((self.seed, epoch, index))
-        steps = self.steps
-        if isinstance(image, CodedPhoto):
-            assert self.first_crop is not None
-            image, steps = self.first_crop(image, rng), steps[1:]
+        steps, crop = self.steps, self.first_crop
+        if crop:
+            crop, steps = replace(crop, size=side or crop.size), steps[1:]
+            image = crop(image, rng)
+        assert not isinstance(image, CodedPhoto)
         for step in steps:
             image = step(image, rng)
         return image

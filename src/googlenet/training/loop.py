@@ -126,7 +126,8 @@ class Trainer:
     def load(self, epoch: int, draws: list[NDArray[np.int64]]) -> Iterator[Batch]:
         """This process's share of each of an epoch's batches."""
         shares = [draw[distributed.rank() :: distributed.count()] for draw in draws]
-        return prefetch(lambda chosen: self.loader.load(epoch, chosen), shares, self.workers)
+        side = self.recipe.side(epoch, self.loader.preprocessing.size)
+        return prefetch(lambda chosen: self.loader.load(epoch, chosen, side), shares, self.workers)
 
     def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
         """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from googlenet import distributed
 from googlenet.console import Console
@@ -56,12 +57,23 @@ def decide(
 
 
 def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
-    """Find out what steps and evaluations cost, for the limit to go by."""
+    """Find out what steps and evaluations cost, for the limit to go by.
+
+    Where crops grow over the run, a step costs the mean of a first epoch's and a last one's.
+    """
     assert plan.limit
-    trainer = make(settings)
-    plan.limit.costs = calibrate(
-        trainer, data, plan.limit, views=plan.views, doubts=plan.doubts, beside=beside
-    )
+    found = [
+        calibrate(
+            make(replace(settings, recipe=replace(settings.recipe, sides=(side, side)))),
+            data,
+            plan.limit,
+            views=plan.views,
+            doubts=plan.doubts,
+            beside=beside,
+        )
+        for side in sorted(set(settings.recipe.sides))
+    ]
+    plan.limit.costs = replace(found[-1], step=fmean(costs.step for costs in found))
 
 
 def fitting(

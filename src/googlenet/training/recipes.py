@@ -23,6 +23,7 @@ from googlenet.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "muon")
 AVERAGES = ("none", "mean", "ema")
+LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Recipe:
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolations: tuple[str, ...] = ("bilinear",)
+    sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
 
@@ -112,6 +114,17 @@ class Recipe:
         if self.lighting:
             steps.append(Lighting(self.lighting))
         return tuple(steps)
+
+    def side(self, epoch: int, size: int) -> int:
+        """The side of an epoch's training crops in pixels, where the model sees `size`.
+
+        It goes in even steps from the first epoch's share of the size to the last's, to the
+        nearest multiple of 8, and is 32 at least where the size is.
+        """
+        first, last = self.sides
+        passed = min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        share = first + (last - first) * passed
+        return min(size, max(LEAST_SIDE, 8 * round(size * share / 8))) if share < 1 else size
 
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for JSON."""
@@ -188,6 +201,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "dropout": (-1, 1),
     "area": (1e-4, 1),
     "aspect": (0.01, 100),
+    "sides": (0.1, 1),
     "lighting": (0, 10),
 }
 

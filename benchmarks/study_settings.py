@@ -1,0 +1,128 @@
+"""The settings that the study tries, by name, and the paper's beliefs that pairs of them test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import study_ideas as ideas
+import torch
+from torch import nn
+
+from googlenet import table
+from googlenet.networks import Network
+from googlenet.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A change to `base`: fields of the recipe, the optimizer, the network.
+
+    variant takes the place of the recipe's.
+    """
+
+    idea: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    optimizer: Callable[[Network, Recipe], torch.optim.Optimizer] | None = None
+    change: Callable[[Network], None] = lambda network: None
+    variant: str | table.Variant = "bn"
+
+
+BASE: dict[str, Any] = {
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "batch": 64,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "warmup": 0.2,
+    "label_smoothing": 0.1,
+    "dropout": 0.0,
+    "area": (0.35, 1.0),
+    "heads": 0.3,
+    "average": "ema",
+    "average_decay": 0.998,
+    "schedule": "cosine",
+}
+HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
+DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
+QUARTER = {"batch": 16, "learning_rate": 0.025}
+MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
+
+SETTINGS = {
+    "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
+    "batch-32": Setting("more steps, rate in proportion", HALF),
+    "batch-32-rate": Setting("more steps, the same rate", HALF | {"learning_rate": 0.1}),
+    "batch-16": Setting("a quarter of the batch, rate in proportion", QUARTER),
+    "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
+    "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
+    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
+    "muon": Setting("by 0.025", MUON),
+    "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
+    "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
+    "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
+    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
+    "muon-128": Setting("batch 128, by 0.035", MUON | DOUBLE | {"turn": 0.035}),
+    "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
+    "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
+    "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
+    "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred),
+    "muon-fine-5": Setting("no pool before 5a", MUON, change=ideas.without_pool("pool4")),
+    "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
+    "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
+    "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
+    "muon-16": Setting("batch 16, by 0.0125", MUON | QUARTER | {"turn": 0.0125}),
+    "muon-sides-88": Setting("crops of 7/8 of the size", MUON | {"sides": (0.875, 0.875)}),
+    "muon-sides-75": Setting("crops of 3/4 of the size", MUON | {"sides": (0.75, 0.75)}),
+    "muon-growing": Setting("crops from 5/8 to the size", MUON | {"sides": (0.625, 1.0)}),
+    "muon-growing-88": Setting("crops from 5/8 to 7/8", MUON | {"sides": (0.625, 0.875)}),
+    "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}),
+    "silu": Setting("SiLU for ReLU", change=ideas.activation(nn.SiLU)),
+    "mish": Setting("Mish for ReLU", change=ideas.activation(nn.Mish)),
+    "blur": Setting("smoothed pooling", change=ideas.blurred),
+    "fine-5": Setting("no pool before 5a", change=ideas.without_pool("pool4")),
+    "fine-4": Setting("no pool before 4a", change=ideas.without_pool("pool3")),
+    "fine-3": Setting("no pool before 3a", change=ideas.without_pool("pool2")),
+    "fine-2": Setting("no pool after conv1", change=ideas.without_pool("pool1")),
+    "crop-20": Setting("crops of 20–100 %", {"area": (0.2, 1.0)}),
+    "crop-50": Setting("crops of 50–100 %", {"area": (0.5, 1.0)}),
+    "decay-2": Setting("twice the weight decay", {"weight_decay": 1e-3}),
+}
+
+# What the paper believed, tested by its own method, momentum SGD (`base`) on batches of 16.
+STEADY = QUARTER | {"average_decay": 0.9995}
+LRN_RATE = STEADY | {"learning_rate": 0.005}  # a fifth: without batch normalisation more diverges
+NAIVE = replace(table.VARIANTS["bn"], name="naive-bn", reduced=False).scaled(ideas.EQUAL_WIDTH)
+SETTINGS |= {
+    "bn": Setting("the network with batch normalisation", STEADY),
+    "bn-heads-off": Setting("without heads", STEADY | {"heads": 0.0}),
+    "bn-connected": Setting("a fully connected layer", STEADY, change=ideas.fully_connected),
+    "bn-dropout": Setting("dropout of 40 %", STEADY | {"dropout": 0.4}),
+    "bn-connected-dropout": Setting(
+        "both", STEADY | {"dropout": 0.4}, change=ideas.fully_connected
+    ),
+    "bn-naive": Setting("modules without reductions", STEADY, variant=NAIVE),
+    "lrn": Setting("the paper's network, with LRN", LRN_RATE, variant="paper"),
+    "lrn-heads-off": Setting("without heads", LRN_RATE | {"heads": 0.0}, variant="paper"),
+}
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A claim, where it is, and two settings: what is claimed to be better, and the other."""
+
+    claim: str
+    where: str
+    better: str
+    other: str
+
+
+BELIEFS = (
+    Belief("auxiliary heads help", "section 5", "lrn", "lrn-heads-off"),
+    Belief("the same, with batch normalisation", "section 5", "bn", "bn-heads-off"),
+    Belief("average pooling beats a fully connected layer by 0.6 %", "section 5", "bn", "bn-connected"),
+    Belief("dropout remains essential without one", "section 5", "bn-dropout", "bn"),
+    Belief("and with one", "section 5", "bn-connected-dropout", "bn-connected"),
+    Belief("reductions are worth their cost", "section 4", "bn", "bn-naive"),
+    Belief("LRN (not a claim: against batch normalisation)", "figure 3", "lrn", "bn"),
+)
