@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from googlenet.networks import Network
 from googlenet.training.optimizer import build_optimizer
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 
 def newton_schulz(steps: int) -> Callable[[Network, Recipe], torch.optim.Optimizer]:

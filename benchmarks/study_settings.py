@@ -12,7 +12,7 @@ from torch import nn
 
 from googlenet import table
 from googlenet.networks import Network
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ BASE: dict[str, Any] = {
 }
 HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
 DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
+FOURFOLD = {"batch": 256, "learning_rate": 0.4, "average_decay": 0.992}
 QUARTER = {"batch": 16, "learning_rate": 0.025}
 MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
+LARGE = MUON | DOUBLE | {"turn": 0.035}
 
 SETTINGS = {
     "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
@@ -62,7 +64,16 @@ SETTINGS = {
     "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
     "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
     "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
-    "muon-128": Setting("batch 128, by 0.035", MUON | DOUBLE | {"turn": 0.035}),
+    "muon-128": Setting("batch 128, by 0.035", LARGE),
+    "muon-128-heads-off": Setting("batch 128, no heads", LARGE | {"heads": 0.0}),
+    "muon-128-warmup": Setting("batch 128, a warm-up of 5 %", LARGE | {"warmup": 0.05}),
+    "muon-128-crop-50": Setting("batch 128, crops of 50–100 %", LARGE | {"area": (0.5, 1.0)}),
+    "muon-128-momentum": Setting("batch 128, a momentum of 0.95", LARGE | {"momentum": 0.95}),
+    "muon-128-0.025": Setting("batch 128, by 0.025", MUON | DOUBLE),
+    "muon-128-growing-88": Setting(
+        "batch 128, crops from 5/8 to 7/8", LARGE | {"sides": (0.625, 0.875)}
+    ),
+    "muon-256": Setting("batch 256, by 0.05", MUON | FOURFOLD | {"turn": 0.05}),
     "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
@@ -70,6 +81,11 @@ SETTINGS = {
     "muon-fine-5": Setting("no pool before 5a", MUON, change=ideas.without_pool("pool4")),
     "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
     "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
+    "muon-crop-8": Setting("crops of 8–100 %", MUON | {"area": (0.08, 1.0)}),
+    "muon-crop-8-colour": Setting(
+        "and photometric distortions", MUON | {"area": (0.08, 1.0), "photometric": True}
+    ),
+    "muon-dropout": Setting("dropout of 40 %", MUON | {"dropout": 0.4}),
     "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
     "muon-16": Setting("batch 16, by 0.0125", MUON | QUARTER | {"turn": 0.0125}),
     "muon-sides-88": Setting("crops of 7/8 of the size", MUON | {"sides": (0.875, 0.875)}),
@@ -120,7 +136,9 @@ class Belief:
 BELIEFS = (
     Belief("auxiliary heads help", "section 5", "lrn", "lrn-heads-off"),
     Belief("the same, with batch normalisation", "section 5", "bn", "bn-heads-off"),
-    Belief("average pooling beats a fully connected layer by 0.6 %", "section 5", "bn", "bn-connected"),
+    Belief(
+        "average pooling beats a fully connected layer by 0.6 %", "section 5", "bn", "bn-connected"
+    ),
     Belief("dropout remains essential without one", "section 5", "bn-dropout", "bn"),
     Belief("and with one", "section 5", "bn-connected-dropout", "bn-connected"),
     Belief("reductions are worth their cost", "section 4", "bn", "bn-naive"),

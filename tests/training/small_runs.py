@@ -23,7 +23,8 @@ from googlenet.machine import Machine
 from googlenet.networks import build_network
 from googlenet.training.begin import Run, prepare
 from googlenet.training.loop import Trainer
-from googlenet.training.recipes import MODERN, Recipe
+from googlenet.training.recipe import Recipe
+from googlenet.training.recipes import MODERN
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
 from tests.fixtures import COLOURS, pixels, tinted

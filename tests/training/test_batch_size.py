@@ -94,11 +94,11 @@ def test_found_batch_and_its_rate_are_recorded(
         plan, "find_batch", lambda t, most, processes: (most // 4, "as the test says")
     )
     recipe = QUICK.with_settings({"batch": 16, "epochs": 1})
-    for keep, rate in ((False, recipe.learning_rate / 4), (True, recipe.learning_rate)):
+    for given, rate in (((), recipe.learning_rate / 4), (("learning_rate",), recipe.learning_rate)):
         said = io.StringIO()
-        out = RunFolder(tmp_path / f"run-{keep}")
+        out = RunFolder(tmp_path / f"run-{len(given)}")
         options = settings(data, recipe=recipe)
-        run = prepare(options, out, Console(said), False, Plan(find_batch=True, keep_rate=keep))
+        run = prepare(options, out, Console(said), False, Plan(find_batch=True, given=frozenset(given)))
         assert f"batch 4 (as the test says), learning rate {rate:.4g}" in said.getvalue()
         found = json.loads(out.settings.read_text())["recipe"]
         assert (found["batch"], found["learning_rate"]) == (4, rate)

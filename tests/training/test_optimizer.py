@@ -9,7 +9,8 @@ from torch import nn
 from googlenet.errors import UsageError
 from googlenet.networks import build_network
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
-from googlenet.training.recipes import BVLC, MODERN, Recipe
+from googlenet.training.recipe import Recipe
+from googlenet.training.recipes import BVLC, MODERN
 
 SGD = MODERN.with_settings({"optimizer": "sgd"})
 

@@ -12,7 +12,8 @@ from googlenet.cost import NAMES
 from googlenet.errors import UsageError
 from googlenet.images.augment import Lighting, Mirror, Photometric, RandomCrop, RandomResizedCrop
 from googlenet.images.preprocess import Preprocessing
-from googlenet.training.recipes import BVLC, BVLC_STEP, MODERN, PAPER, RECIPES, Recipe, recipe_named
+from googlenet.training.recipe import Recipe
+from googlenet.training.recipes import BVLC, BVLC_STEP, MODERN, PAPER, RECIPES, recipe_named
 
 SMALL = Preprocessing(size=32, resize=37)
 

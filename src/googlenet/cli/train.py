@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from googlenet.images.preprocess import Preprocessing
     from googlenet.training.begin import Run
     from googlenet.training.plan import Plan
-    from googlenet.training.recipes import Recipe
+    from googlenet.training.recipe import Recipe
     from googlenet.training.run import Trained
     from googlenet.training.runfolder import RunFolder
     from googlenet.training.settings import Settings
@@ -203,9 +203,11 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     fields = dict(map(assignment, args.set))
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
+    given = {name for name in ("epochs", "batch") if getattr(args, name) not in (None, "auto")}
     return Plan(
+        suit=True,
         find_batch=args.batch == "auto",
-        keep_rate="learning_rate" in fields,
+        given=frozenset(given | fields.keys()),
         limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
         most_epochs=args.epochs,
         views=args.views,

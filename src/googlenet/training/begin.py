@@ -86,7 +86,7 @@ def locked(
     machine = Machine.here(settings.precision)
     data = load(settings)
     console.say(data.describe())
-    if not resume and (plan.find_batch or plan.limit):
+    if not resume and (plan.suit or plan.find_batch or plan.limit):
         distributed.first(folder.require_empty)
         settings = decide(plan, settings, scratch(data, machine), data, folder.path, console)
     trainer, progress = begun(settings, folder, data, machine, resume, console)

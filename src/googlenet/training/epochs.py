@@ -24,7 +24,7 @@ from googlenet.training.begin import Run
 from googlenet.training.checkpoint import save_checkpoint
 from googlenet.training.objective import stuck_heads
 from googlenet.training.patience import best_epoch, out_of_patience
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 BALANCED = "balanced_accuracy"
 OUT_OF_TIME = "out_of_time"  # the column of the log that says that its last epoch is not whole

@@ -8,7 +8,7 @@ from math import ceil, floor
 from time import perf_counter
 
 from googlenet.errors import UsageError
-from googlenet.training.recipes import RANGES
+from googlenet.training.recipe import RANGES
 
 MARGIN = 0.9  # share of the time that is planned with: the machine may become slower
 FEWEST_STEPS = 10  # with fewer, part of an epoch is not worth its evaluation

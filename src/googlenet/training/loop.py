@@ -26,7 +26,7 @@ from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.balance import balanced_order
 from googlenet.training.objective import objective
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 from googlenet.training.schedule import rate_factor
 from googlenet.training.shared import (
     Share,

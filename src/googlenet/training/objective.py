@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from googlenet.data.dataset import Samples
 from googlenet.errors import UsageError
 from googlenet.training.balance import class_counts, class_weights
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import nn
 from googlenet.errors import UsageError
 from googlenet.model import ConvUnit
 from googlenet.training.muon import Muon
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 
 def build_optimizer(

@@ -14,7 +14,7 @@ from googlenet.training.batch_size import find_batch
 from googlenet.training.calibrate import calibrate
 from googlenet.training.limits import TimeLimit, length, shown
 from googlenet.training.loop import Trainer
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 from googlenet.training.settings import Settings
 
 
@@ -22,13 +22,15 @@ from googlenet.training.settings import Settings
 class Plan:
     """What is to be found out, and what it depends on.
 
-    find_batch: the recipe's batch is the most, memory decides; keep_rate: the learning rate was
-    set by hand and does not follow the batch.  limit: the time for the whole run; most_epochs:
-    not more than these.  views and doubts: what the run's end evaluates.
+    suit: the recipe follows the number of photos; find_batch: its batch is the most, memory
+    decides; given: its fields that were set by hand and follow neither.  limit: the time for
+    the whole run; most_epochs: not more than these.  views and doubts: what the run's end
+    evaluates.
     """
 
+    suit: bool = False
     find_batch: bool = False
-    keep_rate: bool = False
+    given: frozenset[str] = frozenset()
     limit: TimeLimit | None = None
     most_epochs: int | None = None
     views: tuple[int, ...] = (1,)
@@ -42,6 +44,9 @@ def decide(
     plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path, console: Console
 ) -> Settings:
     """The settings with batch and epochs as plain numbers, so that they can be given again."""
+    if plan.suit:
+        recipe = suited(plan, settings.recipe, len(data.train), console)
+        settings = replace(settings, recipe=recipe)
     if plan.find_batch:
         processes = distributed.count()
         recipe = distributed.first(
@@ -54,6 +59,14 @@ def decide(
         recipe = distributed.first(lambda: timed(plan, limit, before, steps, console))
         settings = replace(settings, recipe=recipe)
     return settings
+
+
+def suited(plan: Plan, recipe: Recipe, photos: int, console: Console) -> Recipe:
+    """The recipe for so many photos."""
+    found = recipe.suited(photos, plan.given)
+    if found != recipe:
+        console.say(f"{photos} photos to train on: {found.epochs} epochs, batch {found.batch}")
+    return found
 
 
 def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
@@ -81,7 +94,7 @@ def fitting(
 ) -> Recipe:
     """The recipe with the largest batch that fits, shared by so many processes."""
     batch, found = find_batch(trainer, recipe.batch, processes=processes)
-    smaller = replace(recipe, batch=batch) if plan.keep_rate else recipe.rescaled(batch)
+    smaller = recipe.rescaled(batch, plan.given)
     console.say(f"batch {batch} ({found}), learning rate {smaller.learning_rate:.4g}")
     return smaller
 

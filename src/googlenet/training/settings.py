@@ -14,7 +14,7 @@ from googlenet.data.shuffle import SHUFFLES
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.machine import PRECISIONS
-from googlenet.training.recipes import Recipe
+from googlenet.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
