@@ -46,7 +46,7 @@ def test_data_may_move_between_sessions(done: Run, data: Path, tmp_path: Path) -
 
 def test_data_without_validation(tmp_path: Path) -> None:
     only = photo_folder(tmp_path, {"val/red": 2, "val/blue": 2})
-    with pytest.raises(DataError, match="training needs photos to train and to validate on"):
+    with pytest.raises(DataError, match="to train and to validate on, got 0 and 4"):
         prepared(settings(only), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -56,6 +56,15 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     assert (plain.variant, plain.batch, plain.heads) == ("paper", 128, 0)
     assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25)
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
+
+
+def test_few_photos_get_more_epochs() -> None:
+    recipe = MODERN.with_settings({"fewest_steps": 500, "epochs": 20, "batch": 64})
+    assert recipe.suited(1600) == recipe == recipe.suited(1_000_000)  # 25 steps an epoch
+    found = {photos: recipe.suited(photos).epochs for photos in (1600, 1500, 500, 100, 2)}
+    assert found == {1600: 20, 1500: 21, 500: 63, 100: 200, 2: 200}
+    assert recipe.suited(500) == replace(recipe, epochs=63)
+    assert PAPER.suited(1) == PAPER
 
 
 def test_crops_go_from_the_first_side_to_the_last_in_even_steps() -> None:
@@ -123,7 +132,7 @@ def test_settings_outside_their_rules(settings: dict[str, str], message: str) ->
 def test_names_of_the_fields_are_frozen() -> None:
     """Users set them with --set, and settings.json of earlier runs holds them."""
     assert [field.name for field in fields(Recipe)] == [
-        "name", "about", "variant", "initialisation", "epochs", "epoch_share",
+        "name", "about", "variant", "initialisation", "epochs", "fewest_steps", "epoch_share",
         "patience", "batch", "optimizer", "learning_rate", "momentum", "nesterov", "turn",
         "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze",
         "schedule", "warmup", "average", "average_from", "average_decay",

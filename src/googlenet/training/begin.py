@@ -115,7 +115,10 @@ def load(settings: Settings) -> DataSet:
     def read() -> DataSet:
         data = load_data(settings.data, settings.seed, multi=settings.multi_label or None)
         if not len(data.train) or not len(data.val):
-            raise DataError(f"{data.name}: training needs photos to train and to validate on")
+            raise DataError(
+                f"{data.name}: training needs photos to train and to validate on, got "
+                f"{len(data.train)} and {len(data.val)}"
+            )
         return data
 
     data = distributed.together(read)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from math import log2, sqrt
+from math import ceil, sqrt
 from typing import Any, get_type_hints
 
 from googlenet.errors import UsageError
@@ -23,7 +23,7 @@ from googlenet.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "muon")
 AVERAGES = ("none", "mean", "ema")
-LEAST_BATCH, MOST_EPOCHS = 16, 10  # for few photos; the second times the recipe's own
+LONGER = 10  # times the recipe's epochs are the most that few photos get
 LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
 
 
@@ -39,8 +39,8 @@ class Recipe:
     about: str  # source, cost and expected result
     variant: str = "bn"
     initialisation: str = "he"
-    photos: int = 0  # what epochs and batch are for; fewer get more and smaller ones; 0: no matter
     epochs: int = 20
+    fewest_steps: int = 0  # with fewer in `epochs`, a run has more epochs: 10 times as many at most
     epoch_share: float = 1.0  # share of the photos that an epoch draws; by seed and epoch, which
     patience: int = 0  # epochs without a better validation after which the run ends; 0: never
     batch: int = 64
@@ -156,25 +156,18 @@ class Recipe:
         (Malladi et al. 2022, arXiv 2205.10287, on optimizers that divide by the gradient's size).
         """
         factor = batch / self.batch
-        rates = {
-            "learning_rate": self.learning_rate * factor,
-            "turn": min(1.0, self.turn * sqrt(factor)),
-        }
-        return replace(self, batch=batch, **{k: v for k, v in rates.items() if k not in given})
+        rate, turn = self.learning_rate * factor, min(1.0, self.turn * sqrt(factor))
+        return replace(
+            self,
+            batch=batch,
+            learning_rate=self.learning_rate if "learning_rate" in given else rate,
+            turn=self.turn if "turn" in given else turn,
+        )
 
-    def suited(self, photos: int, given: Collection[str] = ()) -> Recipe:
-        """The recipe for so many photos, but for the fields in `given`, which somebody has set.
-
-        Fewer than the recipe's own get more epochs and smaller batches, each by the root of the
-        ratio: a run takes less time then, and still many more steps for each photo.
-        """
-        if photos >= self.photos:
-            return self
-        fewer = sqrt(self.photos / photos)
-        epochs = round(self.epochs * min(fewer, MOST_EPOCHS))
-        batch = max(min(self.batch, LEAST_BATCH), 2 ** round(log2(self.batch / fewer)))
-        smaller = self if "batch" in given else self.rescaled(batch, given)
-        return smaller if "epochs" in given else replace(smaller, epochs=epochs)
+    def suited(self, photos: int) -> Recipe:
+        """The recipe for so many photos: few get as many epochs as `fewest_steps` take."""
+        needed = ceil(self.fewest_steps / ceil(photos / self.batch))
+        return replace(self, epochs=max(self.epochs, min(needed, LONGER * self.epochs)))
 
     def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
         """The recipe for a run of another length: here is what a short run does otherwise."""
@@ -197,8 +190,8 @@ class Recipe:
 
 
 RANGES: dict[str, tuple[float, float]] = {
-    "photos": (0, 2**63),
     "epochs": (1, 100_000),
+    "fewest_steps": (0, 2**31),
     "epoch_share": (1e-6, 1),
     "patience": (0, 100_000),
     "batch": (1, 65_536),

@@ -67,10 +67,12 @@ class RunFolder:
 
     def require_empty(self) -> None:
         """Raises UsageError where there is anything but what a process left that died at once."""
-        if self.path.exists() and any(
-            entry.name != LOCK and not entry.match(".settings.json.*.part")
-            for entry in self.path.iterdir()
-        ):
+        try:
+            entries = list(self.path.iterdir()) if self.path.exists() else []
+        except OSError as error:
+            raise GoogLeNetError(f"{self.path}: cannot be made ({error})") from error
+        left = (LOCK, ".settings.json.*.part")
+        if not all(any(entry.match(pattern) for pattern in left) for entry in entries):
             raise UsageError(
                 f"--out must be a new or empty folder, got {self.path}: "
                 "give another one, or --resume to go on with that run"

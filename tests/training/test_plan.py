@@ -1,0 +1,31 @@
+"""What a run finds out before it begins; `test_batch_size.py` and `test_limits.py` have the rest."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from googlenet.console import Console
+from googlenet.training.begin import prepare
+from googlenet.training.plan import Plan
+from googlenet.training.runfolder import RunFolder
+from tests.fixtures import photo_folder
+from tests.training.small_runs import QUICK, settings
+
+
+@pytest.mark.parametrize(("suit", "epochs"), [(True, 7), (False, 2)])
+def test_few_photos_get_more_epochs_where_nobody_says_how_many(
+    suit: bool, epochs: int, tmp_path: Path
+) -> None:
+    """Sixteen photos to train on, in batches of 4, and at least 25 steps."""
+    data = photo_folder(tmp_path / "data", {"red": 10, "blue": 10})
+    recipe = QUICK.with_settings({"fewest_steps": 25})
+    out, said = RunFolder(tmp_path / "run"), io.StringIO()
+    run = prepare(settings(data, recipe=recipe), out, Console(said), False, Plan(suit=suit))
+    assert run.trainer.recipe.epochs == epochs
+    assert json.loads(out.settings.read_text())["recipe"]["epochs"] == epochs
+    assert ("few photos to train on, 16: 7 epochs" in said.getvalue()) is suit
+    out.release()
