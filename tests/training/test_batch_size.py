@@ -98,7 +98,9 @@ def test_found_batch_and_its_rate_are_recorded(
         said = io.StringIO()
         out = RunFolder(tmp_path / f"run-{len(given)}")
         options = settings(data, recipe=recipe)
-        run = prepare(options, out, Console(said), False, Plan(find_batch=True, given=frozenset(given)))
+        run = prepare(
+            options, out, Console(said), False, Plan(find_batch=True, given=frozenset(given))
+        )
         assert f"batch 4 (as the test says), learning rate {rate:.4g}" in said.getvalue()
         found = json.loads(out.settings.read_text())["recipe"]
         assert (found["batch"], found["learning_rate"]) == (4, rate)

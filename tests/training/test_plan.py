@@ -1,4 +1,4 @@
-"""What a run finds out before it begins; `test_batch_size.py` and `test_limits.py` have the rest."""
+"""What a run finds out before it begins: see `test_batch_size.py` and `test_limits.py` too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.training.small_runs import QUICK, settings
 
 
 @pytest.mark.parametrize(("suit", "epochs"), [(True, 7), (False, 2)])
-def test_few_photos_get_more_epochs_where_nobody_says_how_many(
+def test_few_photos_get_more_epochs_where_that_is_asked_for(
     suit: bool, epochs: int, tmp_path: Path
 ) -> None:
     """Sixteen photos to train on, in batches of 4, and at least 25 steps."""
@@ -27,5 +27,5 @@ def test_few_photos_get_more_epochs_where_nobody_says_how_many(
     run = prepare(settings(data, recipe=recipe), out, Console(said), False, Plan(suit=suit))
     assert run.trainer.recipe.epochs == epochs
     assert json.loads(out.settings.read_text())["recipe"]["epochs"] == epochs
-    assert ("few photos to train on, 16: 7 epochs" in said.getvalue()) is suit
+    assert ("few photos, so: batch 4, 7 epochs" in said.getvalue()) is suit
     out.release()

@@ -58,12 +58,16 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
 
 
-def test_few_photos_get_more_epochs() -> None:
-    recipe = MODERN.with_settings({"fewest_steps": 500, "epochs": 20, "batch": 64})
-    assert recipe.suited(1600) == recipe == recipe.suited(1_000_000)  # 25 steps an epoch
-    found = {photos: recipe.suited(photos).epochs for photos in (1600, 1500, 500, 100, 2)}
-    assert found == {1600: 20, 1500: 21, 500: 63, 100: 200, 2: 200}
-    assert recipe.suited(500) == replace(recipe, epochs=63)
+def test_few_photos_get_smaller_batches_and_then_more_epochs() -> None:
+    recipe = MODERN.with_settings({"fewest_steps": 300, "epochs": 20, "batch": 128})
+    assert recipe.suited(1900) == recipe == recipe.suited(1_000_000)  # 15 steps an epoch
+    suited = {photos: recipe.suited(photos) for photos in (1700, 900, 500, 100, 2)}
+    found = {photos: (r.batch, r.epochs) for photos, r in suited.items()}
+    assert list(found.values()) == [(64, 20), (64, 20), (32, 20), (32, 75), (32, 200)]
+    assert suited[500] == recipe.rescaled(32)
+    assert recipe.suited(500, ("batch",)) == replace(recipe, epochs=75)
+    assert recipe.suited(100, ("epochs",)) == recipe.rescaled(32)
+    assert recipe.suited(500, ("turn",)).turn == recipe.turn
     assert PAPER.suited(1) == PAPER
 
 

@@ -203,10 +203,11 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     fields = dict(map(assignment, args.set))
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
+    given = {name for name in ("epochs", "batch") if getattr(args, name) not in (None, "auto")}
     return Plan(
-        suit=args.epochs is None and "epochs" not in fields,
+        suit=True,
         find_batch=args.batch == "auto",
-        given=frozenset(fields),
+        given=frozenset(given | fields.keys()),
         limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
         most_epochs=args.epochs,
         views=args.views,

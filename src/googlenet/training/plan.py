@@ -22,8 +22,8 @@ from googlenet.training.settings import Settings
 class Plan:
     """What is to be found out, and what it depends on.
 
-    suit: the epochs follow the number of photos; find_batch: the recipe's batch is the most,
-    memory decides; given: fields of the recipe that were set by hand and do not follow it.
+    suit: the recipe follows the number of photos; find_batch: its batch is the most, memory
+    decides; given: its fields that were set by hand and follow neither.
     limit: the time for the whole run; most_epochs: not more than these.  views and doubts: what
     the run's end evaluates.
     """
@@ -45,7 +45,7 @@ def decide(
 ) -> Settings:
     """The settings with batch and epochs as plain numbers, so that they can be given again."""
     if plan.suit:
-        recipe = suited(settings.recipe, len(data.train), console)
+        recipe = suited(settings.recipe, len(data.train), plan.given, console)
         settings = replace(settings, recipe=recipe)
     if plan.find_batch:
         processes = distributed.count()
@@ -61,11 +61,11 @@ def decide(
     return settings
 
 
-def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
+def suited(recipe: Recipe, photos: int, given: frozenset[str], console: Console) -> Recipe:
     """The recipe for so many photos."""
-    found = recipe.suited(photos)
+    found = recipe.suited(photos, given)
     if found != recipe:
-        console.say(f"few photos to train on, {photos}: {found.epochs} epochs")
+        console.say(f"few photos, so: batch {found.batch}, {found.epochs} epochs")
     return found
 
 

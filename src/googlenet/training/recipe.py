@@ -23,7 +23,8 @@ from googlenet.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "muon")
 AVERAGES = ("none", "mean", "ema")
-LONGER = 10  # times the recipe's epochs are the most that few photos get
+# What few photos get: batches of so many at least, so many times the recipe's epochs at most.
+LEAST_BATCH, LONGER = 32, 10
 LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
 
 
@@ -40,7 +41,7 @@ class Recipe:
     variant: str = "bn"
     initialisation: str = "he"
     epochs: int = 20
-    fewest_steps: int = 0  # with fewer in `epochs`, a run has more epochs: 10 times as many at most
+    fewest_steps: int = 0  # of a run; few photos get smaller batches for it, then more epochs
     epoch_share: float = 1.0  # share of the photos that an epoch draws; by seed and epoch, which
     patience: int = 0  # epochs without a better validation after which the run ends; 0: never
     batch: int = 64
@@ -164,10 +165,20 @@ class Recipe:
             turn=self.turn if "turn" in given else turn,
         )
 
-    def suited(self, photos: int) -> Recipe:
-        """The recipe for so many photos: few get as many epochs as `fewest_steps` take."""
-        needed = ceil(self.fewest_steps / ceil(photos / self.batch))
-        return replace(self, epochs=max(self.epochs, min(needed, LONGER * self.epochs)))
+    def suited(self, photos: int, given: Collection[str] = ()) -> Recipe:
+        """The recipe for so many photos: few get as many steps as `fewest_steps` says.
+
+        The batch is halved for it, and if that is not enough, there are more epochs.  The fields
+        in `given`, which somebody has set, stay as they are.
+        """
+        batch, epochs = self.batch, self.epochs
+        if "batch" not in given:
+            while epochs * ceil(photos / batch) < self.fewest_steps and batch >= 2 * LEAST_BATCH:
+                batch //= 2
+        if "epochs" not in given:
+            needed = ceil(self.fewest_steps / ceil(photos / batch))
+            epochs = max(epochs, min(needed, LONGER * epochs))
+        return replace(self.rescaled(batch, given), epochs=epochs)
 
     def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
         """The recipe for a run of another length: here is what a short run does otherwise."""
