@@ -56,12 +56,12 @@ def test_defaults_are_filled_in() -> None:
 def test_options_decide() -> None:
     found = settings(
         "photos", "--size", "112", "--mode", "letterbox", "--no-mirror", "--seed", "7",
-        "--epochs", "3", "--width", "0.5", "--batch", "128",
+        "--epochs", "3", "--width", "0.5", "--batch", "64",
     )  # fmt: skip
     p = found.preprocessing
     assert (p.size, p.resize, p.mode, p.mirror) == (112, 128, "letterbox", False)
     assert (found.seed, found.width, found.recipe.epochs) == (7, 0.5, 3)
-    assert found.recipe.learning_rate == pytest.approx(2 * MODERN.learning_rate)
+    assert found.recipe.learning_rate == pytest.approx(MODERN.learning_rate / 2)
 
 
 def test_what_is_set_is_taken_as_it_is() -> None:

@@ -54,7 +54,7 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     recipe = MODERN.with_settings({"plain_rate": 0.25})
     plain = recipe.adapted("paper", 128, normalised=False, heads=False)
     assert (plain.variant, plain.batch, plain.heads) == ("paper", 128, 0)
-    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25)
+    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / MODERN.batch * 0.25)
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
 
 
