@@ -1,8 +1,9 @@
 """What was tried for the recipe: settings by name, each trained and scored on held-out photos.
 
     python benchmarks/study.py run ../shared/data/imagenette2-160 NAME... [--seeds 0,1,2]
-        [--size 128] [--epochs 5] [--threads 2] [--per-class N] --out docs/results/study.jsonl
+        [--size 128] [--epochs 5] [--threads 2] [--per-class N] [--others] --out FILE
     python benchmarks/study.py table docs/results/study.jsonl
+    python benchmarks/study.py beliefs docs/results/beliefs.jsonl
 
 A fifth of the training photos is held out, the same for every setting and seed; the validation
 photos are never read.  With --per-class, only so many photos of each class are learnt from, a small
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from study_settings import BASE, SETTINGS, Setting
+from study_settings import BASE, BELIEFS, SETTINGS, Setting
 
 from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
@@ -47,17 +48,18 @@ class Task:
     data: DataSet
     size: int
     epochs: int
+    others: bool = False
 
 
-MARGINS = (256 / 224, 1.0, 1.07)  # the shorter side of a photo, of the centre view's
+MARGINS = (1.0, 1.07)  # a photo's shorter side, of the centre view's; the recipe's is 1.14
 SHARES = (0.02, 0.05, 0.2)  # of the run, over which other averages than the recipe's look back
 
 
 def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     """Train from scratch; the accuracy of the averaged weights on the held-out photos.
 
-    `averages` has that of other averages of the same run by the share over which they look back,
-    `margins` that of the same model where the centre view has another share of the photo.
+    Where the task asks for others, `averages` has that of other averages of the same run by the
+    share over which they look back, `margins` that of other centre views of the same model.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
     preprocessing = Preprocessing(size=task.size, resize=margin(task.size))
@@ -76,7 +78,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     trainer = Trainer(network, recipe, loader, seed=seed, machine=Machine.here(), workers=1)
     if setting.optimizer is not None:
         trainer.optimizer = setting.optimizer(network, recipe)
-    averages = {share: average(trainer, share) for share in SHARES}
+    averages = {share: average(trainer, share) for share in SHARES if task.others}
 
     def after_step() -> None:
         for kept in averages.values():
@@ -89,19 +91,22 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         print(f"  {trainer.epoch}: {row['loss_main']:.3f} {passed:.0f} s", flush=True)
     seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
     model = trainer.model()
-    margins = {str(m): accuracy(trainer, model, task, m) for m in MARGINS}
-    found = {}
-    for share, kept in averages.items():
-        trainer.average = kept
-        found[str(share)] = accuracy(trainer, trainer.model(), task, MARGINS[0])
-    return {
-        "top1_accuracy": margins.pop(str(MARGINS[0])),
-        "averages": found,
-        "margins": margins,
+    line = {
+        "top1_accuracy": accuracy(trainer, model, task, margin(task.size)),
         "train_loss": row["loss_main"],
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
     }
+    if task.others:
+        line["margins"] = {
+            str(m): accuracy(trainer, model, task, round(m * task.size)) for m in MARGINS
+        }
+        line["averages"] = {}
+        for share, kept in averages.items():
+            trainer.average = kept
+            found = accuracy(trainer, trainer.model(), task, margin(task.size))
+            line["averages"][str(share)] = found
+    return line
 
 
 def average(trainer: Trainer, share: float) -> WeightAverage:
@@ -110,9 +115,9 @@ def average(trainer: Trainer, share: float) -> WeightAverage:
     return WeightAverage(trainer.network, "ema", decay, 0)
 
 
-def accuracy(trainer: Trainer, model: GoogLeNet, task: Task, margin: float) -> float:
-    """Top-1 accuracy on the held-out photos, whose shorter side is `margin` times the size."""
-    preprocessing = replace(trainer.loader.preprocessing, resize=round(margin * task.size))
+def accuracy(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> float:
+    """Top-1 accuracy on the held-out photos in percent, their shorter side made so long."""
+    preprocessing = replace(trainer.loader.preprocessing, resize=resize)
     classifier = Classifier(
         model,
         task.data.classes,
@@ -173,6 +178,26 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def beliefs(lines: Sequence[dict[str, Any]]) -> str:
+    """A row a belief of the paper: both settings' mean over seeds, and the difference's."""
+    rows = [
+        "| what the paper says | where | with | without | difference | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    scores: dict[str, dict[int, float]] = {}
+    for line in lines:
+        scores.setdefault(line["setting"], {})[line["seed"]] = line["top1_accuracy"]
+    for belief in BELIEFS:
+        better, other = scores[belief.better], scores[belief.other]
+        seeds = sorted(better.keys() & other.keys())
+        gains = [better[seed] - other[seed] for seed in seeds]
+        spread = f" ± {stdev(gains):.2f}" if len(gains) > 1 else ""
+        means = (mean(kind[seed] for seed in seeds) for kind in (better, other))
+        cells = [belief.claim, belief.where, *(f"{figure:.2f}" for figure in means)]
+        rows.append(f"| {' | '.join(cells)} | {mean(gains):+.2f}{spread} | {len(seeds)} |")
+    return "\n".join(rows)
+
+
 def same(key: dict[str, Any], line: dict[str, Any]) -> bool:
     return key.items() <= line.items() and key.get("per_class") == line.get("per_class")
 
@@ -180,6 +205,9 @@ def same(key: dict[str, Any], line: dict[str, Any]) -> bool:
 def read(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [json.loads(line) for line in text.splitlines()]
+
+
+TABLES = {"table": table, "beliefs": beliefs}
 
 
 def main() -> None:
@@ -193,18 +221,20 @@ def main() -> None:
     train.add_argument("--epochs", type=int, default=5)
     train.add_argument("--threads", type=int, default=torch.get_num_threads())
     train.add_argument("--per-class", type=int, default=0, metavar="N")
+    train.add_argument("--others", action="store_true", help="other averages and centre views too")
     train.add_argument("--out", type=Path, required=True)
-    verbs.add_parser("table").add_argument("out", type=Path)
+    for verb in TABLES:
+        verbs.add_parser(verb).add_argument("out", type=Path)
     arguments = parser.parse_args()
-    if arguments.verb == "table":
-        print(table(read(arguments.out)))
+    if arguments.verb in TABLES:
+        print(TABLES[arguments.verb](read(arguments.out)))
         return
     torch.set_num_threads(arguments.threads)
     keep_decoded()
     data = held_out(load_data(arguments.data))
     if arguments.per_class:
         data = cut(data, arguments.per_class)
-    task = Task(data, arguments.size, arguments.epochs)
+    task = Task(data, arguments.size, arguments.epochs, arguments.others)
     for name in arguments.names:
         for seed in map(int, arguments.seeds.split(",")):
             key = {"setting": name, "seed": seed, "size": task.size, "epochs": task.epochs}
