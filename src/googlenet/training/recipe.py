@@ -16,7 +16,7 @@ from googlenet.images.augment import (
     Step,
     mirror_if_allowed,
 )
-from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
+from googlenet.images.preprocess import INTERPOLATIONS, MARGIN, Preprocessing
 from googlenet.initialise import INITIALISATIONS
 from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
@@ -75,6 +75,8 @@ class Recipe:
     sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
+    # Evaluation.
+    margin: float = MARGIN  # of a photo's shorter side, to the size: what is not in the centre view
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
@@ -223,6 +225,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.01, 100),
     "sides": (0.1, 1),
     "lighting": (0, 10),
+    "margin": (1, 4),
 }
 
 

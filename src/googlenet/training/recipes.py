@@ -90,6 +90,7 @@ MODERN = Recipe(
     label_smoothing=0.1,
     dropout=0.0,
     area=(0.35, 1.0),
+    margin=15 / 14,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}
