@@ -89,9 +89,10 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
     found = settings("photos", "--weights", str(trained.run))
     assert found.preprocessing == source.preprocessing
     assert (found.recipe.variant, found.width) == ("bn", 0.05)
-    assert (
-        settings("photos", "--weights", str(trained.run), "--size", "64").preprocessing.size == 64
-    )
+    larger = settings("photos", "--weights", str(trained.run), "--size", "70").preprocessing
+    assert (larger.size, larger.resize) == (70, 75)
+    wider = settings("photos", "--weights", str(trained.run), "--set", "margin=1.5").preprocessing
+    assert (wider.size, wider.resize) == (source.preprocessing.size, 48)
 
 
 def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:

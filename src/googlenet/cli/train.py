@@ -231,10 +231,11 @@ def preprocessing(
     if source is None and default_channels(recipe.variant) == 1:
         base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
     mode = args.mode or base.mode
+    as_before = source and size == source.size and "margin" not in dict(map(assignment, args.set))
     return replace(
         base,
         size=size,
-        resize=base.resize if source and size == source.size else margin(size, recipe.margin),
+        resize=base.resize if as_before else margin(size, recipe.margin),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )

@@ -76,7 +76,7 @@ class Recipe:
     photometric: bool = False
     lighting: float = 0.0
     # Evaluation.
-    margin: float = MARGIN  # of a photo's shorter side, to the size: what is not in the centre view
+    margin: float = MARGIN  # a photo's shorter side, as a multiple of the centre view's
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
