@@ -61,6 +61,11 @@ class Baseline(nn.Module):
             channels, side = filters, next_side
         initialise(self, initialisation, generator)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it takes photos of `size` alone: connected layers look at a whole map."""
+        return any(isinstance(module, nn.Linear) for module in self.modules())
+
     def drop_heads(self) -> None:
         """Nothing to do: these networks have no auxiliary heads."""
 

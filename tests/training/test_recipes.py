@@ -54,20 +54,17 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     recipe = MODERN.with_settings({"plain_rate": 0.25})
     plain = recipe.adapted("paper", 128, normalised=False, heads=False)
     assert (plain.variant, plain.batch, plain.heads) == ("paper", 128, 0)
-    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / MODERN.batch * 0.25)
+    assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25)
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
 
 
-def test_few_photos_get_smaller_batches_and_then_more_epochs() -> None:
-    recipe = MODERN.with_settings({"fewest_steps": 300, "epochs": 20, "batch": 128})
-    assert recipe.suited(1900) == recipe == recipe.suited(1_000_000)  # 15 steps an epoch
-    suited = {photos: recipe.suited(photos) for photos in (1700, 900, 500, 100, 2)}
-    found = {photos: (r.batch, r.epochs) for photos, r in suited.items()}
-    assert list(found.values()) == [(64, 20), (64, 20), (32, 20), (32, 75), (32, 200)]
-    assert suited[500] == recipe.rescaled(32)
-    assert recipe.suited(500, ("batch",)) == replace(recipe, epochs=75)
-    assert recipe.suited(100, ("epochs",)) == recipe.rescaled(32)
-    assert recipe.suited(500, ("turn",)).turn == recipe.turn
+def test_few_photos_get_more_epochs() -> None:
+    recipe = MODERN.with_settings({"fewest_steps": 300, "epochs": 20, "batch": 64})
+    assert recipe.suited(900) == recipe == recipe.suited(1_000_000)  # 15 steps an epoch
+    found = {photos: recipe.suited(photos).epochs for photos in (900, 890, 500, 100, 2)}
+    assert found == {900: 20, 890: 22, 500: 38, 100: 150, 2: 200}
+    assert recipe.suited(500) == replace(recipe, epochs=38)
+    assert replace(recipe, epoch_share=0.1).suited(1000).epochs == recipe.suited(100).epochs
     assert PAPER.suited(1) == PAPER
 
 
@@ -142,5 +139,4 @@ def test_names_of_the_fields_are_frozen() -> None:
         "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "sides", "photometric", "lighting",
-        "margin",
     ]  # fmt: skip

@@ -203,11 +203,10 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     fields = dict(map(assignment, args.set))
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
-    given = {name for name in ("epochs", "batch") if getattr(args, name) not in (None, "auto")}
     return Plan(
-        suit=True,
+        suit=args.epochs is None and args.time_limit is None and "epochs" not in fields,
         find_batch=args.batch == "auto",
-        given=frozenset(given | fields.keys()),
+        given=frozenset(fields),
         limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
         most_epochs=args.epochs,
         views=args.views,
@@ -231,11 +230,10 @@ def preprocessing(
     if source is None and default_channels(recipe.variant) == 1:
         base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
     mode = args.mode or base.mode
-    as_before = source and size == source.size and "margin" not in dict(map(assignment, args.set))
     return replace(
         base,
         size=size,
-        resize=base.resize if as_before else margin(size, recipe.margin),
+        resize=base.resize if source and size == source.size else margin(size),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )

@@ -37,12 +37,9 @@ LUMA_MEAN = (117.0,)  # theirs too, of the luma
 LUMA_SCALE = (1 / 57.5,)
 
 
-MARGIN = 256 / 224  # the paper's
-
-
-def margin(size: int, ratio: float = MARGIN) -> int:
+def margin(size: int) -> int:
     """The side to which a photo is resized before crops of `size`: 256 for the paper's 224."""
-    return round(size * ratio)
+    return round(size * 256 / 224)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from googlenet.data.cache import build_cache
 from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load import load_data
 from googlenet.data.loader import TrainingLoader
-from googlenet.errors import GoogLeNetError
+from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
+from googlenet.baselines import Baseline
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import (
@@ -262,9 +263,19 @@ def build(settings: Settings, classes: int) -> Network:
         initialisation=settings.recipe.initialisation,
         generator=torch.Generator().manual_seed(settings.seed),
     )
+    if settings.recipe.sides != (1.0, 1.0):
+        require_any_size(network)
     if settings.recipe.dropout >= 0:
         network.dropout.p = settings.recipe.dropout
     return network
+
+
+def require_any_size(network: Network) -> None:
+    """Raises UsageError for a network whose connected layers take photos of one size alone."""
+    if isinstance(network, Baseline) and network.fixed:
+        raise UsageError(
+            f"sides must be 1,1 for {network.name}, whose connected layers take one size alone"
+        )
 
 
 def carry_over(network: Network, settings: Settings, data: DataSet, console: Console) -> Origin:

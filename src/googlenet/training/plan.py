@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 
 from googlenet import distributed
 from googlenet.console import Console
@@ -22,8 +21,8 @@ from googlenet.training.settings import Settings
 class Plan:
     """What is to be found out, and what it depends on.
 
-    suit: the recipe follows the number of photos; find_batch: its batch is the most, memory
-    decides; given: its fields that were set by hand and follow neither.
+    suit: the epochs follow the number of photos; find_batch: the recipe's batch is the most,
+    memory decides; given: fields of the recipe that were set by hand and do not follow it.
     limit: the time for the whole run; most_epochs: not more than these.  views and doubts: what
     the run's end evaluates.
     """
@@ -45,7 +44,7 @@ def decide(
 ) -> Settings:
     """The settings with batch and epochs as plain numbers, so that they can be given again."""
     if plan.suit:
-        recipe = suited(settings.recipe, len(data.train), plan.given, console)
+        recipe = suited(settings.recipe, len(data.train), console)
         settings = replace(settings, recipe=recipe)
     if plan.find_batch:
         processes = distributed.count()
@@ -61,32 +60,22 @@ def decide(
     return settings
 
 
-def suited(recipe: Recipe, photos: int, given: frozenset[str], console: Console) -> Recipe:
+def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
     """The recipe for so many photos."""
-    found = recipe.suited(photos, given)
+    found = recipe.suited(photos)
     if found != recipe:
-        console.say(f"few photos, so: batch {found.batch}, {found.epochs} epochs")
+        console.say(f"few photos, so {found.epochs} epochs for {recipe.epochs}")
     return found
 
 
 def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
-    """Find out what steps and evaluations cost, for the limit to go by.
-
-    Where crops grow over the run, a step costs the mean of a first epoch's and a last one's.
-    """
+    """Find out what steps and evaluations cost, with the largest crops, for the limit to go by."""
     assert plan.limit
-    found = [
-        calibrate(
-            make(replace(settings, recipe=replace(settings.recipe, sides=(side, side)))),
-            data,
-            plan.limit,
-            views=plan.views,
-            doubts=plan.doubts,
-            beside=beside,
-        )
-        for side in sorted(set(settings.recipe.sides))
-    ]
-    plan.limit.costs = replace(found[-1], step=fmean(costs.step for costs in found))
+    side = max(settings.recipe.sides)
+    trainer = make(replace(settings, recipe=replace(settings.recipe, sides=(side, side))))
+    plan.limit.costs = calibrate(
+        trainer, data, plan.limit, views=plan.views, doubts=plan.doubts, beside=beside
+    )
 
 
 def fitting(

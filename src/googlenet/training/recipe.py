@@ -16,15 +16,14 @@ from googlenet.images.augment import (
     Step,
     mirror_if_allowed,
 )
-from googlenet.images.preprocess import INTERPOLATIONS, MARGIN, Preprocessing
+from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
 from googlenet.initialise import INITIALISATIONS
 from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "muon")
 AVERAGES = ("none", "mean", "ema")
-# What few photos get: batches of so many at least, so many times the recipe's epochs at most.
-LEAST_BATCH, LONGER = 32, 10
+LONGER = 10  # times the recipe's epochs are the most that few photos get
 LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
 
 
@@ -41,7 +40,7 @@ class Recipe:
     variant: str = "bn"
     initialisation: str = "he"
     epochs: int = 20
-    fewest_steps: int = 0  # of a run; few photos get smaller batches for it, then more epochs
+    fewest_steps: int = 0  # of a run whose epochs nobody set; few photos get more epochs for it
     epoch_share: float = 1.0  # share of the photos that an epoch draws; by seed and epoch, which
     patience: int = 0  # epochs without a better validation after which the run ends; 0: never
     batch: int = 64
@@ -75,8 +74,6 @@ class Recipe:
     sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
-    # Evaluation.
-    margin: float = MARGIN  # a photo's shorter side, as a multiple of the centre view's
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
@@ -167,20 +164,11 @@ class Recipe:
             turn=self.turn if "turn" in given else turn,
         )
 
-    def suited(self, photos: int, given: Collection[str] = ()) -> Recipe:
-        """The recipe for so many photos: few get as many steps as `fewest_steps` says.
-
-        The batch is halved for it, and if that is not enough, there are more epochs.  The fields
-        in `given`, which somebody has set, stay as they are.
-        """
-        batch, epochs = self.batch, self.epochs
-        if "batch" not in given:
-            while epochs * ceil(photos / batch) < self.fewest_steps and batch >= 2 * LEAST_BATCH:
-                batch //= 2
-        if "epochs" not in given:
-            needed = ceil(self.fewest_steps / ceil(photos / batch))
-            epochs = max(epochs, min(needed, LONGER * epochs))
-        return replace(self.rescaled(batch, given), epochs=epochs)
+    def suited(self, photos: int) -> Recipe:
+        """The recipe for so many photos: few get as many epochs as `fewest_steps` take."""
+        steps = ceil(max(1, round(self.epoch_share * photos)) / self.batch)
+        needed = min(ceil(self.fewest_steps / steps), LONGER * self.epochs)
+        return replace(self, epochs=max(self.epochs, needed))
 
     def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
         """The recipe for a run of another length: here is what a short run does otherwise."""
@@ -225,7 +213,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.01, 100),
     "sides": (0.1, 1),
     "lighting": (0, 10),
-    "margin": (1, 4),
 }
 
 

@@ -78,11 +78,8 @@ MODERN = Recipe(
         0, in an hour of one AVX2 core; with optimizer=sgd 80.6 %, the mean of three seeds."""
     ),
     optimizer="muon",
-    batch=128,
     fewest_steps=300,
-    learning_rate=0.2,
-    turn=0.035,
-    average_decay=0.996,
+    learning_rate=0.1,
     plain_rate=0.1,
     nesterov=True,
     weight_decay=5e-4,
@@ -90,7 +87,6 @@ MODERN = Recipe(
     label_smoothing=0.1,
     dropout=0.0,
     area=(0.35, 1.0),
-    margin=15 / 14,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}
