@@ -23,7 +23,7 @@ OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --multi-label --recipe --variant --weights --epochs --time-limit "
     "--patience --size --batch --width --seed --mode --no-mirror --precision --balance --set "
-    "--views --doubts --checkpoint-minutes --decoder --shuffle --cache --workers --json",
+    "--views --doubts --checkpoint-minutes --decoder --augment --shuffle --cache --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
     "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",

@@ -126,6 +126,10 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--precision", "fp8"], 2, "precision must be one of auto, fp32, bf16"),
         (["DATA", "--batch", "1", "--size", "32"], 2, "batch must leave 2 photos or more"),
         (["DATA", "--balance", "classes"], 2, "balance must be one of none, weights, samp"),
+        (["DATA", "--augment", "gpu"], 2, "augment must be one of host, device, got 'gpu'"),
+        (["DATA", "--recipe", "bvlc", "--augment", "device"], 2, "augment must be host with crop "
+         "bvlc, got device"),
+        (["DATA", "--resume", "--out", "RUN", "--augment", "host"], 2, "own settings, got --aug"),
         (["DATA", "--time-limit", "5", "--set", "epochs=3"], 2, "--time-limit takes the most epo"),
         (["DATA", "--resume", "--out", "RUN", "--time-limit", "5"], 2, "own settings, got --time"),
         (["DATA", "--resume", "--out", "RUN", "--patience", "5"], 2, "own settings, got --patie"),

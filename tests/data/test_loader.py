@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +18,7 @@ from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
 from googlenet.images.augment import Augmentation, Mirror, RandomCrop, RandomResizedCrop
+from googlenet.images.device import cropped
 from googlenet.images.preprocess import Preprocessing
 from googlenet.native import region
 from tests.fixtures import encoded, noise
@@ -126,6 +129,41 @@ def test_crops_are_the_same_with_a_cache_and_without_kernels(
     for other in (kept, load(None), load(MemoryCache(1 << 30))):
         assert np.array_equal(first.pixels, other.pixels)
         assert first.bad == other.bad
+
+
+@pytest.mark.parametrize("decoder", ["pillow", "turbo"])
+def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> None:
+    """The same photos, boxes and mirroring, with a cache and without; bad photos left out.
+
+    Crops are within a level, inside where Pillow's look beyond their box.
+    """
+    photos = jpegs() | {"text": b"no photo"}
+    for name, content in photos.items():
+        (tmp_path / name).write_bytes(content)
+    samples = Samples(tuple(tmp_path / name for name in photos), tuple(range(len(photos))))
+    augmentation = Augmentation((RandomResizedCrop(SIZE, (0.5, 1.0)), Mirror()), seed=3)
+    p = Preprocessing(size=SIZE, resize=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
+    host = TrainingLoader(samples, p, augmentation, decoder)
+    device = replace(host, augment="device")
+    kept = replace(device, cache=MemoryCache(1 << 30))
+    drawn = [index + again * len(photos) for again in range(4) for index in range(len(photos))]
+    inner = slice(2, -2) if decoder == "pillow" else slice(None)
+    for side in (32, 40):  # none is so small that photos would be shrunk before
+        expected = host.load(1, drawn, side)
+        assert set(expected.bad) == {str(tmp_path / "text"), str(tmp_path / "short")}
+        for loader in (device, kept, kept):
+            batch = loader.load(1, drawn, side)
+            assert batch.labels.tolist() == expected.labels.tolist()
+            assert batch.bad == expected.bad
+            assert batch.cuts
+            crops = cropped(torch.from_numpy(batch.pixels), batch.cuts, p).permute(0, 2, 3, 1)
+            assert crops.shape == expected.pixels.shape
+            difference = np.abs(crops.numpy() - expected.pixels)
+            # Photos that the faster decoder leaves to Pillow are images, too.
+            assert difference[:, 2:-2, 2:-2].max() <= 1.01
+            assert difference[expected.labels < 3, inner, inner].max() <= 1.01
+    nothing = device.load(0, [len(photos) - 1])
+    assert (len(nothing), len(nothing.bad)) == (0, 1)
 
 
 def test_second_draw_of_a_photo_is_another_crop_of_it(tmp_path: Path) -> None:

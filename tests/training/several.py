@@ -64,6 +64,7 @@ TRAINERS: dict[str, Callable[[], Trainer]] = {
     "sampling": lambda: trainer(PAPER.with_settings({"balance": "sampling"}), samples(11)),
     # With shares of one photo some are empty; the last batch has but one.
     "bad photos": lambda: trainer(PAPER.with_settings({"batch": 2}), with_bad(11, 1, 3, 4)),
+    "crops on the device": lambda: trainer(PAPER, with_bad(11, 3), augment="device"),
     # Two batches of five, of which each process has enough for statistics of its own.
     "bn": lambda: trainer(PAPER.with_settings({"variant": "bn", "average": "none"})),
     "bn, averaged": lambda: trainer(PAPER.with_settings({"variant": "bn", "average": "mean"})),

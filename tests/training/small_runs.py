@@ -52,6 +52,7 @@ def trainer(
     decoder: str = "pillow",
     cache: DecodedCache | None = None,
     carried: tuple[str, ...] = (),
+    augment: str = "host",
     size: int = SIZE,
     **network: Any,
 ) -> Trainer:
@@ -65,7 +66,7 @@ def trainer(
     )
     preprocessing = replace(SMALL, size=size, resize=margin(size))
     augmentation = Augmentation(recipe.augmentation(preprocessing), seed)
-    loader = TrainingLoader(data or samples(), preprocessing, augmentation, decoder, cache)
+    loader = TrainingLoader(data or samples(), preprocessing, augmentation, decoder, cache, augment)
     return Trainer(
         built,
         recipe,

@@ -54,6 +54,14 @@ def test_batch_is_what_the_memory_holds(photos: float, batch: int) -> None:
     assert f"{each / 1e6:.1f} MB a photo" in said
 
 
+def test_batch_of_crops_on_the_device() -> None:
+    """What a step keeps does not depend on where crops are made, but for their own copy."""
+    host, device = (trainer(augment=augment) for augment in ("host", "device"))
+    one, other = (bytes_a_photo(t, first_photo(t)) for t in (host, device))
+    assert other == pytest.approx(one, abs=4 * 3 * 32 * 32)
+    assert find_batch(device, 48, lambda: round(8 * HEADROOM * other) + 1)[0] == 8
+
+
 def test_memory_that_holds_nothing() -> None:
     with pytest.raises(GoogLeNetError, match="not even a batch of 2 photos fits into memory"):
         find_batch(trainer(), 48, lambda: 1000)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from googlenet.errors import UsageError
 from googlenet.training.begin import Run
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train
+from googlenet.training.settings import Settings
 from tests.fixtures import slow
 from tests.training.small_runs import QUICK, log, prepared, same_bits, settings, tensors
 
@@ -58,6 +60,28 @@ def test_interrupted_and_resumed_is_undisturbed(
     train(resumed)
     assert log(resumed) == log(done)
     for name, theirs in tensors(done).items():
+        assert same_bits(tensors(resumed)[name], theirs), name
+
+
+def test_crops_on_the_device_interrupted_and_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within an epoch; other bits than with crops on the host, and settings that say so."""
+    options = settings(data, augment="device")
+    straight, _ = prepared(options, tmp_path / "straight")
+    train(straight)
+    out = tmp_path / "run"
+    run, _ = prepared(options, out)
+    interrupt_at(run, 2, monkeypatch)
+    with pytest.raises(Interrupted):
+        train(run)
+    found = Settings.from_json(run.folder.read_settings())
+    assert found.augment == "device"
+    with pytest.raises(UsageError, match="augment was 'device', got 'host'"):
+        prepared(replace(found, augment="host"), out, resume=True)
+    resumed, _ = prepared(found, out, resume=True)
+    train(resumed)
+    for name, theirs in tensors(straight).items():
         assert same_bits(tensors(resumed)[name], theirs), name
 
 

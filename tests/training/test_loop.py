@@ -129,9 +129,9 @@ def test_without_heads_there_are_no_heads() -> None:
     assert "loss_4a" not in t.train_epoch(nothing)
 
 
-@pytest.mark.parametrize("workers", [0, 3])
-def test_same_seed_same_bits_with_any_number_of_workers(workers: int) -> None:
-    one, other = trainer(workers=1), trainer(workers=workers)
+@pytest.mark.parametrize(("workers", "augment"), [(0, "host"), (3, "host"), (3, "device")])
+def test_same_seed_same_bits_with_any_number_of_workers(workers: int, augment: str) -> None:
+    one, other = (trainer(workers=count, augment=augment) for count in (1, workers))
     for t in (one, other):
         while not t.finished:
             t.train_epoch(nothing)
@@ -193,6 +193,21 @@ def test_rate_follows_the_schedule_step_by_step() -> None:
     seen = []
     t.train_epoch(lambda: seen.append(t.optimizer.param_groups[0]["lr"]))
     assert seen == pytest.approx([t.learning_rate(step) for step in range(3)])
+
+
+def test_crops_on_the_device_are_learnt_from_as_the_host_s() -> None:
+    """The network sees the same to within a level and a half, in both epochs' sizes."""
+    recipe = QUICK.with_settings({"sides": "0.7,1", "area": "0.5,1"})
+    host, device = (trainer(recipe, size=48, augment=augment) for augment in ("host", "device"))
+    scale = torch.tensor(host.loader.preprocessing.scale)[:, None, None]
+    for epoch in range(2):
+        for one, other in zip(host.batches(epoch), device.batches(epoch), strict=True):
+            seen, found = host.crops(one), device.crops(other)
+            assert found.shape == seen.shape
+            assert found.dtype == torch.float32
+            inner = ((found - seen) / scale).abs()[:, :, 2:-2, 2:-2]
+            assert inner.max() <= 1.5
+        device.step = host.step = host.epoch_steps
 
 
 def test_crops_grow_from_epoch_to_epoch() -> None:

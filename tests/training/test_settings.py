@@ -10,7 +10,8 @@ import pytest
 
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
-from googlenet.training.recipes import PAPER
+from googlenet.training.recipe import Recipe
+from googlenet.training.recipes import BVLC, MODERN, PAPER
 from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
@@ -36,7 +37,7 @@ def test_recipe_that_is_no_longer_there_can_be_resumed() -> None:
 def test_field_that_was_not_there_before_has_its_default() -> None:
     values = json.loads(json.dumps(FULL.to_json()))
     del values["recipe"]["plain_rate"], values["time_limit"]
-    for name in ("decoder", "shuffle", "cache"):
+    for name in ("decoder", "shuffle", "cache", "augment"):
         del values[name]
     assert Settings.from_json(values) == replace(FULL, time_limit=None, cache="none")
 
@@ -47,6 +48,8 @@ def test_what_decides_a_run() -> None:
     assert replace(FULL, seed=5).deciding() != FULL.deciding()
     assert replace(FULL, decoder="turbo").deciding() != FULL.deciding()
     assert replace(FULL, shuffle="blocks").deciding() != FULL.deciding()
+    host, device = (Settings("x", MODERN, Preprocessing(), augment=a) for a in ("host", "device"))
+    assert device.deciding() != host.deciding()
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_what_decides_a_run() -> None:
         ({"decoder": "x"}, "decoder must be one of pillow, turbo, got 'x'"),
         ({"shuffle": "x"}, "shuffle must be one of full, blocks"),
         ({"cache": "x"}, "cache must be one of auto, memory, disk, none"),
+        ({"augment": "x"}, "augment must be one of host, device, got 'x'"),
     ],
 )
 def test_values_outside_their_rules(changes: dict[str, Any], message: str) -> None:
@@ -96,3 +100,19 @@ def test_balanced_draws_are_no_order_of_shards() -> None:
     recipe = PAPER.with_settings({"balance": "sampling"})
     with pytest.raises(UsageError, match="shuffle must be full with balance sampling, got blocks"):
         Settings("x", recipe, Preprocessing(), shuffle="blocks")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "what"),
+    [
+        (BVLC, "crop bvlc"),
+        (PAPER, "interpolations bilinear,area,nearest,bicubic"),
+        (MODERN.with_settings({"interpolations": "bicubic"}), "interpolations bicubic"),
+        (MODERN.with_settings({"photometric": "yes"}), "photometric true"),
+        (MODERN.with_settings({"lighting": 0.1}), "lighting 0.1"),
+    ],
+)
+def test_recipes_that_only_the_host_can_follow(recipe: Recipe, what: str) -> None:
+    with pytest.raises(UsageError, match=f"^augment must be host with {what}, got device$"):
+        Settings("x", recipe, Preprocessing(), augment="device")
+    assert Settings("x", recipe, Preprocessing()).augment == "host"

@@ -67,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="between checkpoints within an epoch (default: 5)")  # fmt: skip
     add("--decoder", help="of JPEGs: pillow, or turbo, which is faster and not bit for bit the "
         "same (default: turbo where simplejpeg is installed)")  # fmt: skip
+    add("--augment", help="where crops are resized and mirrored: host (default), or device, with "
+        "pixels that differ a little")  # fmt: skip
     add("--shuffle", help="full, or blocks: a few shards at a time (default: blocks at a URL)")
     add("--cache", help="decoded photos: memory, disk, none, or auto: in memory if they take "
         "less than 1 GiB and a quarter of what is free (default: auto)")  # fmt: skip
@@ -77,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 # Options that decide a run: with --resume they come from the run's own settings.
 DECIDING = ("recipe", "variant", "weights", "epochs", "size", "batch", "width", "seed", "mode",
             "precision", "balance", "patience", "time_limit", "set", "no_mirror", "multi_label",
-            "decoder", "shuffle")  # fmt: skip
+            "decoder", "shuffle", "augment")  # fmt: skip
 # As they are where they are not given; the others are None.
 UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 
@@ -185,6 +187,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         decoder=args.decoder or ("turbo" if turbo.available() else "pillow"),
         shuffle=args.shuffle or default_shuffle(args.data, recipe),
         cache=args.cache or "auto",
+        augment=args.augment or "host",
         time_limit=args.time_limit,
         multi_label=args.multi_label,
     )

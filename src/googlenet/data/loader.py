@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +14,38 @@ from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
+from googlenet.images.cut import Cuts, together
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo import CodedPhoto, DamagedError, Photo, decode_turbo, open_turbo
 
 DECODERS = ("pillow", "turbo")
+AUGMENTS = ("host", "device")
 
 Targets = NDArray[np.int64 | np.float32]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Batch:
     """pixels: (N, size, size, channels) uint8; labels: (N,) int64, or (N, classes) float32 of 0
-    and 1 where photos have several; bad: errors by sample name."""
+    and 1 where photos have several; bad: errors by sample name.
+
+    cuts: of what is no crop yet, but (N, H, W, 3) RGB, how the device makes crops of it.
+    """
 
     pixels: NDArray[np.uint8]
     labels: Targets
     bad: dict[str, str]
+    cuts: Cuts | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, at: slice | NDArray[np.int64]) -> Batch:
+        """A batch of these photos of it."""
+        cuts = self.cuts and self.cuts.take(at)
+        return Batch(self.pixels[at], self.labels[at], self.bad, cuts)
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -58,6 +71,7 @@ class TrainingLoader:
     augmentation: Augmentation
     decoder: str = "pillow"  # one of `DECODERS`
     cache: DecodedCache | None = None
+    augment: str = "host"  # one of `AUGMENTS`: where crops are resized and mirrored
 
     def photo(self, index: int) -> Photo | CodedPhoto:
         """A photo as the augmentation takes it.  Raises ImageError."""
@@ -72,28 +86,35 @@ class TrainingLoader:
             return open_turbo(source, reduction)
         return read()
 
-    def crop(self, index: int, epoch: int, draw: int, side: int) -> Photo:
-        """A photo, augmented.  Raises ImageError."""
-        try:
-            return self.augmentation(self.photo(index), epoch, draw, side)
-        except DamagedError:  # noticed only now, and dealt with as if it had been at once
-            return self.augmentation(decode(self.samples.sources[index]), epoch, draw, side)
+    def made(
+        self, make: Callable[[Photo | CodedPhoto, int], Made], draws: list[int], bad: dict[str, str]
+    ) -> Iterator[tuple[int, Made]]:
+        """Each draw's sample index and what is made of its photo; bad ones go to `bad`."""
+        for draw in draws:
+            index = draw % len(self.samples)
+            try:
+                try:
+                    found = make(self.photo(index), draw)
+                except DamagedError:  # noticed only now, and dealt with as if it had been at once
+                    found = make(decode(self.samples.sources[index]), draw)
+            except ImageError as error:
+                bad[self.samples.name(index)] = str(error)
+                continue
+            yield index, found
 
     def load(self, epoch: int, draws: Iterable[int], side: int | None = None) -> Batch:
         """The draws' photos, with crops of that side in pixels; of the model's size if None."""
         draws = list(map(int, draws))
         side = side or self.preprocessing.size
+        bad: dict[str, str] = {}
+        if self.augment == "device":
+            cut = [*self.made(lambda p, d: self.augmentation.cut(p, epoch, d, side), draws, bad)]
+            pixels, cuts = together([found for _, found in cut], side)
+            return Batch(pixels, self.samples.targets([index for index, _ in cut]), bad, cuts)
+        loaded: list[int] = []
         # Each crop goes to its place while it is in the processor's cache.
         pixels = np.empty((len(draws), side, side, self.preprocessing.channels), np.uint8)
-        loaded: list[int] = []
-        bad: dict[str, str] = {}
-        for draw in draws:
-            index = draw % len(self.samples)
-            try:
-                crop = self.crop(index, epoch, draw, side)
-            except ImageError as error:
-                bad[self.samples.name(index)] = str(error)
-                continue
+        for index, crop in self.made(lambda p, d: self.augmentation(p, epoch, d, side), draws, bad):
             pixels[len(loaded)] = self.preprocessing.pixels(crop)
             loaded.append(index)
         return Batch(pixels[: len(loaded)], self.samples.targets(loaded), bad)

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from googlenet.images.cut import Cut, cut_out
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
 from googlenet.images.turbo import Box, CodedPhoto, Photo, crop_resized, mirrored
 
@@ -37,9 +38,13 @@ class RandomResizedCrop:
     interpolations: Sequence[str] = ("bilinear",)
 
     def __call__(self, image: Photo | CodedPhoto, rng: np.random.Generator) -> Photo:
-        box = self.box(*size_of(image), rng)
-        interpolation = self.interpolations[int(rng.integers(len(self.interpolations)))]
+        box, interpolation = self.drawn(*size_of(image), rng)
         return resize(image, box, self.size, interpolation)
+
+    def drawn(self, width: int, height: int, rng: np.random.Generator) -> tuple[Box, str]:
+        """The crop's box and interpolation."""
+        box = self.box(width, height, rng)
+        return box, self.interpolations[int(rng.integers(len(self.interpolations)))]
 
     def reduction(self, width: int, height: int) -> int:
         """By how much such a photo can be shrunk beforehand: the least crop is still larger."""
@@ -86,9 +91,12 @@ class RandomCrop:
 @dataclass(frozen=True)
 class Mirror:
     def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
-        if rng.random() >= 0.5:
+        if not self.drawn(rng):
             return image
         return mirrored(image) if isinstance(image, np.ndarray) else ImageOps.mirror(image)
+
+    def drawn(self, rng: np.random.Generator) -> bool:
+        return bool(rng.random() < 0.5)
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class Augmentation:
 
         Raises DamagedError for a coded photo that is damaged; it must first be cropped.
         """
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = self.numbers(epoch, index)
         steps, crop = self.steps, self.first_crop
         if crop:
             crop, steps = replace(crop, size=side or crop.size), steps[1:]
@@ -164,6 +172,27 @@ class Augmentation:
         for step in steps:
             image = step(image, rng)
         return image
+
+    def cut(
+        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+    ) -> Cut:
+        """What `device` makes the crop of, by the same random numbers: the same box and mirroring.
+
+        For steps that are a random resized crop, bilinear, and mirroring.  Raises DamagedError.
+        """
+        rng = self.numbers(epoch, index)
+        crop, *rest = self.steps
+        assert isinstance(crop, RandomResizedCrop)
+        box, interpolation = crop.drawn(*size_of(image), rng)
+        assert interpolation == "bilinear"
+        mirrored = False
+        for step in rest:
+            assert isinstance(step, Mirror)
+            mirrored ^= step.drawn(rng)
+        return cut_out(image, box, side or crop.size, mirrored)
+
+    def numbers(self, epoch: int, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, epoch, index))
 
 
 def mirror_if_allowed(p: Preprocessing) -> tuple[Step, ...]:

@@ -234,6 +234,12 @@ def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
     return pixels
 
 
+def part_of(photo: NDArray[np.uint8] | CodedPhoto, box: Box) -> NDArray[np.uint8]:
+    """The pixels in the box.  Raises DamagedError."""
+    left, top, right, bottom = box
+    return photo.part(box) if isinstance(photo, CodedPhoto) else photo[top:bottom, left:right]
+
+
 def crop_resized(
     photo: NDArray[np.uint8] | CodedPhoto, box: Box, size: tuple[int, int], interpolation: str
 ) -> NDArray[np.uint8]:
@@ -242,8 +248,7 @@ def crop_resized(
     Within a level of Pillow's for the crop alone; Pillow's `resize(box=…)` lets the pixels
     around the box have their part in the outermost ones.  Raises DamagedError.
     """
-    left, top, right, bottom = box
-    crop = photo.part(box) if isinstance(photo, CodedPhoto) else photo[top:bottom, left:right]
+    crop = part_of(photo, box)
     if interpolation not in ANTIALIASED:
         image = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(image.resize(size, INTERPOLATIONS[interpolation]))

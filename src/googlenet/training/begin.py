@@ -184,6 +184,7 @@ def trainer_of(
         settings.preprocessing,
         Augmentation(steps, settings.seed),
         settings.decoder,
+        augment=settings.augment,
     )
     return Trainer(
         network,

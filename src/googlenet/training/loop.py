@@ -20,6 +20,7 @@ from googlenet import distributed
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
 from googlenet.data.shuffle import block_order
 from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.images.device import cropped
 from googlenet.machine import Machine
 from googlenet.networks import Network
 from googlenet.training.averaging import WeightAverage, recompute_statistics
@@ -207,6 +208,8 @@ class Trainer:
 
     def crops(self, batch: Batch) -> Tensor:
         pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
+        if batch.cuts:
+            return cropped(pixels, batch.cuts, self.loader.preprocessing)
         return self.loader.preprocessing.normalise(pixels)
 
     def learning_rate(self, step: int) -> float:

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from googlenet.data.cache import CACHES
-from googlenet.data.loader import DECODERS
+from googlenet.data.loader import AUGMENTS, DECODERS
 from googlenet.data.shuffle import SHUFFLES
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
@@ -26,7 +26,8 @@ class Settings:
     have several labels, though the data do not say so.
 
     decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
-    "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none".
+    "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none"; augment: where
+    crops are resized and mirrored, on the "host" or the "device", whose pixels differ.
     """
 
     data: str
@@ -42,14 +43,18 @@ class Settings:
     decoder: str = "pillow"
     shuffle: str = "full"
     cache: str = "auto"
+    augment: str = "host"
 
     def __post_init__(self) -> None:
         choose("precision", self.precision, PRECISIONS)
         choose("decoder", self.decoder, DECODERS)
         choose("shuffle", self.shuffle, SHUFFLES)
         choose("cache", self.cache, CACHES)
+        choose("augment", self.augment, AUGMENTS)
         if self.shuffle == "blocks" and self.recipe.balance == "sampling":
             raise UsageError("shuffle must be full with balance sampling, got blocks")
+        if self.augment == "device":
+            require_device_can(self.recipe)
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be from 0 to 2^63 − 1, got {self.seed}")
 
@@ -68,6 +73,7 @@ class Settings:
             "decoder": self.decoder,
             "shuffle": self.shuffle,
             "cache": self.cache,
+            "augment": self.augment,
         }
 
     def deciding(self) -> dict[str, Any]:
@@ -109,6 +115,7 @@ KINDS: dict[str, Any] = {
     "decoder": str,
     "shuffle": str,
     "cache": str,
+    "augment": str,
 }
 # What runs did before there was a choice.
 LATER: dict[str, Any] = {
@@ -117,7 +124,24 @@ LATER: dict[str, Any] = {
     "decoder": "pillow",
     "shuffle": "full",
     "cache": "none",
+    "augment": "host",
 }
+# What a recipe does to photos where the device does it.
+ON_DEVICE: dict[str, Any] = {
+    "crop": "area",
+    "interpolations": ("bilinear",),
+    "photometric": False,
+    "lighting": 0.0,
+}
+
+
+def require_device_can(recipe: Recipe) -> None:
+    """Raises UsageError for a recipe that does to photos what only the host can."""
+    for name, able in ON_DEVICE.items():
+        value = getattr(recipe, name)
+        if value != able:
+            shown = ",".join(value) if isinstance(value, tuple) else str(value).lower()
+            raise UsageError(f"augment must be host with {name} {shown}, got device")
 
 
 def choose(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ the quotients are added up.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class Share(Batch):
     `bad` names the photos of all processes.
     """
 
-    whole: Whole
+    whole: Whole = field(kw_only=True)
 
 
 def photos_of(batch: Batch) -> int:
@@ -66,9 +66,9 @@ def agreed(
             distributed.settled([(None, why) for _, why in told])
             bad = {name: why for other, _ in told for name, why in other.items()}
         assert found is not None
-        own = Batch(found.pixels[:photos], found.labels[:photos], bad)
+        own = found.take(slice(photos))
         whole = Whole(int(flags[1]), distributed.added(divisor(own).float().cpu()))
-        yield Share(own.pixels, own.labels, bad, whole)
+        yield Share(own.pixels, own.labels, bad, own.cuts, whole=whole)
 
 
 def following(batches: Iterator[Batch]) -> tuple[Batch | None, GoogLeNetError | None]:
