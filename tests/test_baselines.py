@@ -38,6 +38,17 @@ def narrow(
 
 
 @pytest.mark.parametrize("name", BASELINES)
+def test_networks_that_take_one_size_alone_say_so(name: str) -> None:
+    network = narrow(name)
+    larger = torch.zeros(1, network.in_channels, network.size + 32, network.size + 32)
+    if network.fixed:
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            network(larger)
+    else:
+        assert network(larger).shape == (1, network.classes)
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_built_as_published_by_default(name: str) -> None:
     with torch.device("meta"):
         network = Baseline(name)

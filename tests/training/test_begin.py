@@ -51,6 +51,13 @@ def test_data_without_validation(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_crops_of_other_sides_where_a_network_takes_one_alone(data: Path, tmp_path: Path) -> None:
+    recipe = QUICK.with_settings({"variant": "lenet5", "sides": "0.5,1", "optimizer": "sgd"})
+    with pytest.raises(UsageError, match="sides must be 1,1 for lenet5, whose connected layers"):
+        prepared(settings(data, recipe=recipe), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_fine_tuning_tells_of_every_tensor(done: Run, data: Path, tmp_path: Path) -> None:
     """Other classes: the last layers begin anew, the rest goes on from the model's weights."""
     two = photo_folder(tmp_path / "data", {"red": 5, "blue": 5})

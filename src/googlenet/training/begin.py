@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from googlenet import distributed
+from googlenet.baselines import Baseline
 from googlenet.classifier import Classifier
 from googlenet.console import Console
 from googlenet.data.cache import build_cache
@@ -18,7 +19,6 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
-from googlenet.baselines import Baseline
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import (
