@@ -51,12 +51,11 @@ def norm(tensors: list[Tensor]) -> float:
 def measure(
     begun: tuple[str, str], heads: float, crops: Tensor, labels: Tensor, seed: int
 ) -> dict[str, float]:
-    """The norms of a variant with an initialisation."""
+    """The norms of a variant with an initialisation: the same filters, with or without heads."""
     variant, initialisation = begun
     network = GoogLeNet(
         variant,
         CLASSES,
-        heads=heads > 0,
         initialisation=initialisation,
         generator=torch.Generator().manual_seed(seed),
     )

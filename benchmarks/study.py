@@ -52,7 +52,7 @@ class Task:
 
 
 MARGINS = (1.0, 1.07)  # a photo's shorter side, of the centre view's; the recipe's is 1.14
-SHARES = (0.02, 0.05, 0.2)  # of the run, over which other averages than the recipe's look back
+SHARES = (0.02, 0.05)  # of the run, over which other averages than the recipe's look back
 
 
 def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
@@ -179,7 +179,10 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def beliefs(lines: Sequence[dict[str, Any]]) -> str:
-    """A row a belief of the paper: both settings' mean over seeds, and the difference's."""
+    """A row a belief of the paper: both settings' mean over seeds, and the difference's.
+
+    The lines are of one task: the same photos, size and epochs.
+    """
     rows = [
         "| what the paper says | where | with | without | difference | seeds |",
         "|---|---|---|---|---|---|",
@@ -188,8 +191,10 @@ def beliefs(lines: Sequence[dict[str, Any]]) -> str:
     for line in lines:
         scores.setdefault(line["setting"], {})[line["seed"]] = line["top1_accuracy"]
     for belief in BELIEFS:
-        better, other = scores[belief.better], scores[belief.other]
+        better, other = scores.get(belief.better, {}), scores.get(belief.other, {})
         seeds = sorted(better.keys() & other.keys())
+        if not seeds:
+            continue
         gains = [better[seed] - other[seed] for seed in seeds]
         spread = f" ± {stdev(gains):.2f}" if len(gains) > 1 else ""
         means = (mean(kind[seed] for seed in seeds) for kind in (better, other))

@@ -105,9 +105,7 @@ SETTINGS = {
     "decay-2": Setting("twice the weight decay", {"weight_decay": 1e-3}),
 }
 
-# What the paper believed, tested with the recipe that learns most from few photos; LRN leaves
-# nothing for Muon to turn, so there it is SGD with small batches.
-PLAIN = QUARTER | {"learning_rate": 0.005}
+# What the paper believed, tested with the recipe that learns most from few photos.
 NAIVE = replace(table.VARIANTS["bn"], name="naive-bn", reduced=False).scaled(ideas.EQUAL_WIDTH)
 SETTINGS |= {
     "muon-connected": Setting("a fully connected layer", MUON, change=ideas.fully_connected),
@@ -115,8 +113,6 @@ SETTINGS |= {
         "and dropout of 40 %", MUON | {"dropout": 0.4}, change=ideas.fully_connected
     ),
     "muon-naive": Setting("modules without reductions, as many products", MUON, variant=NAIVE),
-    "lrn": Setting("the paper's network, SGD, batch 16", PLAIN, variant="paper"),
-    "lrn-heads-off": Setting("without heads", PLAIN | {"heads": 0.0}, variant="paper"),
 }
 
 

@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
     add("--weights", metavar="MODEL", help=f"fine-tuning: begin with {WEIGHTS}")
-    add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's)")
+    add("--epochs", type=positive, help="how often each photo is seen (default: the recipe's, "
+        "and more where there are few)")  # fmt: skip
     add("--time-limit", type=duration, metavar="TIME", help="as many epochs as fit into 90s, 30m "
         "or 1.5h, all included (a plain number is minutes)")  # fmt: skip
     add("--patience", type=positive, metavar="N", help="end after N epochs that bring no better "
