@@ -10,7 +10,7 @@ import pytest
 
 from googlenet.classifier import Classifier
 from googlenet.cli import parser
-from googlenet.cli.train import resolve
+from googlenet.cli.train import plan, resolve
 from googlenet.training.recipes import MODERN, PAPER
 from googlenet.training.settings import Settings
 from tests.cli.conftest import SMALL, Trained, command
@@ -72,6 +72,24 @@ def test_what_is_set_is_taken_as_it_is() -> None:
     halved = settings("photos", "--variant", "paper", "--set", "plain_rate=0.5")
     assert halved.recipe.learning_rate == pytest.approx(0.5 * MODERN.learning_rate)
     assert settings("photos", "--set", "variant=paper") == settings("photos", "--variant", "paper")
+
+
+@pytest.mark.parametrize(
+    ("options", "suit", "given"),
+    [
+        ([], True, set()),
+        (["--batch", "8", "--set", "turn=0.01"], True, {"turn"}),
+        (["--epochs", "5"], False, set()),
+        (["--time-limit", "1h"], False, set()),
+        (["--set", "epochs=5"], False, {"epochs"}),
+    ],
+)
+def test_epochs_follow_the_photos_where_nobody_says_how_many(
+    options: list[str], suit: bool, given: set[str]
+) -> None:
+    args = parser().parse_args(["train", "photos", *options])
+    found = plan(args, resolve(args), began=0.0)
+    assert (found.suit, found.given) == (suit, given)
 
 
 def test_recipes_bring_their_network_and_mode() -> None:

@@ -56,6 +56,9 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     assert (plain.variant, plain.batch, plain.heads) == ("paper", 128, 0)
     assert plain.learning_rate == pytest.approx(MODERN.learning_rate * 128 / 64 * 0.25)
     assert MODERN.adapted("bn", normalised=True, heads=True) == MODERN
+    smaller = MODERN.rescaled(MODERN.batch // 4)
+    assert (smaller.learning_rate, smaller.turn) == (MODERN.learning_rate / 4, MODERN.turn / 2)
+    assert MODERN.rescaled(16, ("turn",)) == replace(MODERN.rescaled(16), turn=MODERN.turn)
 
 
 def test_few_photos_get_more_epochs() -> None:
