@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwri
 from googlenet.calibration import Calibration, Unknown
 from googlenet.images.decode import decode
 from tests.fixtures import encoded, noise
-from tests.serving.conftest import Running, running
+from tests.serving.conftest import Running, running, until
 
 pytestmark = pytest.mark.slow
 
@@ -327,6 +327,7 @@ def test_unknown_verdict(browser: Browser) -> None:
 
 def test_model_without_maps(browser: Browser) -> None:
     with running() as service:
+        until(lambda: service.service.ready)  # which finds out whether there are maps
         service.service.maps = False
         with opened(browser, service) as page:
             add(page, TALL)
