@@ -48,11 +48,14 @@ def test_each_table_of_the_document_is_its_files(path: Path) -> None:
     assert benchmark(script).table(load(path)) in text
 
 
-def test_the_table_of_the_study_is_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_the_study_are_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = importlib.import_module("study")
-    lines = script.read(ROOT / "docs" / "results" / "study-64px.jsonl")
-    assert script.table(lines) in (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    docs = ROOT / "docs"
+    lines = script.read(docs / "results" / "study-64px.jsonl")
+    assert script.table(lines) in (docs / "study.md").read_text(encoding="utf-8")
+    lines = script.read(docs / "results" / "beliefs.jsonl")
+    assert script.beliefs(lines) in (docs / "beliefs.md").read_text(encoding="utf-8")
 
 
 def test_what_is_stored_is_better_than_the_softmax_maximum() -> None:
