@@ -27,5 +27,5 @@ def test_few_photos_get_more_epochs_where_that_is_asked_for(
     run = prepare(settings(data, recipe=recipe), out, Console(said), False, Plan(suit=suit))
     assert run.trainer.recipe.epochs == epochs
     assert json.loads(out.settings.read_text())["recipe"]["epochs"] == epochs
-    assert ("few photos, so 7 epochs for 2" in said.getvalue()) is suit
+    assert ("few photos, so 7 epochs in place of 2" in said.getvalue()) is suit
     out.release()

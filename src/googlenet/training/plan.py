@@ -64,7 +64,7 @@ def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
     """The recipe for so many photos."""
     found = recipe.suited(photos)
     if found != recipe:
-        console.say(f"few photos, so {found.epochs} epochs for {recipe.epochs}")
+        console.say(f"few photos, so {found.epochs} epochs in place of {recipe.epochs}")
     return found
 
 
