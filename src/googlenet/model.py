@@ -6,6 +6,7 @@ Shapes are written (N, C, H, W): photos, channels, height, width.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -140,9 +141,13 @@ class HeadPool(nn.Module):
     """Average pooling to 4×4 with `table.head_windows`: (N, C, H, W) -> (N, C, 4, 4)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        for axis in (2, 3):
-            window, offsets = table.head_windows(x.shape[axis])
-            x = torch.stack([x.narrow(axis, at, window).mean(axis) for at in offsets], axis)
+        windows, offsets = zip(*map(table.head_windows, x.shape[2:]), strict=True)
+        steps = [gcd(*at) or 1 for at in offsets]
+        x = F.avg_pool2d(x, windows, steps)
+        for axis, at, step in zip((2, 3), offsets, steps, strict=True):
+            if x.shape[axis] != 4:  # windows that do not lie evenly, as on the paper's 14×14 map
+                lines = x.unbind(axis)
+                x = torch.stack([lines[each // step] for each in at], axis)
         return x
 
 
