@@ -30,13 +30,14 @@ from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
 from googlenet.data.dataset import DataSet, Samples, split
 from googlenet.data.load import load_data
-from googlenet.evaluation.accuracy import score
+from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
 from googlenet.model import GoogLeNet
 from googlenet.training.averaging import WeightAverage
+from googlenet.training.epochs import nll
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN
 
@@ -91,21 +92,24 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         print(f"  {trainer.epoch}: {row['loss_main']:.3f} {passed:.0f} s", flush=True)
     seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
     model = trainer.model()
+    found = scores(trainer, model, task, margin(task.size))
     line = {
-        "top1_accuracy": accuracy(trainer, model, task, margin(task.size)),
+        "top1_accuracy": 100 - found.error(1),
+        "held_out_loss": nll(found),
         "train_loss": row["loss_main"],
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
     }
     if task.others:
         line["margins"] = {
-            str(m): accuracy(trainer, model, task, round(m * task.size)) for m in MARGINS
+            str(m): 100 - scores(trainer, model, task, round(m * task.size)).error(1)
+            for m in MARGINS
         }
         line["averages"] = {}
         for share, kept in averages.items():
             trainer.average = kept
-            found = accuracy(trainer, trainer.model(), task, margin(task.size))
-            line["averages"][str(share)] = found
+            other = scores(trainer, trainer.model(), task, margin(task.size))
+            line["averages"][str(share)] = 100 - other.error(1)
     return line
 
 
@@ -115,8 +119,8 @@ def average(trainer: Trainer, share: float) -> WeightAverage:
     return WeightAverage(trainer.network, "ema", decay, 0)
 
 
-def accuracy(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> float:
-    """Top-1 accuracy on the held-out photos in percent, their shorter side made so long."""
+def scores(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> Scores:
+    """What the model says of the held-out photos, their shorter side made so long."""
     preprocessing = replace(trainer.loader.preprocessing, resize=resize)
     classifier = Classifier(
         model,
@@ -125,7 +129,7 @@ def accuracy(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> flo
         trainer.recipe.variant,
         machine=trainer.machine,
     )
-    return 100 - score(classifier, task.data.val, workers=1).error(1)
+    return score(classifier, task.data.val, workers=1)
 
 
 def keep_decoded() -> None:
@@ -156,26 +160,42 @@ def cut(data: DataSet, count: int) -> DataSet:
     return DataSet(data.name, data.classes, data.train.take([int(i) for i in chosen]), data.val)
 
 
+HEADINGS = (
+    "setting", "what it changes", "photos a class", "epochs", "seeds", "top-1", "spread",
+    "held-out loss", "training loss", "CPU s", "predicted", "kept",
+)  # fmt: skip
+
+
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """A row a setting: the mean and spread over seeds, the last epoch's training loss."""
-    rows = [
-        "| setting | what it changes | photos a class | epochs | seeds | top-1 | spread | loss "
-        "| CPU s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    """A row a setting: the mean over seeds of each figure, the spread of the accuracy.
+
+    The training loss is the last epoch's, with label smoothing.
+    """
+    rows = [HEADINGS, ("---",) * len(HEADINGS)]
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
         key = (line["setting"], line.get("per_class", "all"), line["epochs"])
         kinds.setdefault(key, []).append(line)
     for (name, photos, epochs), found in kinds.items():
-        scores = [line["top1_accuracy"] for line in found]
-        spread = f"{stdev(scores):.2f}" if len(scores) > 1 else "–"
-        rows.append(
-            f"| {name} | {SETTINGS[name].idea} | {photos} | {epochs} | {len(found)} "
-            f"| {mean(scores):.2f} | {spread} | {mean(line['train_loss'] for line in found):.3f} "
-            f"| {mean(line['cpu_seconds'] for line in found):.0f} |"
+        setting = SETTINGS[name]
+        accuracies = [line["top1_accuracy"] for line in found]
+        losses = [line["held_out_loss"] for line in found if "held_out_loss" in line]
+        cells = (
+            name,
+            setting.idea,
+            photos,
+            epochs,
+            len(found),
+            f"{mean(accuracies):.2f}",
+            f"{stdev(accuracies):.2f}" if len(found) > 1 else "–",
+            f"{mean(losses):.3f}" if losses else "–",
+            f"{mean(line['train_loss'] for line in found):.3f}",
+            f"{mean(line['cpu_seconds'] for line in found):.0f}",
+            setting.predicted or "–",
+            "yes" if setting.kept else "no",
         )
-    return "\n".join(rows)
+        rows.append(tuple(map(str, cells)))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def beliefs(lines: Sequence[dict[str, Any]]) -> str:

@@ -19,7 +19,8 @@ from googlenet.training.recipe import Recipe
 class Setting:
     """A change to `base`: fields of the recipe, the optimizer, the network.
 
-    variant takes the place of the recipe's.
+    variant takes the place of the recipe's.  predicted: points of accuracy that were expected of
+    it, written down before its first run.  kept: whether the recipe `modern` has it.
     """
 
     idea: str
@@ -27,6 +28,8 @@ class Setting:
     optimizer: Callable[[Network, Recipe], torch.optim.Optimizer] | None = None
     change: Callable[[Network], None] = lambda network: None
     variant: str | table.Variant = "bn"
+    predicted: str = ""
+    kept: bool = False
 
 
 BASE: dict[str, Any] = {
@@ -59,11 +62,13 @@ SETTINGS = {
     "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
     "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
     "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
-    "muon": Setting("by 0.025", MUON),
+    "muon": Setting("by 0.025", MUON, predicted="+1 to +2", kept=True),
     "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
     "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
-    "muon-3": Setting("three steps of its iteration for five", MUON, ideas.newton_schulz(3)),
-    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}),
+    "muon-3": Setting(
+        "three steps of its iteration for five", MUON, ideas.newton_schulz(3), predicted="-0.5"
+    ),
+    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}, predicted="+0.3"),
     "muon-128": Setting("batch 128, by 0.035", LARGE),
     "muon-128-heads-off": Setting("batch 128, no heads", LARGE | {"heads": 0.0}),
     "muon-128-warmup": Setting("batch 128, a warm-up of 5 %", LARGE | {"warmup": 0.05}),
@@ -74,25 +79,32 @@ SETTINGS = {
         "batch 128, crops from 5/8 to 7/8", LARGE | {"sides": (0.625, 0.875)}
     ),
     "muon-256": Setting("batch 256, by 0.05", MUON | FOURFOLD | {"turn": 0.05}),
-    "muon-rate": Setting("half the rate for all but filters", MUON | {"learning_rate": 0.05}),
+    "muon-rate": Setting(
+        "half the rate for all but filters", MUON | {"learning_rate": 0.05}, predicted="0"
+    ),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
-    "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU)),
-    "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred),
-    "muon-fine-5": Setting("no pool before 5a", MUON, change=ideas.without_pool("pool4")),
+    "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
+    "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),
+    "muon-fine-5": Setting(
+        "no pool before 5a", MUON, change=ideas.without_pool("pool4"), predicted="+1"
+    ),
     "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
     "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
+    "muon-crop-50": Setting("crops of 50–100 %", MUON | {"area": (0.5, 1.0)}, predicted="+0.5"),
     "muon-crop-8": Setting("crops of 8–100 %", MUON | {"area": (0.08, 1.0)}),
     "muon-crop-8-colour": Setting(
         "and photometric distortions", MUON | {"area": (0.08, 1.0), "photometric": True}
     ),
     "muon-dropout": Setting("dropout of 40 %", MUON | {"dropout": 0.4}),
+    "muon-warmup-10": Setting("a warm-up of 10 %", MUON | {"warmup": 0.1}, predicted="+0.3"),
+    "muon-momentum": Setting("a momentum of 0.95", MUON | {"momentum": 0.95}, predicted="+0.3"),
     "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
     "muon-16": Setting("batch 16, by 0.0125", MUON | QUARTER | {"turn": 0.0125}),
     "muon-sides-88": Setting("crops of 7/8 of the size", MUON | {"sides": (0.875, 0.875)}),
     "muon-sides-75": Setting("crops of 3/4 of the size", MUON | {"sides": (0.75, 0.75)}),
     "muon-growing": Setting("crops from 5/8 to the size", MUON | {"sides": (0.625, 1.0)}),
     "muon-growing-88": Setting("crops from 5/8 to 7/8", MUON | {"sides": (0.625, 0.875)}),
-    "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}),
+    "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}, predicted="+0.3"),
     "silu": Setting("SiLU for ReLU", change=ideas.activation(nn.SiLU)),
     "mish": Setting("Mish for ReLU", change=ideas.activation(nn.Mish)),
     "blur": Setting("smoothed pooling", change=ideas.blurred),
