@@ -96,6 +96,12 @@ SETTINGS = {
         "and photometric distortions", MUON | {"area": (0.08, 1.0), "photometric": True}
     ),
     "muon-dropout": Setting("dropout of 40 %", MUON | {"dropout": 0.4}),
+    "muon-mixing": Setting(
+        "CutMix in every step", MUON | {"mixing": 1.0}, predicted="+3 of 80 epochs"
+    ),
+    "muon-mixing-half": Setting(
+        "CutMix in half of the steps", MUON | {"mixing": 0.5}, predicted="+3 of 80 epochs"
+    ),
     "muon-warmup-10": Setting("a warm-up of 10 %", MUON | {"warmup": 0.1}, predicted="+0.3"),
     "muon-momentum": Setting("a momentum of 0.95", MUON | {"momentum": 0.95}, predicted="+0.3"),
     "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),

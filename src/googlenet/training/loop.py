@@ -25,6 +25,7 @@ from googlenet.machine import Machine
 from googlenet.networks import Network
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.balance import balanced_order
+from googlenet.training.mixing import mixed
 from googlenet.training.objective import objective
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
 from googlenet.training.recipe import Recipe
@@ -169,10 +170,11 @@ class Trainer:
         if len(batch):
             labels = self.labels(batch)
             divisor = None if whole is None else whole.divisor.to(self.machine.device)
+            crops = mixed(self.crops(batch), self.recipe.mixing)
             with self.machine.autocast():
-                logits = self.forward(self.crops(batch))
+                logits = self.forward(crops.crops)
             losses = {
-                head: self.objective.loss(out.float(), labels, divisor)
+                head: crops.loss(self.objective, out.float(), labels, divisor)
                 for head, out in logits.items()
             }
             self.total(losses).backward()  # type: ignore[no-untyped-call]

@@ -74,6 +74,7 @@ class Recipe:
     sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
+    mixing: float = 0.0  # share of the steps whose photos get a box of another's (CutMix)
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
@@ -213,6 +214,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.01, 100),
     "sides": (0.1, 1),
     "lighting": (0, 10),
+    "mixing": (0, 1),
 }
 
 
