@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,10 +167,11 @@ def test_dropout_differs_from_step_to_step_and_seed_to_seed() -> None:
     assert len(drawn) == 9
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_epoch_goes_on_where_it_was_stopped(steps: int) -> None:
+@pytest.mark.parametrize(("steps", "mixing"), [(1, 0.0), (2, 0.0), (3, 0.0), (2, 0.5)])
+def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
     """Ten photos in three steps; also where the stop falls on an epoch's last step."""
-    straight, stopped = trainer(), trainer()
+    recipe = replace(QUICK, mixing=mixing)
+    straight, stopped = trainer(recipe), trainer(recipe)
     rows = [straight.train_epoch(nothing) for _ in range(2)]
     with pytest.raises(StopError):
         stopped.train_epoch(stop_after(steps))
