@@ -31,12 +31,15 @@ def orthogonal(matrix: Tensor, steps: int = STEPS) -> Tensor:
     x: Tensor = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)  # no singular value above 1
     gram = x @ x.T
-    factors = torch.eye(len(gram), dtype=x.dtype, device=x.device)
-    for _ in range(steps):
+    factors: Tensor | None = None
+    for left in reversed(range(steps)):
         factor = torch.addmm(b * gram, gram, gram, alpha=c)
         factor.diagonal().add_(a)
-        factors, gram = factor @ factors, factor @ gram @ factor
-    x = factors @ x
+        factors = factor if factors is None else factor @ factors
+        if left:
+            gram = factor @ gram @ factor
+    if factors is not None:
+        x = factors @ x
     return x if wide else x.T
 
 
