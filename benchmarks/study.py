@@ -17,6 +17,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from time import perf_counter, process_time
@@ -171,7 +172,7 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 
     The training loss is the last epoch's, with label smoothing.
     """
-    rows = [HEADINGS, ("---",) * len(HEADINGS)]
+    rows: list[tuple[str, ...]] = [HEADINGS, ("---",) * len(HEADINGS)]
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
         key = (line["setting"], line.get("per_class", "all"), line["epochs"])
@@ -195,32 +196,36 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
             "yes" if setting.kept else "no",
         )
         rows.append(tuple(map(str, cells)))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return lined(rows)
 
 
 def beliefs(lines: Sequence[dict[str, Any]]) -> str:
-    """A row a belief of the paper: both settings' mean over seeds, and the difference's.
-
-    The lines are of one task: the same photos, size and epochs.
-    """
-    rows = [
-        "| what the paper says | where | with | without | difference | seeds |",
-        "|---|---|---|---|---|---|",
-    ]
-    scores: dict[str, dict[int, float]] = {}
+    """A row a belief of the paper and task: both settings' mean over seeds, the difference's."""
+    headings = (
+        "what the paper says", "where", "photos a class", "epochs", "with", "without", "difference",
+        "seeds",
+    )  # fmt: skip
+    rows: list[tuple[str, ...]] = [headings, ("---",) * len(headings)]
+    tasks: dict[tuple[Any, ...], dict[str, dict[int, float]]] = {}
     for line in lines:
+        scores = tasks.setdefault((line.get("per_class", "all"), line["epochs"]), {})
         scores.setdefault(line["setting"], {})[line["seed"]] = line["top1_accuracy"]
-    for belief in BELIEFS:
+    for belief, (task, scores) in product(BELIEFS, tasks.items()):
         better, other = scores.get(belief.better, {}), scores.get(belief.other, {})
         seeds = sorted(better.keys() & other.keys())
         if not seeds:
             continue
         gains = [better[seed] - other[seed] for seed in seeds]
         spread = f" ± {stdev(gains):.2f}" if len(gains) > 1 else ""
-        means = (mean(kind[seed] for seed in seeds) for kind in (better, other))
-        cells = [belief.claim, belief.where, *(f"{figure:.2f}" for figure in means)]
-        rows.append(f"| {' | '.join(cells)} | {mean(gains):+.2f}{spread} | {len(seeds)} |")
-    return "\n".join(rows)
+        means = [f"{mean(kind[seed] for seed in seeds):.2f}" for kind in (better, other)]
+        difference = f"{mean(gains):+.2f}{spread}"
+        cells = (belief.claim, belief.where, *task, *means, difference, len(seeds))
+        rows.append(tuple(map(str, cells)))
+    return lined(rows)
+
+
+def lined(rows: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def same(key: dict[str, Any], line: dict[str, Any]) -> bool:

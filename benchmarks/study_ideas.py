@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from googlenet.lrn import LocalResponseNorm
 from googlenet.networks import Network
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
@@ -44,6 +45,12 @@ def activation(kind: type[nn.Module]) -> Callable[[Network], None]:
                 module.relu = kind()
 
     return change
+
+
+def without_lrn(network: Network) -> None:
+    for name, layer in list(network.named_children()):
+        if isinstance(layer, LocalResponseNorm):
+            setattr(network, name, nn.Identity())
 
 
 # The width at which modules without reductions cost what those with them do, at 64 px.

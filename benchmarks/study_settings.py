@@ -132,6 +132,12 @@ SETTINGS |= {
     ),
     "muon-naive": Setting("modules without reductions, as many products", MUON, variant=NAIVE),
 }
+# A tenth of the rate, as `plain_rate` has it.
+PLAIN: dict[str, Any] = {"learning_rate": 0.01}
+SETTINGS |= {
+    "plain": Setting("the paper's network: LRN, no batch normalisation", PLAIN, variant="paper"),
+    "plain-no-lrn": Setting("and no LRN", PLAIN, change=ideas.without_lrn, variant="paper"),
+}
 
 
 @dataclass(frozen=True)
@@ -149,5 +155,12 @@ BELIEFS = (
     Belief("an average pool beats a connected layer", "section 5", "muon", "muon-connected"),
     Belief("dropout remains essential without one", "section 5", "muon-dropout", "muon"),
     Belief("and with one", "section 5", "muon-connected-dropout", "muon-connected"),
+    Belief(
+        "local response normalisation helps (its figure has it)",
+        "figure 3",
+        "plain",
+        "plain-no-lrn",
+    ),
+    Belief("batch normalisation in its place, which is not the paper's", "–", "base", "plain"),
     Belief("reductions are worth their cost", "section 4", "muon", "muon-naive"),
 )
