@@ -6,7 +6,6 @@ Shapes are written (N, C, H, W): photos, channels, height, width.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -142,10 +141,12 @@ class HeadPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         windows, offsets = zip(*map(table.head_windows, x.shape[2:]), strict=True)
-        steps = [gcd(*at) or 1 for at in offsets]
+        # Windows that lie evenly, as on the paper's 14×14 map, are one pool; others are some of
+        # those at every pixel.
+        steps = [at[1] if 0 < 3 * at[1] == at[3] else 1 for at in offsets]
         x = F.avg_pool2d(x, windows, steps)
         for axis, at, step in zip((2, 3), offsets, steps, strict=True):
-            if x.shape[axis] != 4:  # windows that do not lie evenly, as on the paper's 14×14 map
+            if x.shape[axis] != 4:
                 lines = x.unbind(axis)
                 x = torch.stack([lines[each // step] for each in at], axis)
         return x
