@@ -130,6 +130,7 @@ def test_head_pool_on_any_map(height: int, width: int) -> None:
     torch.testing.assert_close(HeadPool()(x), expected)
 
 
+@pytest.mark.slow
 def test_the_compiler_sees_through_the_head_pool() -> None:
     """One graph for windows that lie evenly and for others, whatever came before."""
     compiled = torch.compile(HeadPool(), backend="aot_eager", fullgraph=True)
