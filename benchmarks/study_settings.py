@@ -80,8 +80,10 @@ SETTINGS = {
     ),
     "muon-256": Setting("batch 256, by 0.05", MUON | FOURFOLD | {"turn": 0.05}),
     "muon-rate": Setting(
-        "half the rate for all but filters", MUON | {"learning_rate": 0.05}, predicted="0"
+        "half the rate for all but filters", MUON | {"learning_rate": 0.05}, predicted="+1"
     ),
+    "muon-rate-0.02": Setting("a fifth", MUON | {"learning_rate": 0.02}, predicted="+2"),
+    "muon-rate-0.01": Setting("a tenth", MUON | {"learning_rate": 0.01}, predicted="+2"),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
     "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),
