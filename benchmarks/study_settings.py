@@ -84,6 +84,13 @@ SETTINGS = {
     ),
     "muon-rate-0.02": Setting("a fifth", MUON | {"learning_rate": 0.02}, predicted="+2"),
     "muon-rate-0.01": Setting("a tenth", MUON | {"learning_rate": 0.01}, predicted="+2"),
+    "muon-rate-0.005": Setting("a twentieth", MUON | {"learning_rate": 0.005}, predicted="+1"),
+    "muon-rate-0.02-0.05": Setting(
+        "a fifth, filters by 0.05", MUON | {"learning_rate": 0.02, "turn": 0.05}, predicted="+2"
+    ),
+    "muon-rate-0.02-warmup": Setting(
+        "a fifth, a warm-up of 5 %", MUON | {"learning_rate": 0.02, "warmup": 0.05}, predicted="+3"
+    ),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
     "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),
