@@ -21,18 +21,22 @@ def build_optimizer(
     """The recipe's optimizer over the network's parameters, in groups of one rate and decay.
 
     A weight matrix or filter decays; biases and normalisation (one dimension) only where the
-    recipe says so.  Muon turns the filters before batch normalisation, which do not decay.
+    recipe says so.  Muon turns the filters before batch normalisation, which do not decay; the
+    rest learns at `rest_rate` of the rate.
     `carried` names the tensors that fine-tuning brought along, which learn at `early_rate`, or
     turn at its root.
     Each group keeps its factor under "factor"; the loop sets "lr".
     """
-    turning = normalised_filters(network) if recipe.optimizer == "muon" else frozenset()
+    muon = recipe.optimizer == "muon"
+    turning = normalised_filters(network) if muon else frozenset()
 
     def key(named: tuple[str, nn.Parameter]) -> tuple[bool, float, float]:
         name, parameter = named
         vector, turns = parameter.ndim <= 1, name in turning
         decays = not turns and (not vector or recipe.decay_biases)
         factor = recipe.bias_rate if vector and name.endswith("bias") else 1.0
+        if muon and not turns:
+            factor *= recipe.rest_rate
         if name in carried:  # an angle goes with the square root, as it does with the batch
             factor *= sqrt(recipe.early_rate) if turns else recipe.early_rate
         return turns, recipe.weight_decay if decays else 0.0, factor
@@ -51,7 +55,7 @@ def build_optimizer(
         for (turns, decay, factor), members in groupby(trained, key)
     ]
     nesterov = recipe.nesterov and recipe.momentum > 0
-    if recipe.optimizer == "muon":
+    if muon:
         return Muon(groups, recipe.learning_rate, recipe.momentum, nesterov=nesterov)
     return torch.optim.SGD(
         groups,

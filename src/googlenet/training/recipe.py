@@ -49,6 +49,7 @@ class Recipe:
     momentum: float = 0.9
     nesterov: bool = False
     turn: float = 0.025  # muon: radians by which a step at the full rate turns a layer's filters
+    rest_rate: float = 1.0  # muon: factor on the rate of what it does not turn
     weight_decay: float = 2e-4
     decay_biases: bool = False  # whether biases and normalisation are decayed too
     bias_rate: float = 1.0  # factor on the learning rate of biases
@@ -204,6 +205,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "bias_rate": (0, 1e4),
     "early_rate": (0, 1e4),
     "plain_rate": (0, 1e4),
+    "rest_rate": (0, 1e4),
     "warmup": (0, 1),
     "average_from": (0, 1),
     "average_decay": (0, 1),
