@@ -36,6 +36,7 @@ BASE: dict[str, Any] = {
     "optimizer": "sgd",
     "learning_rate": 0.1,
     "batch": 64,
+    "rest_rate": 1.0,
     "nesterov": True,
     "weight_decay": 5e-4,
     "warmup": 0.2,
@@ -82,14 +83,17 @@ SETTINGS = {
     "muon-rate": Setting(
         "half the rate for all but filters", MUON | {"learning_rate": 0.05}, predicted="+1"
     ),
-    "muon-rate-0.02": Setting("a fifth", MUON | {"learning_rate": 0.02}, predicted="+2"),
+    "muon-rate-0.02": Setting("a fifth", MUON | {"learning_rate": 0.02}, predicted="+2", kept=True),
     "muon-rate-0.01": Setting("a tenth", MUON | {"learning_rate": 0.01}, predicted="+2"),
     "muon-rate-0.005": Setting("a twentieth", MUON | {"learning_rate": 0.005}, predicted="+1"),
     "muon-rate-0.02-0.05": Setting(
         "a fifth, filters by 0.05", MUON | {"learning_rate": 0.02, "turn": 0.05}, predicted="+2"
     ),
     "muon-rate-0.02-warmup": Setting(
-        "a fifth, a warm-up of 5 %", MUON | {"learning_rate": 0.02, "warmup": 0.05}, predicted="+3"
+        "and a warm-up of 5 %",
+        MUON | {"learning_rate": 0.02, "warmup": 0.05},
+        predicted="+3",
+        kept=True,
     ),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),

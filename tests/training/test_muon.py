@@ -101,10 +101,16 @@ def test_only_filters_before_batch_normalisation_turn() -> None:
     }
     assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.early_rate**0.5)
     assert found["aux_4a.conv.conv.weight"] == (0.5, 0.0, 1.0)
-    assert found["classifier.weight"] == (0.0, recipe.weight_decay, 1.0)
-    assert found["conv1.bn.weight"] == (0.0, 0.0, 1.0)
+    assert found["classifier.weight"] == (0.0, recipe.weight_decay, recipe.rest_rate)
+    assert found["conv1.bn.weight"] == (0.0, 0.0, recipe.rest_rate)
     plain = build_network("paper", 3, size=32, width=0.05)
     assert not any(group["turn"] for group in build_optimizer(plain, recipe).param_groups)
+
+
+def test_sgd_has_one_rate_for_filters_and_the_rest() -> None:
+    recipe = MODERN.with_settings({"optimizer": "sgd", "rest_rate": 0.2})
+    network = build_network("bn", 3, size=32, width=0.05)
+    assert {group["factor"] for group in build_optimizer(network, recipe).param_groups} == {1.0}
 
 
 def test_at_the_full_rate_a_step_turns_by_the_recipe_s_angle() -> None:

@@ -138,8 +138,9 @@ def test_names_of_the_fields_are_frozen() -> None:
     assert [field.name for field in fields(Recipe)] == [
         "name", "about", "variant", "initialisation", "epochs", "fewest_steps", "epoch_share",
         "patience", "batch", "optimizer", "learning_rate", "momentum", "nesterov", "turn",
-        "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate", "freeze",
-        "schedule", "warmup", "average", "average_from", "average_decay",
+        "rest_rate", "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate",
+        "freeze", "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "sides", "photometric", "lighting",
+        "mixing",
     ]  # fmt: skip
