@@ -145,10 +145,10 @@ class HeadPool(nn.Module):
         # those at every pixel.
         steps = [at[1] if 0 < 3 * at[1] == at[3] else 1 for at in offsets]
         x = F.avg_pool2d(x, windows, steps)
-        for axis, at, step in zip((2, 3), offsets, steps, strict=True):
+        for axis, at in zip((2, 3), offsets, strict=True):
             if x.shape[axis] != 4:
                 lines = x.unbind(axis)
-                x = torch.stack([lines[each // step] for each in at], axis)
+                x = torch.stack([lines[each] for each in at], axis)
         return x
 
 

@@ -167,6 +167,13 @@ def test_dropout_differs_from_step_to_step_and_seed_to_seed() -> None:
     assert len(drawn) == 9
 
 
+def test_mixing_is_part_of_a_step() -> None:
+    plain, mixing = trainer(), trainer(replace(QUICK, mixing=1.0))
+    for run in (plain, mixing):
+        run.train_epoch(nothing)
+    assert not same_bits(state(plain.network), state(mixing.network))
+
+
 @pytest.mark.parametrize(("steps", "mixing"), [(1, 0.0), (2, 0.0), (3, 0.0), (2, 0.5)])
 def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
     """Ten photos in three steps; also where the stop falls on an epoch's last step."""

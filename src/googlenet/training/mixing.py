@@ -1,4 +1,7 @@
-"""CutMix: photos of a batch with a box of another's (Yun et al. 2019, arXiv 1905.04899)."""
+"""CutMix: photos of a batch with a box of another (Yun et al. 2019, arXiv 1905.04899).
+
+What a run prints as its training accuracy is then that over each photo's own label alone.
+"""
 
 from __future__ import annotations
 
@@ -31,26 +34,24 @@ class Mixed:
 
 
 def mixed(crops: Tensor, share: float) -> Mixed:
-    """A batch, in a `share` of the cases mixed: each photo gets a box of one of the others'.
+    """A batch, in a `share` of the cases mixed: each photo gets a box of a photo of the batch.
 
-    The box is one for the batch, has the photos' aspect ratio, any place, and at most half of their
-    area.  Random numbers are PyTorch's own, three and a permutation.
+    The box is one for the batch: of the photos' aspect ratio, of an area from none to all of
+    theirs, its centre anywhere, cut off at their edges.  Random numbers are PyTorch's own, four
+    and a permutation.
     """
     if not share:
         return Mixed(crops)
     chance, size, *middle = torch.rand(4).tolist()
-    partners = torch.randperm(len(crops))
+    partners = torch.randperm(len(crops)).to(crops.device)
     if chance >= share:
         return Mixed(crops)
-    side = sqrt(size / 2)
-    (top, bottom), (left, right) = (
-        (round(length * (at - side / 2)), round(length * (at + side / 2)))
+    side = sqrt(size)
+    rows, columns = (
+        slice(max(0, round(length * (at - side / 2))), min(length, round(length * (at + side / 2))))
         for at, length in zip(middle, crops.shape[2:], strict=True)
     )
-    height, width = crops.shape[2:]
-    box = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
-    partners = partners.to(crops.device)
     found = crops.clone()
-    found[:, :, *box] = crops[partners][:, :, *box]
-    area = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
-    return Mixed(found, partners, 1 - area / (height * width))
+    found[:, :, rows, columns] = crops[:, :, rows, columns][partners]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return Mixed(found, partners, 1 - area / crops[0, 0].numel())

@@ -29,14 +29,15 @@ def build_optimizer(
     """
     muon = recipe.optimizer == "muon"
     turning = normalised_filters(network) if muon else frozenset()
+    rest_rate = recipe.rest_rate if turning else 1.0
 
     def key(named: tuple[str, nn.Parameter]) -> tuple[bool, float, float]:
         name, parameter = named
         vector, turns = parameter.ndim <= 1, name in turning
         decays = not turns and (not vector or recipe.decay_biases)
         factor = recipe.bias_rate if vector and name.endswith("bias") else 1.0
-        if muon and not turns:
-            factor *= recipe.rest_rate
+        if not turns:
+            factor *= rest_rate
         if name in carried:  # an angle goes with the square root, as it does with the batch
             factor *= sqrt(recipe.early_rate) if turns else recipe.early_rate
         return turns, recipe.weight_decay if decays else 0.0, factor
@@ -67,11 +68,13 @@ def build_optimizer(
 
 
 def normalised_filters(network: nn.Module) -> frozenset[str]:
-    """The weights of convolutions whose scale batch normalisation takes out, by name."""
+    """The weights, of those that learn, whose scale batch normalisation takes out, by name."""
     return frozenset(
         f"{name}.conv.weight"
         for name, unit in network.named_modules()
-        if isinstance(unit, ConvUnit) and isinstance(unit.bn, nn.BatchNorm2d)
+        if isinstance(unit, ConvUnit)
+        and isinstance(unit.bn, nn.BatchNorm2d)
+        and unit.conv.weight.requires_grad
     )
 
 

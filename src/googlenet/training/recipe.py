@@ -75,7 +75,7 @@ class Recipe:
     sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
-    mixing: float = 0.0  # share of the steps whose photos get a box of another's (CutMix)
+    mixing: float = 0.0  # share of the steps whose photos get a box of another (CutMix)
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
