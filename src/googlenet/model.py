@@ -144,12 +144,12 @@ class HeadPool(nn.Module):
         # Windows that lie evenly, as on the paper's 14×14 map, are one pool; others are some of
         # those at every pixel.
         steps = [at[1] if 0 < 3 * at[1] == at[3] else 1 for at in offsets]
-        x = F.avg_pool2d(x, windows, steps)
-        for axis, at in zip((2, 3), offsets, strict=True):
+        x = F.avg_pool2d(x, windows, steps).permute(0, 2, 3, 1)  # as it lies in memory
+        for axis, at in zip((1, 2), offsets, strict=True):
             if x.shape[axis] != 4:
                 lines = x.unbind(axis)
                 x = torch.stack([lines[each] for each in at], axis)
-        return x
+        return x.permute(0, 3, 1, 2)
 
 
 class LinearUnit(nn.Linear):
