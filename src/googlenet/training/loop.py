@@ -289,7 +289,7 @@ class Trainer:
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed PyTorch for one step's dropout and mixing, from (seed, step) and the process's rank alone."""
+    """Seed PyTorch for a step's dropout and mixing, from (seed, step) and the process's rank."""
     source = (seed, step, rank) if rank else (seed, step)
     state = np.random.SeedSequence(source).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0]))
