@@ -199,9 +199,13 @@ def test_rate_follows_the_schedule_step_by_step() -> None:
     rates = [t.learning_rate(step) / recipe.learning_rate for step in range(12)]
     assert rates[:6] == pytest.approx([step / 6 for step in range(6)])
     assert rates[6:] == pytest.approx([(1 + np.cos(np.pi * k / 6)) / 2 for k in range(6)])
-    seen = []
-    t.train_epoch(lambda: seen.append(t.optimizer.param_groups[0]["lr"]))
-    assert seen == pytest.approx([t.learning_rate(step) for step in range(3)])
+    groups = t.optimizer.param_groups
+    factors = [group["factor"] for group in groups]
+    assert set(factors) == {1.0, recipe.rest_rate}
+    seen: list[list[float]] = []
+    t.train_epoch(lambda: seen.append([group["lr"] for group in groups]))
+    for step, found in enumerate(seen):
+        assert found == pytest.approx([t.learning_rate(step) * factor for factor in factors])
 
 
 def test_crops_on_the_device_are_learnt_from_as_the_host_s() -> None:
