@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.lrn import LocalResponseNorm
+from googlenet.model import Inception
 from googlenet.networks import Network
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
@@ -45,6 +46,32 @@ def activation(kind: type[nn.Module]) -> Callable[[Network], None]:
                 module.relu = kind()
 
     return change
+
+
+class Gate(nn.Module):
+    """Weigh channels by what the whole map shows (squeeze and excitation, Hu et al. 2018,
+    1709.01507); each weight is 1 at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(channels, channels // 16)
+        self.excite = nn.Linear(channels // 16, channels)
+        nn.init.zeros_(self.excite.weight)
+        nn.init.zeros_(self.excite.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = 2 * self.excite(self.squeeze(x.mean((2, 3))).relu()).sigmoid()
+        return x * gate[:, :, None, None]
+
+
+def gated(network: Network) -> None:
+    """A gate after every Inception module."""
+    for name, module in list(network.named_children()):
+        if isinstance(module, Inception):
+            channels = sum(
+                module[branch].conv.out_channels for branch in ("1x1", "3x3", "5x5", "pool_proj")
+            )
+            setattr(network, name, nn.Sequential(module, Gate(channels)))
 
 
 def without_lrn(network: Network) -> None:

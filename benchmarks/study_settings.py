@@ -54,6 +54,7 @@ DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
 FOURFOLD = {"batch": 256, "learning_rate": 0.4, "average_decay": 0.992}
 QUARTER = {"batch": 16, "learning_rate": 0.025}
 MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
+NOW = MUON | {"learning_rate": 0.02, "warmup": 0.05}  # what `modern` is
 LARGE = MUON | DOUBLE | {"turn": 0.035}
 
 SETTINGS = {
@@ -103,10 +104,37 @@ SETTINGS = {
     ),
     "muon-rate-0.02-warmup": Setting(
         "a fifth of the rate for all but filters, a warm-up of 5 %",
-        MUON | {"learning_rate": 0.02, "warmup": 0.05},
+        NOW,
         predicted="+3",
         kept=True,
     ),
+    "now-silu": Setting(
+        "today's, SiLU for ReLU", NOW, change=ideas.activation(nn.SiLU), predicted="+0.7"
+    ),
+    "now-blur": Setting("today's, smoothed pooling", NOW, change=ideas.blurred, predicted="+0.5"),
+    "now-fine-5": Setting(
+        "today's, no pool before 5a", NOW, change=ideas.without_pool("pool4"), predicted="+1"
+    ),
+    "now-gates": Setting(
+        "today's, channels weighed after each module", NOW, change=ideas.gated, predicted="+0.7"
+    ),
+    "now-crop-25": Setting(
+        "today's, crops of 25–100 %", NOW | {"area": (0.25, 1.0)}, predicted="-0.3"
+    ),
+    "now-crop-50": Setting(
+        "today's, crops of 50–100 %", NOW | {"area": (0.5, 1.0)}, predicted="+0.3"
+    ),
+    "now-32": Setting(
+        "today's, batch 32, by 0.018",
+        NOW | HALF | {"learning_rate": 0.01, "turn": 0.018},
+        predicted="+0.5",
+    ),
+    "now-heads-0.1": Setting("today's, heads count 0.1", NOW | {"heads": 0.1}, predicted="0"),
+    "now-momentum": Setting(
+        "today's, a momentum of 0.95", NOW | {"momentum": 0.95}, predicted="+0.3"
+    ),
+    "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
+    "now-0.035": Setting("today's, filters by 0.035", NOW | {"turn": 0.035}, predicted="0"),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
     "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),
