@@ -15,6 +15,7 @@ from googlenet import table
 from googlenet.initialise import initialise, uninitialised
 from googlenet.lrn import LocalResponseNorm
 from googlenet.native import branches
+from googlenet.native.convolution import convolution
 from googlenet.native.norm import norm_relu
 from googlenet.native.pool import max_pool
 from googlenet.taps import tap, tap_names
@@ -71,7 +72,7 @@ class ConvUnit(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_relu(self.conv(self.pad(x)), self.bn, self.relu)
+        return norm_relu(convolution(self.conv, self.pad(x)), self.bn, self.relu)
 
 
 class SeparableUnit(nn.Module):

@@ -21,7 +21,7 @@ def test_orthogonal_has_the_singular_vectors_and_values_near_one(shape: tuple[in
     """Against SVD, an oracle that is exact: X = U·S·Vᵀ becomes about U·Vᵀ."""
     matrix = random(*shape)
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    inside = u.T @ orthogonal(matrix) @ v.T
+    inside = u.T @ orthogonal([matrix])[0] @ v.T
     values = inside.diagonal()
     assert values.min() > 0.6
     assert values.max() < 1.3
@@ -37,7 +37,15 @@ def test_orthogonal_is_the_published_iteration(shape: tuple[int, int]) -> None:
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    assert (orthogonal(matrix) - x).norm() < 1e-3 * x.norm()
+    assert (orthogonal([matrix])[0] - x).norm() < 1e-3 * x.norm()
+
+
+def test_several_matrices_are_what_each_is_alone() -> None:
+    """Those with as many rows go through the steps in one stack."""
+    matrices = [random(*shape) for shape in ((8, 30), (30, 8), (8, 8), (16, 20), (1, 9))]
+    for together, matrix in zip(orthogonal(matrices), matrices, strict=True):
+        assert together.shape == matrix.shape
+        torch.testing.assert_close(together, orthogonal([matrix])[0])
 
 
 def test_the_direction_is_that_of_pytorch_s_muon() -> None:
@@ -67,7 +75,7 @@ def test_a_step_is_an_angle_and_keeps_the_norm() -> None:
     assert filters.norm().item() == pytest.approx(before.norm().item(), rel=1e-6)
     cosine = torch.cosine_similarity(filters.detach().flatten(), before.flatten(), dim=0)
     along = torch.cosine_similarity(
-        orthogonal(gradient.flatten(1)).flatten(), before.flatten(), dim=0
+        orthogonal([gradient.flatten(1)])[0].flatten(), before.flatten(), dim=0
     )
     length = 0.1 * 0.5
     expected = (1 - length * along) / (1 - 2 * length * along + length**2).sqrt()

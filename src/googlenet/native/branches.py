@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.native import norm, pool
+from googlenet.native import convolution, norm, pool
 from googlenet.native.maps import channels_last, derivable, hooked, new_map, usable
 
 SIBLINGS = ("1x1", "3x3_reduce", "5x5_reduce")  # they read the module's input
@@ -31,27 +31,12 @@ def fits(module: nn.ModuleDict, x: Tensor) -> bool:
     units: list[Any] = [module[name] for name in UNITS]
     if any(isinstance(unit, nn.Identity) for unit in units):
         return False  # Figure 2(a)
-    if not all(ordinary(unit.conv, x) and norm.plain_relu(unit.relu) for unit in units):
+    if not all(convolution.ordinary(unit.conv, x) and norm.plain_relu(unit.relu) for unit in units):
         return False
     norms = [unit.bn for unit in units]
     if all(type(bn) is nn.Identity for bn in norms):
         return all(unit.conv.bias is not None for unit in units)
     return all(unit.conv.bias is None for unit in units) and norm.fits(norms, x)
-
-
-def ordinary(conv: Any, x: Tensor) -> bool:
-    """Whether a layer is a plain convolution that keeps the map's size and its precision."""
-    if type(conv) is not nn.Conv2d or conv.weight.dtype != torch.float32:
-        return False
-    autocast = torch.is_autocast_enabled("cpu")
-    computed = torch.get_autocast_dtype("cpu") if autocast else torch.float32
-    return (
-        x.dtype == computed
-        and conv.padding == tuple(side // 2 for side in conv.kernel_size)
-        and conv.stride == conv.dilation == (1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == "zeros"
-    )
 
 
 def branches(module: nn.ModuleDict, x: Tensor) -> Tensor:
@@ -125,7 +110,7 @@ class Branches(torch.autograd.Function):
         d_last = [new_map(x, width) for width in widths[3:]]
         d_norm_last = norm.backward(grads[1:], last, outputs[1:], d_last, kept_last)
         back = [
-            convolution_backward(*each, not normed, (True, wanted[4 + at]))
+            convolution.backward(*each, (True, wanted[4 + at], not normed))
             for at, each in enumerate(zip(d_last, inputs, weights, strict=True))
         ]
         d_first = new_map(x, sum(widths[:3]))
@@ -136,12 +121,15 @@ class Branches(torch.autograd.Function):
             torch.split(d_first, widths[:3], 1),
             kept_first,
         )
-        dx, d_siblings, d_bias = convolution_backward(
-            d_first, x, siblings, not normed, (wanted[0], any(wanted[1:4]))
+        dx, d_siblings, d_bias = convolution.backward(
+            d_first, x, siblings, (wanted[0], any(wanted[1:4]), not normed)
         )
         if wanted[0]:
             pool.backward(back[2][0], which, dx, pool.sizes(x, *POOL), add=True)
-        d_weights = [*torch.split(d_siblings, widths[:3]), *(each[1] for each in back)]
+        d_first_three: Any = (
+            [None] * 3 if d_siblings is None else torch.split(d_siblings, widths[:3])
+        )
+        d_weights = [*d_first_three, *(each[1] for each in back)]
         d_scales: list[Any] = [None] * 6
         if normed:
             both = torch.cat([d_norm_first, d_norm_last], dim=1)
@@ -166,25 +154,6 @@ def sorted_out(
     """The weights, in the precision in which they are used, the scales and the shifts."""
     weights = [weight.to(dtype) for weight in parameters[:6] if weight is not None]
     return weights, list(parameters[6:12]), [b for b in parameters[12:] if b is not None]
-
-
-def convolution_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: bool, wanted: tuple[bool, bool]
-) -> list[Any]:
-    """The gradients at a convolution's input (channels-last), weight and bias; the first two only
-    where `wanted`."""
-    side = weight.shape[2] // 2
-    found = list(
-        torch.ops.aten.convolution_backward(
-            grad, x, weight, [weight.shape[0]] if bias else None, [1, 1], [side, side], [1, 1],
-            False, [0, 0], 1, [*wanted, bias],
-        )
-    )  # fmt: skip
-    if wanted[0]:
-        found[0] = found[0].contiguous(memory_format=torch.channels_last)
-    if not wanted[1]:
-        found[1] = torch.zeros_like(weight)
-    return found
 
 
 def plain(eps: Sequence[float], x: Tensor, *parameters: Tensor | None) -> Tensor:
