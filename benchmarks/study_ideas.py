@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from googlenet.lrn import LocalResponseNorm
 from googlenet.model import Inception
 from googlenet.networks import Network
+from googlenet.training.muon import Muon
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
 
@@ -25,6 +27,60 @@ def newton_schulz(steps: int) -> Callable[[Network, Recipe], torch.optim.Optimiz
         return optimizer
 
     return build
+
+
+class EachFilter(Muon):
+    """Muon that turns each filter, and not a layer's filters as a whole, by one angle.
+
+    Where a layer has more filters than inputs, the rows of an orthogonal matrix are of unlike
+    length, and so are then the steps of its filters; batch normalisation is by the filter.
+    """
+
+    @staticmethod
+    def turned(filters: Tensor, matrix: Tensor, group: dict[str, Any]) -> None:
+        step = matrix.reshape(filters.shape)
+        norm = lengths(filters)
+        filters.sub_(step * (group["lr"] * group["turn"] * norm / (lengths(step) + 1e-12)))
+        filters.mul_(norm / (lengths(filters) + 1e-12))
+
+
+def lengths(filters: Tensor) -> Tensor:
+    """Of each of (F, C, h, w) filters: (F, 1, 1, 1)."""
+    return filters.square().sum((1, 2, 3), keepdim=True).sqrt()
+
+
+def each_filter(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    optimizer = build_optimizer(network, recipe)
+    optimizer.__class__ = EachFilter
+    return optimizer
+
+
+def cosine_stem(network: Network) -> None:
+    """Filters of conv1 that begin as cosines of low frequency in grey and two colours, ±.
+
+    Those are nearly what the principal components of small pieces of photos are; with batch
+    normalisation after them they are a whitening (Jordan 2024, arXiv 2404.00498, learns such
+    filters from the photos).
+    """
+    at = (torch.arange(7) + 0.5) * torch.pi / 7
+    waves = torch.stack([torch.cos(frequency * at) for frequency in range(7)])
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    order = sorted(
+        ((i, j) for i in range(7) for j in range(7)), key=lambda f: (f[0] ** 2 + f[1] ** 2, f)
+    )
+    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 2.0, -1.0]])
+    colours = colours / colours.norm(dim=1, keepdim=True)
+    filters = [
+        colour[:, None, None] * waves[i][:, None] * waves[j]
+        for colour, count in zip(colours, (16, 8, 8), strict=True)
+        for i, j in order[:count]
+    ]
+    bank = torch.stack(filters)
+    conv = network.conv1.conv
+    norm = conv.weight.norm()
+    with torch.no_grad():
+        conv.weight.copy_(torch.cat([bank, -bank]))
+        conv.weight.mul_(norm / conv.weight.norm())
 
 
 def without_pool(*names: str) -> Callable[[Network], None]:

@@ -135,6 +135,21 @@ SETTINGS = {
     ),
     "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
     "now-0.035": Setting("today's, filters by 0.035", NOW | {"turn": 0.035}, predicted="0"),
+    "now-each": Setting(
+        "today's, each filter turns by the angle",
+        NOW,
+        optimizer=ideas.each_filter,
+        predicted="+0.2",
+    ),
+    "now-cosines": Setting(
+        "today's, conv1 begins as cosines", NOW, change=ideas.cosine_stem, predicted="+0.5"
+    ),
+    "now-mixing-half": Setting(
+        "today's, CutMix in half of the steps",
+        NOW | {"mixing": 0.5},
+        predicted="+2 in 38 epochs of few photos",
+    ),
+    "now-mixing": Setting("today's, CutMix in every step", NOW | {"mixing": 1.0}),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
     "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),

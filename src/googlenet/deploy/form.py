@@ -21,6 +21,7 @@ from googlenet.machine import Machine
 from googlenet.model import ConvUnit, Inception
 from googlenet.native import norm
 from googlenet.native.branches import LAST, SIBLINGS
+from googlenet.native.convolution import convolution
 from googlenet.native.maps import channels_last, new_map, usable
 from googlenet.native.pool import max_pool
 from googlenet.networks import Network
@@ -71,7 +72,8 @@ class MergedInception(nn.Module):
         reduced = [new_map(first, width) for width in self.widths[1:]]
         norm.forward(torch.split(first, self.widths, dim=1), [outputs[0], *reduced], [], [], [])
         made = [
-            channels_last(conv(each)) for conv, each in zip(convs, (*reduced, pooled), strict=True)
+            channels_last(convolution(conv, each))
+            for conv, each in zip(convs, (*reduced, pooled), strict=True)
         ]
         norm.forward(made, outputs[1:], [], [], [])
         return y

@@ -83,7 +83,7 @@ class Branches(torch.autograd.Function):
         pooled, which = pool.forward(x, pool.sizes(x, *POOL), keep)
         inputs = [*reduced, pooled]
         last = [
-            channels_last(F.conv2d(each, w, b, padding=w.shape[2] // 2))
+            channels_last(convolution.forward(each, w, b))
             for each, w, b in zip(inputs, weights[3:], biases[3:], strict=True)
         ]
         kept_last = norm.forward(last, outputs[1:], layers[3:], scales[3:], shifts[3:])

@@ -23,8 +23,9 @@ from googlenet.files import cache_dir
 
 HERE = Path(__file__).parent
 # Two libraries: what the network needs, and what photos need, without PyTorch.
-NETWORK = (HERE / "kernels.cpp",)
+NETWORK = (HERE / "kernels.cpp", HERE / "winograd.cpp")
 PHOTOS = (HERE / "photos.cpp", HERE / "region.cpp", HERE / "resize.cpp")
+HEADERS = (HERE / "vectors.h",)
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
@@ -98,7 +99,7 @@ def flags(source: Path) -> tuple[str, ...]:
 
 def fingerprint(compiler: str, sources: Sources = NETWORK) -> str:
     """What the file depends on: the source, how it is compiled, and for which processor."""
-    parts = [source.read_bytes() for source in sources]
+    parts = [source.read_bytes() for source in (*sources, *HEADERS)]
     parts.append(repr((compiler, *map(flags, sources), platform.machine())).encode())
     cpu = Path("/proc/cpuinfo")
     if cpu.is_file():
@@ -149,6 +150,17 @@ class Maps(ctypes.Structure):
     ]
 
 
+class Tiles(ctypes.Structure):
+    """Some tiles of a map: the struct of the same name in winograd.cpp."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "height", "width", "channels", "rows", "columns", "first", "count", "stride", "plane",
+        )
+    ]  # fmt: skip
+
+
 class Response(ctypes.Structure):
     """The constants of LRN: the struct of the same name in kernels.cpp."""
 
@@ -171,6 +183,9 @@ SIGNATURES: dict[Sources, dict[str, list[Any]]] = {
         "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
         "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
         "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
+        "winograd_input": [ctypes.POINTER(Tiles), POINTER, POINTER, INT, INT],
+        "winograd_answer": [ctypes.POINTER(Tiles), POINTER, POINTER, INT, INT],
+        "winograd_filter": [*[ctypes.POINTER(Tiles)] * 2, *[POINTER] * 4, INT, INT],
     },
     PHOTOS: {
         "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],

@@ -1,7 +1,7 @@
-"""Convolutions whose gradient at the filters is a matrix product.
+"""Convolutions that keep a map's size, each direction in the fastest way there is.
 
-With AVX2 and no more oneDNN computes this gradient at about half of the speed of the forward pass,
-and MKL multiplies matrices at that of the forward pass.
+3×3: Winograd's filtering (winograd.py).  1×1: the gradient at the filters is a matrix product,
+where oneDNN has AVX2 and no more; it computes this gradient at half of the speed of the others.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from googlenet.native import winograd
 from googlenet.native.maps import channels_last, derivable, hooked, usable
-
-SIDES = (1, 3)  # of the windows for which products were faster; at 5×5 they are not
-AT_ONCE = 1 << 22  # values laid out at a time: 16 MiB
 
 
 def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """`layer(x)`: (N, C, H, W) -> (N, F, H', W'); its gradients differ by rounding alone."""
-    weight = layer.weight
-    if not (torch.is_grad_enabled() and weight.requires_grad and usable(x)):
+    """`layer(x)`: (N, C, H, W) -> (N, F, H', W'); it differs by rounding alone."""
+    weight, bias = layer.weight, layer.bias
+    if not (usable(x) and ordinary(layer, x)) or hooked(layer):
         return layer(x)  # type: ignore[no-any-return]
-    if not (ordinary(layer, x) and by_products(x, weight)) or hooked(layer):
-        return layer(x)  # type: ignore[no-any-return]
-    return Convolution.apply(x, weight, layer.bias)  # type: ignore[no-any-return, no-untyped-call]
+    if not torch.is_grad_enabled():
+        return forward(x, weight, bias)
+    if winograd.fits(x, weight) or (weight.requires_grad and by_product(x, weight)):
+        return Convolution.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    return layer(x)  # type: ignore[no-any-return]
 
 
 def ordinary(layer: Any, x: Tensor) -> bool:
@@ -43,10 +43,10 @@ def ordinary(layer: Any, x: Tensor) -> bool:
     )
 
 
-def by_products(x: Tensor, weight: Tensor) -> bool:
-    """Whether the gradient at filters like these is computed faster by products."""
+def by_product(x: Tensor, weight: Tensor) -> bool:
+    """Whether the gradient at filters like these is computed faster as a product of matrices."""
     plain = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    return plain and x.dtype == torch.float32 and weight.shape[2] == weight.shape[3] in SIDES
+    return plain and x.dtype == torch.float32 and weight.shape[2:] == (1, 1)
 
 
 class Convolution(torch.autograd.Function):
@@ -55,7 +55,7 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
-        return same_size(x, weight, bias)
+        return forward(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -65,15 +65,23 @@ class Convolution(torch.autograd.Function):
         return tuple(backward(channels_last(grad), x, weight, ctx.needs_input_grad))
 
 
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution that keeps the map's size, in the fastest way there is."""
+    if winograd.fits(x, weight):
+        return winograd.forward(x, weight, bias)
+    return same_size(x, weight, bias)
+
+
 def same_size(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
 
 
 def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> list[Any]:
     """The gradients at a convolution's input (channels-last), weight and bias, where `wanted`."""
-    products = wanted[1] and by_products(x, weight)
+    fewer = winograd.fits(x, weight)
+    product = wanted[1] and (fewer or by_product(x, weight))
     # oneDNN computes the weight's gradient with the bias's, wanted or not.
-    left = (wanted[0], False, False) if products else wanted
+    left = (wanted[0] and not fewer, *((False, False) if product else wanted[1:]))
     found: list[Any] = [None] * 3
     if any(left):
         side = weight.shape[2] // 2
@@ -85,39 +93,15 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, 
         )  # fmt: skip
     if found[0] is not None:
         found[0] = found[0].contiguous(memory_format=torch.channels_last)
-    if products:
-        found[1] = weight_gradient(grad, x, weight.shape[2])
+    if fewer and wanted[0]:
+        found[0] = winograd.input_gradient(grad, weight)
+    if product:
+        if fewer:
+            found[1] = winograd.weight_gradient(grad, x)
+        else:
+            found[1] = (pixels(grad).T @ pixels(x))[:, :, None, None]
         found[2] = pixels(grad).sum(0) if wanted[2] else None
     return found
-
-
-def weight_gradient(grad: Tensor, x: Tensor, side: int) -> Tensor:
-    """From the gradient at the output, (N, F, H, W), and the input, (N, C, H, W): (F, C, side,
-    side).
-
-    What a window sees is laid out as a row, a few photos at a time, and multiplied with what the
-    output of that window answers for.
-    """
-    n, c, h, w = x.shape
-    filters = grad.shape[1]
-    if side == 1:
-        return (pixels(grad).T @ pixels(x))[:, :, None, None]
-    edge = side // 2
-    width = w + 2 * edge
-    padded = x.new_zeros(n, h + 2 * edge, width, c)
-    padded[:, edge:-edge, edge:-edge] = x.permute(0, 2, 3, 1)
-    # A window's rows each lie in one piece: its pixels side by side, each with its channels.
-    windows = padded.as_strided(
-        (n, h, w, side, side * c), (padded.stride(0), width * c, c, width * c, 1)
-    )
-    answers = pixels(grad).view(n, h * w, filters)
-    found = x.new_zeros(filters, side * side * c)
-    photos = max(1, AT_ONCE // (h * w * side * side * c))
-    for at in range(0, n, photos):
-        some = slice(at, at + photos)
-        rows = windows[some].reshape(-1, side * side * c)
-        found.addmm_(answers[some].reshape(-1, filters).T, rows)
-    return found.view(filters, side, side, c).permute(0, 3, 1, 2)
 
 
 def pixels(x: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
             if group["turn"]:
                 matrices = [direction.flatten(1) for direction in directions]
                 directions = orthogonal(matrices, group["steps"])
-            move = turned if group["turn"] else descended
+            move = self.turned if group["turn"] else descended
             for parameter, direction in zip(learnt, directions, strict=True):
                 move(parameter, direction, group)
 
@@ -91,14 +91,14 @@ class Muon(torch.optim.Optimizer):
         momentum: Tensor = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         return gradient.add(momentum, alpha=group["momentum"]) if group["nesterov"] else momentum
 
+    @staticmethod
+    def turned(filters: Tensor, matrix: Tensor, group: dict[str, Any]) -> None:
+        """Turn (F, C, h, w) filters as a whole along a matrix, by lr · turn radians (if few)."""
+        step = matrix.reshape(filters.shape)
+        norm = filters.norm()
+        filters.sub_(step * (group["lr"] * group["turn"] * norm / (step.norm() + 1e-12)))
+        filters.mul_(norm / (filters.norm() + 1e-12))
+
 
 def descended(parameter: Tensor, direction: Tensor, group: dict[str, Any]) -> None:
     parameter.sub_(direction, alpha=group["lr"])
-
-
-def turned(filters: Tensor, matrix: Tensor, group: dict[str, Any]) -> None:
-    """Turn (F, C, h, w) filters as a whole by lr · turn radians, for small ones, along a matrix."""
-    step = matrix.reshape(filters.shape)
-    norm = filters.norm()
-    filters.sub_(step * (group["lr"] * group["turn"] * norm / (step.norm() + 1e-12)))
-    filters.mul_(norm / (filters.norm() + 1e-12))
