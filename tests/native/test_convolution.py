@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from googlenet.model import ConvUnit, GoogLeNet
 from googlenet.native import convolution as ours
+from googlenet.native import winograd
 from googlenet.native.convolution import convolution
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -127,7 +128,7 @@ def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
         found = step()
         with monkeypatch.context() as patch:
             patch.setattr(ours, "by_product", lambda *_: False)
-            patch.setattr(ours.winograd, "fits", lambda *_: False)
+            patch.setattr(winograd, "fits", lambda *_: False)
             expected = step()
         assert len(found) == len(expected) == len(list(network.parameters()))
         for mine, theirs in zip(found, expected, strict=True):

@@ -41,8 +41,8 @@ def made(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def exact(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
     """The output and the gradients at the map and the filters, in float64."""
-    inputs = [x.double().requires_grad_(), weight.double().requires_grad_()]
-    y = F.conv2d(*inputs, bias.double(), padding=1)
+    inputs = (x.double().requires_grad_(), weight.double().requires_grad_())
+    y = F.conv2d(inputs[0], inputs[1], bias.double(), padding=1)
     return (y.detach(), *torch.autograd.grad(y, inputs, grad.double()))
 
 

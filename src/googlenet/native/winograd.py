@@ -81,8 +81,9 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
 
 def planes(count: int, channels: int) -> Tensor:
     """Room for transformed tiles: (36, count, channels)."""
-    room = torch.empty(PLACES, count * channels + SPARE)
-    return room[:, : count * channels].unflatten(1, (count, channels))
+    stride = count * channels + SPARE
+    room = torch.empty(PLACES * stride)
+    return room.as_strided((PLACES, count, channels), (stride, channels, 1))
 
 
 def places(x: Tensor) -> int:
