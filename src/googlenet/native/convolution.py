@@ -78,10 +78,15 @@ def same_size(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> list[Any]:
     """The gradients at a convolution's input (channels-last), weight and bias, where `wanted`."""
-    fewer = winograd.fits(x, weight)
-    product = wanted[1] and (fewer or by_product(x, weight))
+    if winograd.fits(x, weight):
+        return [
+            winograd.input_gradient(grad, weight) if wanted[0] else None,
+            winograd.weight_gradient(grad, x) if wanted[1] else None,
+            pixels(grad).sum(0) if wanted[2] else None,
+        ]
+    product = wanted[1] and by_product(x, weight)
     # oneDNN computes the weight's gradient with the bias's, wanted or not.
-    left = (wanted[0] and not fewer, *((False, False) if product else wanted[1:]))
+    left = (wanted[0], False, False) if product else wanted
     found: list[Any] = [None] * 3
     if any(left):
         side = weight.shape[2] // 2
@@ -93,13 +98,8 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, 
         )  # fmt: skip
     if found[0] is not None:
         found[0] = found[0].contiguous(memory_format=torch.channels_last)
-    if fewer and wanted[0]:
-        found[0] = winograd.input_gradient(grad, weight)
     if product:
-        if fewer:
-            found[1] = winograd.weight_gradient(grad, x)
-        else:
-            found[1] = (pixels(grad).T @ pixels(x))[:, :, None, None]
+        found[1] = (pixels(grad).T @ pixels(x))[:, :, None, None]
         found[2] = pixels(grad).sum(0) if wanted[2] else None
     return found
 
