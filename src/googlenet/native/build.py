@@ -157,6 +157,7 @@ class Tiles(ctypes.Structure):
         (name, ctypes.c_int64)
         for name in (
             "height", "width", "channels", "rows", "columns", "first", "count", "stride", "plane",
+            "side",
         )
     ]  # fmt: skip
 

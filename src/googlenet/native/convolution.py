@@ -1,6 +1,6 @@
 """Convolutions that keep a map's size, each direction in the fastest way there is.
 
-3×3: Winograd's filtering (winograd.py).  1×1: the gradient at the filters is a matrix product,
+3×3 and 5×5: Winograd's filtering (winograd.py).  1×1: the gradient at the filters is a matrix product,
 where oneDNN has AVX2 and no more; it computes this gradient at half of the speed of the others.
 """
 
@@ -81,7 +81,7 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, 
     if winograd.fits(x, weight):
         return [
             winograd.input_gradient(grad, weight) if wanted[0] else None,
-            winograd.weight_gradient(grad, x) if wanted[1] else None,
+            winograd.weight_gradient(grad, x, weight.shape[2]) if wanted[1] else None,
             pixels(grad).sum(0) if wanted[2] else None,
         ]
     product = wanted[1] and by_product(x, weight)
