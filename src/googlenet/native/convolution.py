@@ -1,7 +1,7 @@
 """Convolutions that keep a map's size, each direction in the fastest way there is.
 
-3×3 and 5×5: Winograd's filtering (winograd.py).  1×1: the gradient at the filters is a matrix product,
-where oneDNN has AVX2 and no more; it computes this gradient at half of the speed of the others.
+3×3 and 5×5: Winograd's filtering (winograd.py).  1×1: the gradient at the filters is a matrix
+product where oneDNN has AVX2 and no more; it computes this at half of the speed of the others.
 """
 
 from __future__ import annotations
