@@ -7,6 +7,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from googlenet.model import ConvUnit, GoogLeNet
 from googlenet.native import convolution as ours
@@ -90,7 +91,9 @@ def test_second_derivatives() -> None:
 
 
 def test_what_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other windows, a watched layer, no gradient, bfloat16, and 1×1 with wider vectors."""
+    """Other windows, a watched layer, no gradient, bfloat16 without an instruction for it, and
+    1×1 with wider vectors."""
+    monkeypatch.setattr(winograd, "halves", lambda _: False)
     x = photos()
     assert own(convolution(layer(1), x))
     assert own(convolution(layer(3), x))
@@ -108,6 +111,21 @@ def test_what_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not own(convolution(layer(1), x))
     assert own(convolution(layer(3), x))
+
+
+def test_bfloat16_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "halves", lambda _: True)
+    x = photos().detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = convolution(layer(3), x)
+        assert own(y)
+        with torch.no_grad():
+            plain = convolution(layer(3), x)
+    assert torch.equal(
+        plain, F.conv2d(x, layer(3).weight.bfloat16(), layer(3).bias.bfloat16(), padding=1)
+    )
+    assert y.dtype == plain.dtype == torch.bfloat16
+    assert (y - plain).float().norm() < 0.02 * plain.float().norm()
 
 
 def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +146,7 @@ def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
         found = step()
         with monkeypatch.context() as patch:
             patch.setattr(ours, "by_product", lambda *_: False)
-            patch.setattr(winograd, "fits", lambda *_: False)
+            patch.setattr(winograd, "fits", lambda *_, **__: False)
             expected = step()
         assert len(found) == len(expected) == len(list(network.parameters()))
         for mine, theirs in zip(found, expected, strict=True):

@@ -66,10 +66,10 @@ class Branches(torch.autograd.Function):
     def forward(
         ctx: Any, layers: list[nn.BatchNorm2d], keep: bool, x: Tensor, *parameters: Tensor | None
     ) -> Tensor:
-        weights, scales, shifts = sorted_out(parameters, x.dtype)
+        weights, scales, shifts = sorted_out(parameters)
         biases = [None] * 6 if layers else [shift.to(x.dtype) for shift in shifts]
         widths = [weight.shape[0] for weight in weights]
-        siblings = torch.cat(weights[:3])
+        siblings = torch.cat([weight.to(x.dtype) for weight in weights[:3]])
         bias = None if layers else torch.cat(biases[:3])  # type: ignore[arg-type]
 
         first = channels_last(F.conv2d(x, siblings, bias))
@@ -83,7 +83,7 @@ class Branches(torch.autograd.Function):
         pooled, which = pool.forward(x, pool.sizes(x, *POOL), keep)
         inputs = [*reduced, pooled]
         last = [
-            channels_last(convolution.forward(each, w, b))
+            channels_last(convolution.forward(each, w, b, keep))
             for each, w, b in zip(inputs, weights[3:], biases[3:], strict=True)
         ]
         kept_last = norm.forward(last, outputs[1:], layers[3:], scales[3:], shifts[3:])
@@ -149,20 +149,19 @@ class Branches(torch.autograd.Function):
 
 
 def sorted_out(
-    parameters: Sequence[Tensor | None], dtype: torch.dtype
+    parameters: Sequence[Tensor | None],
 ) -> tuple[list[Tensor], list[Tensor | None], list[Tensor]]:
-    """The weights, in the precision in which they are used, the scales and the shifts."""
-    weights = [weight.to(dtype) for weight in parameters[:6] if weight is not None]
+    """The weights, the scales and the shifts."""
+    weights = [weight for weight in parameters[:6] if weight is not None]
     return weights, list(parameters[6:12]), [b for b in parameters[12:] if b is not None]
 
 
 def plain(eps: Sequence[float], x: Tensor, *parameters: Tensor | None) -> Tensor:
     """The same in PyTorch's operators, which have derivatives of every order."""
-    weights, scales, shifts = sorted_out(parameters, x.dtype)
+    weights, scales, shifts = sorted_out(parameters)
 
     def unit(x: Tensor, at: int) -> Tensor:
-        bias = None if eps else shifts[at].to(x.dtype)
-        y = F.conv2d(x, weights[at], bias, padding=weights[at].shape[2] // 2)
+        y = convolution.same_size(x, weights[at], None if eps else shifts[at])
         if eps:
             y = F.batch_norm(y, None, None, scales[at], shifts[at], True, eps=eps[at])
         return y.relu()

@@ -23,9 +23,9 @@ from googlenet.files import cache_dir
 
 HERE = Path(__file__).parent
 # Two libraries: what the network needs, and what photos need, without PyTorch.
-NETWORK = (HERE / "kernels.cpp", HERE / "winograd.cpp")
+NETWORK = tuple(HERE / f"{name}.cpp" for name in ("kernels", "winograd", "winograd_gradient"))
 PHOTOS = (HERE / "photos.cpp", HERE / "region.cpp", HERE / "resize.cpp")
-HEADERS = (HERE / "vectors.h",)
+HEADERS = (HERE / "vectors.h", HERE / "winograd.h")
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno",
@@ -151,15 +151,23 @@ class Maps(ctypes.Structure):
 
 
 class Tiles(ctypes.Structure):
-    """Some tiles of a map: the struct of the same name in winograd.cpp."""
+    """The tiles of a map: the struct of the same name in winograd.h."""
 
     _fields_ = [
         (name, ctypes.c_int64)
-        for name in (
-            "height", "width", "channels", "rows", "columns", "first", "count", "stride", "plane",
-            "side",
-        )
-    ]  # fmt: skip
+        for name in ("height", "width", "channels", "rows", "columns", "count", "stride", "side")
+    ]
+
+
+class Filters(ctypes.Structure):
+    """How filters lie in memory: the struct of the same name in winograd.cpp."""
+
+    _fields_ = [
+        ("side", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("made", ctypes.c_int64),
+        ("strides", ctypes.c_int64 * 4),
+    ]
 
 
 class Response(ctypes.Structure):
@@ -184,9 +192,10 @@ SIGNATURES: dict[Sources, dict[str, list[Any]]] = {
         "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
         "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
         "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
-        "winograd_input": [ctypes.POINTER(Tiles), POINTER, POINTER, INT, INT],
-        "winograd_answer": [ctypes.POINTER(Tiles), POINTER, POINTER, INT, INT],
+        "winograd_half": [],
+        "winograd_filters": [ctypes.POINTER(Filters), *[POINTER] * 3, INT, INT],
         "winograd_filter": [*[ctypes.POINTER(Tiles)] * 2, *[POINTER] * 4, INT, INT],
+        "winograd_gradient": [*[ctypes.POINTER(Tiles)] * 2, *[POINTER] * 4, INT, INT],
     },
     PHOTOS: {
         "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
@@ -197,4 +206,4 @@ SIGNATURES: dict[Sources, dict[str, list[Any]]] = {
         "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
     },
 }
-ANSWERING = ("window",)  # those that give a number back
+ANSWERING = ("window", "winograd_half")  # those that give a number back

@@ -23,7 +23,7 @@ def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
         return layer(x)  # type: ignore[no-any-return]
     if not torch.is_grad_enabled():
         return forward(x, weight, bias)
-    if winograd.fits(x, weight) or (weight.requires_grad and by_product(x, weight)):
+    if winograd.fits(x, weight, training=True) or (weight.requires_grad and by_product(x, weight)):
         return Convolution.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     return layer(x)  # type: ignore[no-any-return]
 
@@ -55,7 +55,7 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
-        return forward(x, weight, bias)
+        return forward(x, weight, bias, training=True)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -65,25 +65,29 @@ class Convolution(torch.autograd.Function):
         return tuple(backward(channels_last(grad), x, weight, ctx.needs_input_grad))
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A convolution that keeps the map's size, in the fastest way there is."""
-    if winograd.fits(x, weight):
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None, training: bool = False) -> Tensor:
+    """A convolution that keeps the map's size, in the fastest way there is.  Weight and bias are
+    in the map's precision or in float32, with or without `training`, what may follow is a backward
+    pass."""
+    if winograd.fits(x, weight, training):
         return winograd.forward(x, weight, bias)
     return same_size(x, weight, bias)
 
 
 def same_size(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+    bias = None if bias is None else bias.to(x.dtype)
+    return F.conv2d(x, weight.to(x.dtype), bias, padding=weight.shape[2] // 2)
 
 
 def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> list[Any]:
     """The gradients at a convolution's input (channels-last), weight and bias, where `wanted`."""
-    if winograd.fits(x, weight):
+    if winograd.fits(x, weight, training=True):
         return [
             winograd.input_gradient(grad, weight) if wanted[0] else None,
             winograd.weight_gradient(grad, x, weight.shape[2]) if wanted[1] else None,
             pixels(grad).sum(0) if wanted[2] else None,
         ]
+    weight = weight.to(x.dtype)
     product = wanted[1] and by_product(x, weight)
     # oneDNN computes the weight's gradient with the bias's, wanted or not.
     left = (wanted[0], False, False) if product else wanted

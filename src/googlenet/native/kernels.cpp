@@ -407,10 +407,6 @@ void lrn_backward(const Response& r, const T* x, const T* dy, T* dx, int64_t row
 
 // ---- what Python calls: `half` says whether the maps are bfloat16 ------------------------------
 
-#define EITHER(call_with)                      \
-  if (half) { typedef bfloat16 T; call_with; } \
-  else { typedef float T; call_with; }
-
 extern "C" {
 
 void googlenet_pool_forward(const Pool* p, const void* x, void* y, uint8_t* which, int half,

@@ -62,11 +62,12 @@ INLINE Ints load(const uint8_t* from, int n) { return (Ints)widen(read<Bytes>(fr
 INLINE void store(float* to, Floats x, int n) { write(to, x, n); }
 INLINE void store(uint8_t* to, Ints x, int n) { write(to, to_bytes((Words)x), n); }
 
-INLINE void store(bfloat16* to, Floats x, int n) {  // to nearest, ties to even; NaN stays NaN
+INLINE Words rounded(Floats x) {  // to bfloat16 in the upper half: nearest, ties to even; NaN stays
   Words bits = (Words)x;
-  Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  write(to, to_halves(x != x ? (bits >> 16) | 0x40 : rounded), n);
+  return x != x ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1);
 }
+
+INLINE void store(bfloat16* to, Floats x, int n) { write(to, to_halves(rounded(x) >> 16), n); }
 
 INLINE Floats relu(Floats x) { return x <= 0 ? Floats{} : x; }  // NaN passes
 
@@ -76,6 +77,11 @@ template <class Work> INLINE void each(int channels, Work work) {
   for (; c + LANES <= channels; c += LANES) work(c, LANES);
   if (c < channels) work(c, channels - c);
 }
+
+// What Python calls says with `half` whether maps are bfloat16.
+#define EITHER(call_with)                      \
+  if (half) { typedef bfloat16 T; call_with; } \
+  else { typedef float T; call_with; }
 
 int threads_for(int64_t values, int threads) { return values < (1 << 15) ? 1 : threads; }
 
