@@ -26,7 +26,11 @@ MEAN, VARIANCE, INVERSE, SCALE, SHIFT, KEPT = range(6)
 
 def norm_relu(x: Tensor, bn: nn.Module, relu: nn.Module) -> Tensor:
     """`relu(bn(x))`: (N, C, H, W) -> the same, in float32 inside and rounded once."""
-    if not (usable(x) and fits([bn], x) and plain_relu(relu)) or hooked(bn) or hooked(relu):
+    if not (usable(x) and plain_relu(relu)) or hooked(bn) or hooked(relu):
+        return relu(bn(x))  # type: ignore[no-any-return]
+    if type(bn) is nn.Identity:
+        return Relu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+    if not fits([bn], x):
         return relu(bn(x))  # type: ignore[no-any-return]
     return NormRelu.apply([bn], x, bn.weight, bn.bias)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -74,6 +78,26 @@ class NormRelu(torch.autograd.Function):
         dx = torch.empty_like(x)
         dscale, dshift = backward([grad], [x], [], [dx], kept)
         return None, dx, None if scale is None else dscale, dshift
+
+
+class Relu(torch.autograd.Function):
+    """`forward` for a single map that is not normalised, with `backward` as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = new_map(x, x.shape[1])
+        forward([x], [y], [], [], [])
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (grad * (y > 0),)
+        dx = torch.empty_like(y)
+        backward([grad], [], [y], [dx], None)
+        return (dx,)
 
 
 def forward(

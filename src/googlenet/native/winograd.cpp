@@ -27,11 +27,12 @@ template <int TILE, class T>
 void filter(const Tiles& in, const Tiles& out, const T* x, const T* filters, const float* bias, T* y,
             int threads) {
   int64_t blocks = (in.count + BLOCK - 1) / BLOCK, made = whole(out.channels);
-  int64_t plane = BLOCK * in.channels;
+  int64_t plane = BLOCK * in.channels + SPARE<T>;
+  constexpr int64_t PLANE = BLOCK * WIDTH + SPARE<float>;
 #pragma omp parallel num_threads(threads_for(in.count * in.channels * PLACES, threads))
   {
     std::unique_ptr<T[]> seen(new T[PLACES * plane]);
-    std::unique_ptr<float[]> products(new float[PLACES * BLOCK * WIDTH]);
+    std::unique_ptr<float[]> products(new float[PLACES * PLANE]);
 #pragma omp for schedule(dynamic)
     for (int64_t block = 0; block < blocks; block++) {
       int64_t first = block * BLOCK, count = in.count - first < BLOCK ? in.count - first : BLOCK;
@@ -41,7 +42,7 @@ void filter(const Tiles& in, const Tiles& out, const T* x, const T* filters, con
           Floats values[PLACES];
           transform(pixels, x + c, n, values);
           T* to = seen.get() + tile * in.channels + c;
-          for (int p = 0; p < PLACES; p++) store(to + p * plane, values[p], n);
+          for (int p = 0; p < PLACES; p++) store_quickly(to + p * plane, values[p], n);
         });
       }
       for (int64_t from = 0; from < made; from += WIDTH) {
@@ -52,10 +53,10 @@ void filter(const Tiles& in, const Tiles& out, const T* x, const T* filters, con
               (width - f > LANES ? multiply<2, T> : multiply<1, T>)(
                   seen.get() + p * plane + row * in.channels, in.channels,
                   filters + (p * made + from + f) * in.channels,
-                  products.get() + (p * BLOCK + row) * WIDTH + f);
+                  products.get() + p * PLANE + row * WIDTH + f);
         int64_t left = out.channels - from;
         for (int64_t tile = 0; tile < count; tile++)
-          inverse<TILE>(out, first + tile, products.get() + tile * WIDTH, BLOCK * WIDTH,
+          inverse<TILE>(out, first + tile, products.get() + tile * WIDTH, PLANE,
                         int(left < WIDTH ? left : WIDTH), bias ? bias + from : nullptr, y + from);
       }
     }

@@ -4,14 +4,18 @@
 
 namespace {
 
-constexpr int AT_ONCE = 128;  // tiles: their products are summed in registers
-constexpr int SPARE = 16;     // values between planes, or they all fall into the same places of the cache
+constexpr int AT_ONCE = 256;  // tiles: their products are summed in registers
+
+// Values from one plane to the next of a map that is laid out.
+template <class T> int64_t laid_out(const Tiles& tiles) {
+  return whole(tiles.channels) * AT_ONCE + SPARE<T>;
+}
 
 // Two tiles' or one's values at the points, for all channels: (36, channels / LANES, AT_ONCE, LANES).
 template <class Kind, class T>
 INLINE void lay_out(const Tiles& tiles, int64_t tile, int64_t at, const T* x, T* to) {
   constexpr int N = TOGETHER<T>;
-  int64_t plane = whole(tiles.channels) * AT_ONCE;
+  int64_t plane = laid_out<T>(tiles);
   Pixels<Kind> first(tiles, tile), second(tiles, tile + N - 1);
   each(int(tiles.channels), [&](int c, int n) INLINE_LAMBDA {
     Floats values[2][PLACES];
@@ -70,9 +74,9 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
               float* weights, int threads) {
   constexpr int HEIGHT = LANES / 2, SIDE = 7 - TILE;
   int64_t channels = in.channels, filters = out.channels;
-  int64_t width = whole(channels), height = whole(filters), plane = height * width + SPARE;
-  std::unique_ptr<T[]> seen(new T[PLACES * AT_ONCE * width]);
-  std::unique_ptr<T[]> answers(new T[PLACES * AT_ONCE * height]);
+  int64_t width = whole(channels), plane = whole(filters) * width + SPARE<float>;
+  std::unique_ptr<T[]> seen(new T[PLACES * laid_out<T>(in)]);
+  std::unique_ptr<T[]> answers(new T[PLACES * laid_out<T>(out)]);
   std::unique_ptr<float[]> sums(new float[PLACES * plane]);
 #pragma omp parallel num_threads(threads_for(in.count * channels * PLACES, threads))
   {
@@ -86,10 +90,10 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
 #pragma omp for schedule(static)
       for (int p = 0; p < PLACES; p++)
         for (int64_t row = 0; row < filters; row += HEIGHT) {
-          const T* mine = answers.get() + AT_ONCE * (p * height + row / LANES * LANES) +
+          const T* mine = answers.get() + p * laid_out<T>(out) + row / LANES * LANES * AT_ONCE +
                           row % LANES * TOGETHER<T>;
           for (int64_t c = 0; c < width; c += 2 * LANES) {
-            const T* theirs = seen.get() + AT_ONCE * (p * width + c);
+            const T* theirs = seen.get() + p * laid_out<T>(in) + c * AT_ONCE;
             float* to = sums.get() + p * plane + row * width + c;
             (width - c > LANES ? multiply<2, T> : multiply<1, T>)(mine, theirs, count, to, width, first > 0);
           }
