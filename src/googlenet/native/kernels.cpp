@@ -134,12 +134,12 @@ struct Maps {
   }
 };
 
-// Calls work(segment, row, first channel in the segment, the same over all segments, how many).
-template <class Work> INLINE void each_value(const Maps& maps, int64_t from, int64_t to, Work work) {
+// Calls work(segment, row, how many channels are in segments before it).
+template <class Work> INLINE void each_row(const Maps& maps, int64_t from, int64_t to, Work work) {
   for (int64_t row = from; row < to; row++) {
     int before = 0;
     for (int s = 0; s < maps.count; s++) {
-      each(int(maps.channels[s]), [&](int c, int n) INLINE_LAMBDA { work(s, row, c, before + c, n); });
+      work(s, row, before);
       before += int(maps.channels[s]);
     }
   }
@@ -195,38 +195,41 @@ void statistics(const Maps& maps, const float* gamma, const float* beta, const d
       }
     }
   }
-  int before = 0;
+  // The parts are joined in double, a part after the other for all channels.
+  std::vector<double> mean(channels), squares(channels);
+  std::vector<float> firsts(channels);
+  auto each_part = [&](auto work) {
+    for (int64_t part = 0; part < parts; part++) {
+      int64_t from = maps.rows * part / parts;
+      each_row(maps, from, from + 1, [&](int s, int64_t row, int before) INLINE_LAMBDA {
+        const T* x = place<T>(maps, 0, s, row, 0);
+        each(int(maps.channels[s]), [&](int c, int n) INLINE_LAMBDA {
+          store(firsts.data() + before + c, load(x + c, n), n);
+        });
+      });
+      const float* sum = sums.data() + part * channels * 2;
+      double count = double(maps.rows * (part + 1) / parts - from);
+      for (int64_t c = 0; c < channels; c++) work(c, count, firsts[c] + sum[c] / count, sum[c], sum[channels + c]);
+    }
+  };
+  each_part([&](int64_t c, double count, double its_mean, double, double) INLINE_LAMBDA {
+    mean[c] += count * its_mean;
+  });
+  for (double& each : mean) each /= double(maps.rows);
+  each_part([&](int64_t c, double count, double its_mean, double a, double b) INLINE_LAMBDA {
+    squares[c] += b - a * a / count + count * (its_mean - mean[c]) * (its_mean - mean[c]);
+  });
+  int64_t c = 0;
   for (int s = 0; s < maps.count; s++)
-    for (int c = 0; c < maps.channels[s]; c++, before++) {
-      double mean = 0, squares = 0;
-      auto of_part = [&](int64_t part, double& count, double& a, double& b) {
-        int64_t from = maps.rows * part / parts;
-        count = double(maps.rows * (part + 1) / parts - from);
-        float first;
-        Floats one = load(place<T>(maps, 0, s, from, c), 1);
-        std::memcpy(&first, &one, sizeof first);
-        double sum = sums[part * channels * 2 + before];
-        a = first + sum / count;                                             // its mean
-        b = sums[(part * 2 + 1) * channels + before] - sum * sum / count;    // its squares about it
-      };
-      double count, a, b;
-      for (int64_t part = 0; part < parts; part++) {
-        of_part(part, count, a, b);
-        mean += count * a;
-      }
-      mean /= double(maps.rows);
-      for (int64_t part = 0; part < parts; part++) {
-        of_part(part, count, a, b);
-        squares += b + count * (a - mean) * (a - mean);
-      }
-      double variance = squares / double(maps.rows);
+    for (int64_t end = c + maps.channels[s]; c < end; c++) {
+      double variance = squares[c] / double(maps.rows);
       double inverse = 1 / std::sqrt((variance < 0 ? 0 : variance) + eps[s]);
-      double scale = gamma[before] * inverse;
-      kept[MEAN * channels + before] = float(mean);
-      kept[VARIANCE * channels + before] = float(variance);
-      kept[INVERSE * channels + before] = float(inverse);
-      kept[SCALE * channels + before] = float(scale);
-      kept[SHIFT * channels + before] = float(beta[before] - mean * scale);
+      double scale = gamma[c] * inverse;
+      kept[MEAN * channels + c] = float(mean[c]);
+      kept[VARIANCE * channels + c] = float(variance);
+      kept[INVERSE * channels + c] = float(inverse);
+      kept[SCALE * channels + c] = float(scale);
+      kept[SHIFT * channels + c] = float(beta[c] - mean[c] * scale);
     }
 }
 
@@ -236,11 +239,15 @@ void activate(const Maps& maps, const float* scale, const float* shift, int thre
   threads = threads_for(maps.rows * maps.total(), threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t part = 0; part < threads; part++)
-    each_value(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
-               [&](int s, int64_t row, int c, int all, int n) INLINE_LAMBDA {
-      Floats x = load(place<T>(maps, 0, s, row, c), n);
-      if (scale) x = x * load(scale + all, n) + load(shift + all, n);
-      store(place<T>(maps, 1, s, row, c), relu(x), n);
+    each_row(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
+             [&](int s, int64_t row, int before) INLINE_LAMBDA {
+      const T* from = place<T>(maps, 0, s, row, 0);
+      T* to = place<T>(maps, 1, s, row, 0);
+      each(int(maps.channels[s]), [&](int c, int n) INLINE_LAMBDA {
+        Floats x = load(from + c, n);
+        if (scale) x = x * load(scale + before + c, n) + load(shift + before + c, n);
+        store(to + c, relu(x), n);
+      });
     });
 }
 
@@ -249,11 +256,14 @@ template <class T> void relu_backward(const Maps& maps, int threads) {
   threads = threads_for(maps.rows * maps.total(), threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t part = 0; part < threads; part++)
-    each_value(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
-               [&](int s, int64_t row, int c, int, int n) INLINE_LAMBDA {
-      Floats gradient = load(place<T>(maps, 0, s, row, c), n);
-      Floats output = load(place<T>(maps, 1, s, row, c), n);
-      store(place<T>(maps, 2, s, row, c), output <= 0 ? Floats{} : gradient, n);
+    each_row(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
+             [&](int s, int64_t row, int) INLINE_LAMBDA {
+      const T* gradient = place<T>(maps, 0, s, row, 0);
+      const T* output = place<T>(maps, 1, s, row, 0);
+      T* to = place<T>(maps, 2, s, row, 0);
+      each(int(maps.channels[s]), [&](int c, int n) INLINE_LAMBDA {
+        store(to + c, load(output + c, n) <= 0 ? Floats{} : load(gradient + c, n), n);
+      });
     });
 }
 
@@ -299,14 +309,14 @@ void norm_backward(const Maps& maps, const float* kept, float* gradients, int th
     }
   }
   // dx = scale · (g − Σg/rows − (x − mean) · inverse² · Σg(x − mean)/rows)
+  std::vector<double> all_g(channels), all_products(channels);
+  for (int64_t part = 0; part < parts; part++) {
+    const float* sum = sums.data() + part * channels * 2;
+    for (int64_t c = 0; c < channels; c++) all_g[c] += sum[c], all_products[c] += sum[channels + c];
+  }
   std::vector<float> slope(channels), constant(channels);
   for (int64_t c = 0; c < channels; c++) {
-    double a = 0, b = 0;
-    for (int64_t part = 0; part < parts; part++) {
-      a += sums[part * channels * 2 + c];
-      b += sums[(part * 2 + 1) * channels + c];
-    }
-    double squared = double(inverse[c]) * inverse[c];
+    double a = all_g[c], b = all_products[c], squared = double(inverse[c]) * inverse[c];
     gradients[c] = float(b * inverse[c]);
     gradients[channels + c] = float(a);
     slope[c] = float(-scale[c] * squared * b / double(maps.rows));
@@ -314,12 +324,18 @@ void norm_backward(const Maps& maps, const float* kept, float* gradients, int th
   }
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t part = 0; part < threads; part++)
-    each_value(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
-               [&](int s, int64_t row, int c, int all, int n) INLINE_LAMBDA {
-      Floats x = load(place<T>(maps, 1, s, row, c), n), by = load(scale + all, n);
-      Floats g = x * by + load(shift + all, n) <= 0 ? Floats{} : load(place<T>(maps, 0, s, row, c), n);
-      Floats dx = g * by + (x - load(mean + all, n)) * load(slope.data() + all, n);
-      store(place<T>(maps, 2, s, row, c), dx + load(constant.data() + all, n), n);
+    each_row(maps, maps.rows * part / threads, maps.rows * (part + 1) / threads,
+             [&](int s, int64_t row, int before) INLINE_LAMBDA {
+      const T* gradient = place<T>(maps, 0, s, row, 0);
+      const T* input = place<T>(maps, 1, s, row, 0);
+      T* to = place<T>(maps, 2, s, row, 0);
+      each(int(maps.channels[s]), [&](int c, int n) INLINE_LAMBDA {
+        int all = before + c;
+        Floats x = load(input + c, n), by = load(scale + all, n);
+        Floats g = x * by + load(shift + all, n) <= 0 ? Floats{} : load(gradient + c, n);
+        Floats dx = g * by + (x - load(mean + all, n)) * load(slope.data() + all, n);
+        store(to + c, dx + load(constant.data() + all, n), n);
+      });
     });
 }
 
