@@ -4,6 +4,7 @@
 
 namespace {
 
+constexpr int VECTORS = LANES == 16 ? 2 : 3;  // as many as registers hold sums for
 constexpr int AT_ONCE = 256;  // tiles: their products are summed in registers
 
 // Values from one plane to the next of a map that is laid out.
@@ -92,10 +93,11 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
         for (int64_t row = 0; row < filters; row += HEIGHT) {
           const T* mine = answers.get() + p * laid_out<T>(out) + row / LANES * LANES * AT_ONCE +
                           row % LANES * TOGETHER<T>;
-          for (int64_t c = 0; c < width; c += 2 * LANES) {
+          for (int64_t c = 0; c < width; c += VECTORS * LANES) {
             const T* theirs = seen.get() + p * laid_out<T>(in) + c * AT_ONCE;
             float* to = sums.get() + p * plane + row * width + c;
-            (width - c > LANES ? multiply<2, T> : multiply<1, T>)(mine, theirs, count, to, width, first > 0);
+            auto block = width - c > 2 * LANES ? multiply<VECTORS, T> : width - c > LANES ? multiply<2, T> : multiply<1, T>;
+            block(mine, theirs, count, to, width, first > 0);
           }
         }
     }
