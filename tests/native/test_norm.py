@@ -131,6 +131,32 @@ def test_not_a_number_is_not_hidden() -> None:
     assert not y[:, [*range(3), *range(4, 16)]].isnan().any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_relu_alone(dtype: torch.dtype) -> None:
+    """Where nothing is normalised: PyTorch's bits, not a number among them."""
+    x = torch.randn(2, 21, 5, 7).to(dtype).contiguous(memory_format=torch.channels_last)
+    x[0, 0, 0, 0], x[0, 1, 0, 0] = float("nan"), float("inf")
+    grad = torch.randn(2, 21, 5, 7).to(dtype)
+    found = []
+    for relu in (lambda x: norm_relu(x, nn.Identity(), nn.ReLU()), nn.ReLU()):
+        given = x.clone().requires_grad_()
+        y = relu(given)
+        found.append((y, *torch.autograd.grad(y, given, grad)))
+    assert type(found[0][0].grad_fn).__name__ == "ReluBackward"
+    for mine, theirs in zip(*found, strict=True):
+        assert torch.equal(mine.nan_to_num(7), theirs.nan_to_num(7))
+    wide = x.double().nan_to_num().contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert type(norm_relu(wide, nn.Identity(), nn.ReLU()).grad_fn).__name__ == "ReluBackward0"
+
+
+def test_second_derivatives_of_relu_alone() -> None:
+    x = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = norm_relu(x, nn.Identity(), nn.ReLU())
+    (first,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    assert torch.equal(second, 2.0 * (x > 0))
+
+
 def test_second_derivatives() -> None:
     bn = layer(3)
     x = torch.randn(2, 3, 3, 3).contiguous(memory_format=torch.channels_last)

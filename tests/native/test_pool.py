@@ -15,7 +15,7 @@ from googlenet.native.pool import max_pool
 pytestmark = pytest.mark.usefixtures("kernels")
 SHAPES = st.tuples(
     st.integers(1, 3),
-    st.sampled_from([1, 3, 8, 16, 21, 40]),
+    st.sampled_from([1, 3, 8, 16, 21, 40, 72]),
     st.integers(3, 12),
     st.integers(3, 12),
 )
@@ -35,6 +35,10 @@ def values(kind: str, shape: tuple[int, ...]) -> Tensor:
         return torch.where(x == 3, torch.inf, torch.where(x < 0, -torch.inf, x))
     if kind == "not a number":
         return torch.where(x == 3, torch.nan, x)
+    if kind == "relu, infinite":
+        return torch.where(x == 3, torch.inf, x.relu())
+    if kind == "relu, not a number":
+        return torch.where(x == 3, torch.nan, x.relu())
     return x
 
 
@@ -56,7 +60,10 @@ def bits(x: Tensor) -> Tensor:
     return x.contiguous().view(torch.int32 if x.dtype == torch.float32 else torch.int16)
 
 
-KINDS = ("any", "relu", "zeros of both signs", "infinite", "not a number")
+KINDS = (
+    "any", "relu", "zeros of both signs", "infinite", "not a number", "relu, infinite",
+    "relu, not a number",
+)  # fmt: skip
 
 
 @same_kernels

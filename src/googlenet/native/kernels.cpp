@@ -56,6 +56,24 @@ struct Taps {
   }
 };
 
+// The same for 2 · LANES values of bfloat16, if none of them is negative or NaN, as behind a ReLU:
+// then they are in the order of their bits.  Whether that was so.
+INLINE bool largest(const Taps& taps, const bfloat16* x, bfloat16* y, uint8_t* which) {
+  Shorts best = Shorts{} - 1, least = {}, place = {};
+  taps.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
+    Shorts value = read<Shorts>(x + tap, 2 * LANES);
+    least |= value;
+    place = value > best ? Shorts{} + short(its_place) : place;
+    best = value > best ? value : best;
+  });
+  if (any((least < 0) | (best > 0x7f80))) return false;
+  write(y, best, 2 * LANES);
+  if (which) write(which, __builtin_convertvector(place, ShortBytes), 2 * LANES);
+  return true;
+}
+
+INLINE bool largest(const Taps&, const float*, float*, uint8_t*) { return false; }
+
 // The largest value of each window and, in `which`, its place there (row by row).  As in PyTorch
 // the first of equal values counts, and the last NaN.
 template <class T>
@@ -73,7 +91,7 @@ void pool_forward(const Pool& p, const T* x, T* y, uint8_t* which, int threads) 
           taps.add((image * p.height + h) * p.width + w, h + p.padding - i * p.stride,
                    w + p.padding - j * p.stride, p);
       int64_t at = (line * p.out_width + j) * p.channels;
-      each(int(p.channels), [&](int c, int n) INLINE_LAMBDA {
+      auto compare = [&](int c, int n) INLINE_LAMBDA {
         Floats best = Floats{} - INFINITY;
         Ints place = Ints{} + taps.place[0];
         taps.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
@@ -84,7 +102,15 @@ void pool_forward(const Pool& p, const T* x, T* y, uint8_t* which, int threads) 
         });
         store(y + at + c, best, n);
         if (which) store(which + at + c, place, n);
-      });
+      };
+      int done = 0;
+      if (sizeof(T) == 2)
+        for (; done + 2 * LANES <= p.channels; done += 2 * LANES)
+          if (!largest(taps, x + done, y + at + done, which ? which + at + done : nullptr)) {
+            compare(done, LANES);
+            compare(done + LANES, LANES);
+          }
+      each(int(p.channels) - done, [&](int c, int n) INLINE_LAMBDA { compare(done + c, n); });
     }
   }
 }

@@ -94,7 +94,7 @@ class Relu(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (y,) = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (grad * (y > 0),)
+            return (grad.masked_fill(y <= 0, 0),)
         dx = torch.empty_like(y)
         backward([grad], [], [y], [dx], None)
         return (dx,)

@@ -21,6 +21,9 @@ VECTOR(float, Floats);
 VECTOR(int32_t, Ints);
 VECTOR(uint32_t, Words);
 VECTOR(uint16_t, Halves);
+// Twice as many: bfloat16 as it lies in memory.
+typedef int16_t Shorts __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
+typedef uint8_t ShortBytes __attribute__((vector_size(2 * LANES)));
 VECTOR(uint8_t, Bytes);
 struct bfloat16 { uint16_t bits; };
 #define INLINE inline __attribute__((always_inline))
@@ -68,6 +71,13 @@ INLINE Words rounded(Floats x) {  // to bfloat16 in the upper half: nearest, tie
 }
 
 INLINE void store(bfloat16* to, Floats x, int n) { write(to, to_halves(rounded(x) >> 16), n); }
+
+INLINE bool any(Shorts x) {
+  int64_t words[sizeof x / sizeof(int64_t)], all = 0;
+  std::memcpy(words, &x, sizeof x);
+  for (int64_t word : words) all |= word;
+  return all != 0;
+}
 
 INLINE Floats relu(Floats x) { return x <= 0 ? Floats{} : x; }  // NaN passes
 
