@@ -53,7 +53,7 @@ class Task:
     others: bool = False
 
 
-MARGINS = (1.0, 1.035, 1.07, 1.1)  # a photo's shorter side, of the centre view's; the recipe's is 1.14
+MARGINS = (1.0, 1.035, 1.07, 1.1)  # of a centre view's side: the photo's shorter one; ours is 1.14
 SHARES = (0.02, 0.05)  # of the run, over which other averages than the recipe's look back
 
 
