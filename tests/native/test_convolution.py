@@ -113,18 +113,25 @@ def test_what_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own(convolution(layer(3), x))
 
 
-def test_bfloat16_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_where_gradients_are_wanted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "halves", lambda _: True)
     x = photos().detach().bfloat16()
+    frozen = layer(3, bias=False).requires_grad_(False)
     with torch.autocast("cpu", torch.bfloat16):
         y = convolution(layer(3, bias=False), x)
         assert own(y)
         with torch.no_grad():
             plain = convolution(layer(3, bias=False), x)
+        assert torch.equal(convolution(frozen, x), plain)
     expected = F.conv2d(x, layer(3, bias=False).weight.bfloat16(), padding=1)
     assert torch.equal(plain, expected)
     assert y.dtype == plain.dtype == torch.bfloat16
     assert (y - plain).float().norm() < 0.02 * plain.float().norm()
+
+
+def test_weights_elsewhere_are_left_to_pytorch() -> None:
+    elsewhere = layer(3).to("meta")
+    assert not ours.ordinary(elsewhere, photos())
 
 
 def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:

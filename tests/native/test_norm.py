@@ -149,6 +149,11 @@ def test_relu_alone(dtype: torch.dtype) -> None:
     assert type(norm_relu(wide, nn.Identity(), nn.ReLU()).grad_fn).__name__ == "ReluBackward0"
 
 
+def test_relu_alone_stays_in_place_where_no_gradient_is_wanted() -> None:
+    x = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    assert norm_relu(x, nn.Identity(), nn.ReLU(inplace=True)).data_ptr() == x.data_ptr()
+
+
 def test_second_derivatives_of_relu_alone() -> None:
     x = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
     y = norm_relu(x, nn.Identity(), nn.ReLU())

@@ -107,7 +107,7 @@ def test_a_part_of_a_wider_map() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_the_same_bits_alone_and_with_any_number_of_threads(dtype: torch.dtype) -> None:
-    x, weight, bias, grad = made((9, 16, 30, 14, 10))
+    x, weight, bias, grad = made((9, 16, 30, 28, 26))
     x, grad = x.to(dtype), grad.to(dtype)
     threads = torch.get_num_threads()
     try:
@@ -120,6 +120,19 @@ def test_the_same_bits_alone_and_with_any_number_of_threads(dtype: torch.dtype) 
         torch.set_num_threads(threads)
     assert torch.equal(one[0][4:5], alone)
     for a, b in zip(one, two, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_whatever_the_default_precision_is() -> None:
+    given = made((2, 16, 16, 6, 6))
+    expected = ours(*given)
+    winograd.matrix.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = ours(*given)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for a, b in zip(found, expected, strict=True):
         assert torch.equal(a, b)
 
 

@@ -49,7 +49,7 @@ def branches(module: nn.ModuleDict, x: Tensor) -> Tensor:
         shifts = [unit.conv.bias for unit in units]
     else:
         scales, shifts = [bn.weight for bn in layers], [bn.bias for bn in layers]
-    keep = torch.is_grad_enabled()
+    keep = convolution.needs_gradient((x, *weights, *scales, *shifts))
     y: Tensor = Branches.apply(layers, keep, x, *weights, *scales, *shifts)  # type: ignore[no-untyped-call]
     return y
 
@@ -67,10 +67,10 @@ class Branches(torch.autograd.Function):
         ctx: Any, layers: list[nn.BatchNorm2d], keep: bool, x: Tensor, *parameters: Tensor | None
     ) -> Tensor:
         weights, scales, shifts = sorted_out(parameters)
-        biases = [None] * 6 if layers else [shift.to(x.dtype) for shift in shifts]
+        biases = [None] * 6 if layers else list(shifts)
         widths = [weight.shape[0] for weight in weights]
         siblings = torch.cat([weight.to(x.dtype) for weight in weights[:3]])
-        bias = None if layers else torch.cat(biases[:3])  # type: ignore[arg-type]
+        bias = None if layers else torch.cat(shifts[:3]).to(x.dtype)
 
         first = channels_last(F.conv2d(x, siblings, bias))
         y = new_map(x, sum(widths) - sum(widths[1:3]))

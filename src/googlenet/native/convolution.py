@@ -6,6 +6,7 @@ product where oneDNN has AVX2 and no more; it computes this at half of the speed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.native import winograd
-from googlenet.native.maps import channels_last, derivable, hooked, usable
+from googlenet.native.maps import channels_last, derivable, hooked, in_memory, usable
 
 
 def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -21,7 +22,7 @@ def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
     weight, bias = layer.weight, layer.bias
     if not (usable(x) and ordinary(layer, x)) or hooked(layer):
         return layer(x)  # type: ignore[no-any-return]
-    if not torch.is_grad_enabled():
+    if not needs_gradient((x, weight, bias)):
         return forward(x, weight, bias)
     if winograd.fits(x, weight, training=True) or (weight.requires_grad and by_product(x, weight)):
         return Convolution.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
@@ -36,11 +37,17 @@ def ordinary(layer: Any, x: Tensor) -> bool:
     computed = torch.get_autocast_dtype("cpu") if autocast else torch.float32
     return (
         x.dtype == computed
+        and all(p is None or in_memory(p) for p in (layer.weight, layer.bias))
         and layer.padding == tuple(side // 2 for side in layer.kernel_size)
         and layer.stride == layer.dilation == (1, 1)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
     )
+
+
+def needs_gradient(inputs: Iterable[Tensor | None]) -> bool:
+    """Whether a gradient may be asked for at any of them."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
 
 
 def by_product(x: Tensor, weight: Tensor) -> bool:
@@ -67,8 +74,7 @@ class Convolution(torch.autograd.Function):
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, training: bool = False) -> Tensor:
     """A convolution that keeps the map's size, in the fastest way there is.  Weight and bias are
-    in the map's precision or in float32, with or without `training`, what may follow is a backward
-    pass."""
+    in the map's precision or in float32; `training`: a backward pass may follow."""
     if winograd.fits(x, weight, training):
         return winograd.forward(x, weight, bias)
     return same_size(x, weight, bias)

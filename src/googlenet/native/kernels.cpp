@@ -56,8 +56,8 @@ struct Taps {
   }
 };
 
-// The same for 2 · LANES values of bfloat16, if none of them is negative or NaN, as behind a ReLU:
-// then they are in the order of their bits.  Whether that was so.
+// The largest values and their places, of 2 · LANES channels of bfloat16, if no value is negative or
+// NaN, as behind a ReLU: then they are in the order of their bits.  Whether that was so.
 INLINE bool largest(const Taps& taps, const bfloat16* x, bfloat16* y, uint8_t* which) {
   Shorts best = Shorts{} - 1, least = {}, place = {};
   taps.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
@@ -241,21 +241,21 @@ void statistics(const Maps& maps, const float* gamma, const float* beta, const d
   each_part([&](int64_t c, double count, double its_mean, double, double) INLINE_LAMBDA {
     mean[c] += count * its_mean;
   });
-  for (double& each : mean) each /= double(maps.rows);
+  for (double& sum : mean) sum /= double(maps.rows);
   each_part([&](int64_t c, double count, double its_mean, double a, double b) INLINE_LAMBDA {
     squares[c] += b - a * a / count + count * (its_mean - mean[c]) * (its_mean - mean[c]);
   });
-  int64_t c = 0;
+  int64_t at = 0;
   for (int s = 0; s < maps.count; s++)
-    for (int64_t end = c + maps.channels[s]; c < end; c++) {
-      double variance = squares[c] / double(maps.rows);
+    for (int64_t end = at + maps.channels[s]; at < end; at++) {
+      double variance = squares[at] / double(maps.rows);
       double inverse = 1 / std::sqrt((variance < 0 ? 0 : variance) + eps[s]);
-      double scale = gamma[c] * inverse;
-      kept[MEAN * channels + c] = float(mean[c]);
-      kept[VARIANCE * channels + c] = float(variance);
-      kept[INVERSE * channels + c] = float(inverse);
-      kept[SCALE * channels + c] = float(scale);
-      kept[SHIFT * channels + c] = float(beta[c] - mean[c] * scale);
+      double scale = gamma[at] * inverse;
+      kept[MEAN * channels + at] = float(mean[at]);
+      kept[VARIANCE * channels + at] = float(variance);
+      kept[INVERSE * channels + at] = float(inverse);
+      kept[SCALE * channels + at] = float(scale);
+      kept[SHIFT * channels + at] = float(beta[at] - mean[at] * scale);
     }
 }
 

@@ -64,7 +64,12 @@ def hooked(module: nn.Module) -> bool:
 def new_map(like: Tensor, channels: int) -> Tensor:
     """An empty map of as many pixels: (N, C, H, W) -> (N, channels, H, W), channels-last."""
     n, _, h, w = like.shape
-    return torch.empty((n, channels, h, w), dtype=like.dtype, memory_format=torch.channels_last)
+    return torch.empty(
+        (n, channels, h, w),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last,
+    )
 
 
 def channels_last(x: Tensor) -> Tensor:

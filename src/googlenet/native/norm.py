@@ -29,6 +29,8 @@ def norm_relu(x: Tensor, bn: nn.Module, relu: nn.Module) -> Tensor:
     if not (usable(x) and plain_relu(relu)) or hooked(bn) or hooked(relu):
         return relu(bn(x))  # type: ignore[no-any-return]
     if type(bn) is nn.Identity:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return relu(x)  # type: ignore[no-any-return]
         return Relu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
     if not fits([bn], x):
         return relu(bn(x))  # type: ignore[no-any-return]
@@ -121,8 +123,8 @@ def forward(
     )
     beta = torch.cat(list(shifts))
     if layers[0].training:
-        kept = torch.empty(KEPT, len(beta))
-        eps = torch.tensor([layer.eps for layer in layers], dtype=torch.float64)
+        kept = torch.empty(KEPT, len(beta), dtype=torch.float32, device=beta.device)
+        eps = torch.tensor([layer.eps for layer in layers], dtype=torch.float64, device="cpu")
         call("statistics", view, gamma, beta, eps, kept, half=narrow)
         take_in(layers, kept, view.rows)
     else:
@@ -174,6 +176,6 @@ def backward(
     if kept is None:
         call("relu_backward", maps(grads, outputs, targets), half=narrow)
         return torch.empty(2, 0)
-    found = torch.empty(2, kept.shape[1])
+    found = torch.empty_like(kept[:2])
     call("norm_backward", maps(grads, inputs, targets), kept, found, half=narrow)
     return found

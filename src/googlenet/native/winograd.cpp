@@ -8,7 +8,8 @@ constexpr int ROWS = 12 * LANES / 16;  // as many as registers hold sums for, of
 constexpr int BLOCK = 24;              // tiles at a time, a multiple of ROWS
 constexpr int WIDTH = 64;              // filters at a time, a multiple of two vectors
 
-// ROWS rows of `channels` values times V vectors of filters, each (channels, LANES).
+// ROWS rows of `channels` values times V vectors of filters, each (channels / TOGETHER, LANES,
+// TOGETHER).
 template <int V, class T>
 INLINE void multiply(const T* rows, int64_t channels, const T* filters, float* to) {
   Floats sums[ROWS][V] = {};
@@ -22,7 +23,7 @@ INLINE void multiply(const T* rows, int64_t channels, const T* filters, float* t
     for (int v = 0; v < V; v++) store(to + r * WIDTH + v * LANES, sums[r][v], LANES);
 }
 
-// All of it, a block of tiles after the other: filters are (36, vectors, channels, LANES).
+// All of it, a block of tiles after the other, with filters as the next function makes them.
 template <int TILE, class T>
 void filter(const Tiles& in, const Tiles& out, const T* x, const T* filters, const float* bias, T* y,
             int threads) {
@@ -67,7 +68,7 @@ struct Filters {
   int64_t side, channels, made, strides[4];  // of made, channel, row, column
 };
 
-// Filters at the 36 points: (36, vectors, channels, LANES).  `matrix` is (6, side).
+// Filters at the 36 points: (36, vectors, channels / TOGETHER, LANES, TOGETHER).  `matrix` is (6, side).
 template <class T>
 void filters(const Filters& given, const float* matrix, const float* weight, T* to, int threads) {
   int side = int(given.side);

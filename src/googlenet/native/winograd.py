@@ -8,7 +8,7 @@ Gray 2016, arXiv 1509.09308.
 
 In float32 rounding is two to three times that of a convolution as it is defined.  In bfloat16 what
 is multiplied is rounded once more, after the transforms: 1 % of the norm, where the rounding of a
-map to bfloat16 is 0.2 %.  That is for training alone, far below the noise of a batch.  A value
+map to bfloat16 is 0.2 %.  That is for gradients alone, far below the noise of a batch.  A value
 that is not finite spoils all of its tile.
 """
 
@@ -45,10 +45,14 @@ def fits(x: Tensor, weight: Tensor, training: bool = False) -> bool:
 
 
 def halves(weight: Tensor) -> bool:
-    """Whether products of bfloat16 are made so: channels are multiplied in twos."""
+    """Whether products of bfloat16 are made so."""
     kernels = library()
-    even = weight.shape[0] % 2 == weight.shape[1] % 2 == 0
-    return even and kernels is not None and bool(kernels.googlenet_winograd_half())
+    return even(weight) and kernels is not None and bool(kernels.googlenet_winograd_half())
+
+
+def even(weight: Tensor) -> bool:
+    """Values of bfloat16 are multiplied in twos."""
+    return weight.shape[0] % 2 == weight.shape[1] % 2 == 0
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -69,12 +73,13 @@ def filtered(x: Tensor, weight: Tensor, matrix: Tensor, bias: Tensor | None) -> 
     The transformed filters lie in vectors, (36, F / lanes, C, lanes), as the kernel reads them.
     """
     made, channels, side, _ = weight.shape
+    assert not half(x) or even(weight)
     weight = weight.float()
     how = Filters(side=side, channels=channels, made=made, strides=weight.stride())
     filters = x.new_empty(PLACES * -(-made // LANES) * LANES * channels)
     call("winograd_filters", how, matrix, weight, filters, half=half(x))
     y = new_map(x, made)
-    bias = None if bias is None else bias.float()
+    bias = None if bias is None else bias.float().contiguous()
     call("winograd_filter", tiles(x, side), tiles(y, side), x, filters, bias, y, half=half(x))
     return y
 
@@ -83,7 +88,13 @@ def weight_gradient(grad: Tensor, x: Tensor, side: int) -> Tensor:
     """From the gradient at the output and the input, in float32: (N, F, H, W), (N, C, H, W) ->
     (F, C, side, side)."""
     filters, channels = grad.shape[1], x.shape[1]
-    found = torch.empty(filters, channels, side, side, memory_format=torch.channels_last)
+    found = torch.empty(
+        (filters, channels, side, side),
+        dtype=torch.float32,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    assert not half(x) or even(found)
     both = (tiles(x, side), tiles(grad, side))
     call("winograd_gradient", *both, matrix(side), x, grad, found, half=half(x))
     return found
@@ -119,4 +130,4 @@ def matrix(side: int) -> Tensor:
     powers = range(side)
     rows = [[at**power / scales[abs(at)] for power in powers] for at in (0.0, a, -a, b, -b)]
     rows.append([float(power == side - 1) for power in powers])
-    return torch.tensor(rows, device="cpu")
+    return torch.tensor(rows, dtype=torch.float32, device="cpu")

@@ -5,14 +5,15 @@
 namespace {
 
 constexpr int VECTORS = LANES == 16 ? 2 : 3;  // as many as registers hold sums for
-constexpr int AT_ONCE = 256;  // tiles: their products are summed in registers
+constexpr int AT_ONCE = 256;  // tiles, an even number: their products are summed in registers
 
 // Values from one plane to the next of a map that is laid out.
 template <class T> int64_t laid_out(const Tiles& tiles) {
   return whole(tiles.channels) * AT_ONCE + SPARE<T>;
 }
 
-// Two tiles' or one's values at the points, for all channels: (36, channels / LANES, AT_ONCE, LANES).
+// The values at the points of as many tiles as lie together, for all channels: (36, channels / LANES,
+// AT_ONCE / TOGETHER, LANES, TOGETHER).
 template <class Kind, class T>
 INLINE void lay_out(const Tiles& tiles, int64_t tile, int64_t at, const T* x, T* to) {
   constexpr int N = TOGETHER<T>;
@@ -88,7 +89,7 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
         lay_out<Input<TILE>>(in, first + at, at, x, seen.get());
         lay_out<Answer<TILE>>(out, first + at, at, dy, answers.get());
       }
-#pragma omp for schedule(static)
+#pragma omp for collapse(2) schedule(static)
       for (int p = 0; p < PLACES; p++)
         for (int64_t row = 0; row < filters; row += HEIGHT) {
           const T* mine = answers.get() + p * laid_out<T>(out) + row / LANES * LANES * AT_ONCE +
