@@ -235,7 +235,8 @@ void statistics(const Maps& maps, const float* gamma, const float* beta, const d
       });
       const float* sum = sums.data() + part * channels * 2;
       double count = double(maps.rows * (part + 1) / parts - from);
-      for (int64_t c = 0; c < channels; c++) work(c, count, firsts[c] + sum[c] / count, sum[c], sum[channels + c]);
+      for (int64_t c = 0; c < channels; c++)
+        work(c, count, firsts[c] + sum[c] / count, sum[c], sum[channels + c]);
     }
   };
   each_part([&](int64_t c, double count, double its_mean, double, double) INLINE_LAMBDA {

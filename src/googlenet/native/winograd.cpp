@@ -1,5 +1,5 @@
-// The convolution by Winograd's filtering, which is its gradient at the map too: transformed, multiplied
-// and transformed back, a few tiles after the other.
+// The convolution by Winograd's filtering, which is its gradient at the map too: transformed,
+// multiplied and transformed back, a few tiles after the other.
 #include "winograd.h"
 
 namespace {
@@ -68,7 +68,8 @@ struct Filters {
   int64_t side, channels, made, strides[4];  // of made, channel, row, column
 };
 
-// Filters at the 36 points: (36, vectors, channels / TOGETHER, LANES, TOGETHER).  `matrix` is (6, side).
+// Filters at the 36 points, (36, vectors, channels / TOGETHER, LANES, TOGETHER), by a matrix of
+// (6, side).
 template <class T>
 void filters(const Filters& given, const float* matrix, const float* weight, T* to, int threads) {
   int side = int(given.side);
@@ -82,10 +83,10 @@ void filters(const Filters& given, const float* matrix, const float* weight, T* 
       for (int one = 0; one < TOGETHER<T>; one++) {
         Floats taps[5 * 5] = {}, half[POINTS * 5];
         const float* from = weight + made * given.strides[0] + (c + one) * given.strides[1];
-        for (int64_t lane = 0; lane < left; lane++)
+        for (int64_t lane = 0; lane < left; lane++, from += given.strides[0])
           for (int r = 0; r < side; r++)
             for (int s = 0; s < side; s++)
-              taps[r * side + s][lane] = from[lane * given.strides[0] + r * given.strides[2] + s * given.strides[3]];
+              taps[r * side + s][lane] = from[r * given.strides[2] + s * given.strides[3]];
         for (int p = 0; p < POINTS; p++)
           for (int s = 0; s < side; s++) {
             Floats sum = {};

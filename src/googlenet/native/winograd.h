@@ -1,5 +1,5 @@
-// Convolutions of 3×3 and 5×5 by Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 5×5): a tile of
-// the output is made of 36 products for each pair of channels in place of 144 and 100 (Lavin and
+// Convolutions of 3×3 and 5×5 by Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 5×5): a tile
+// of the output is made of 36 products for each pair of channels in place of 144 and 100 (Lavin and
 // Gray 2016, arXiv 1509.09308).
 //
 // The filtering interpolates at 0, ±√½, ±√2 and infinity; at the usual 0, ±1, ±2 its rounding is
@@ -21,7 +21,7 @@ constexpr int POINTS = 6, PLACES = POINTS * POINTS;
 
 struct Tiles {
   int64_t height, width, channels, rows, columns;  // of a photo: pixels, then tiles
-  int64_t count, stride, side;                     // of all photos; side: 4 pixels with 3×3, 2 with 5×5
+  int64_t count, stride, side;  // of all photos; side: 4 pixels with 3×3, 2 with 5×5
 };
 
 // One dimension of each transform: `from` values with s between them -> values with t between them.

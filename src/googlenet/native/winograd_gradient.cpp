@@ -97,7 +97,9 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
           for (int64_t c = 0; c < width; c += VECTORS * LANES) {
             const T* theirs = seen.get() + p * laid_out<T>(in) + c * AT_ONCE;
             float* to = sums.get() + p * plane + row * width + c;
-            auto block = width - c > 2 * LANES ? multiply<VECTORS, T> : width - c > LANES ? multiply<2, T> : multiply<1, T>;
+            auto block = width - c > 2 * LANES ? multiply<VECTORS, T>
+                         : width - c > LANES   ? multiply<2, T>
+                                               : multiply<1, T>;
             block(mine, theirs, count, to, width, first > 0);
           }
         }
