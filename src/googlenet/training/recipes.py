@@ -74,8 +74,9 @@ MODERN = Recipe(
         with Nesterov momentum on the rest, a warm-up and a cosine (Goyal et al. 2017, Loshchilov
         and Hutter 2016); label smoothing (Szegedy et al. 2015); an exponential average of the
         weights with its batch statistics recomputed (Izmailov et al. 2018); no decay on biases
-        and normalisation, crops of 35–100 %. Imagenette, 128 px, 5 epochs: 87.0 % top-1, the
-        mean of three seeds, in an hour of one AVX2 core each."""
+        and normalisation, crops of 35–100 %. Imagenette, 128 px, 5 epochs: 87.1 % top-1, the
+        mean of three seeds, in 12 minutes of two cores with bfloat16, an hour of one with AVX2; 20
+        epochs: 91.6 %."""
     ),
     optimizer="muon",
     fewest_steps=300,
