@@ -85,7 +85,7 @@ def test_under_autocast(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_under_autocast_with_fewer_products(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's filtering, in training alone, rounds what it multiplies once more."""
+    """Winograd's filtering, where gradients are wanted, rounds what it multiplies once more."""
     monkeypatch.setattr(winograd, "halves", lambda _: True)
     inception, x = module(variant, width=0.5), photos(8, channels=96, side=14)
     expected = run(deepcopy(inception).double(), x.double(), native=False)
