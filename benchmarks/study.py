@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from study_settings import BASE, BELIEFS, SETTINGS, Setting
+from torch import Tensor
 
 from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
@@ -33,11 +35,11 @@ from googlenet.data.dataset import DataSet, Samples, split
 from googlenet.data.load import load_data
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
-from googlenet.images.augment import Augmentation
+from googlenet.images.centre import centre
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
 from googlenet.model import GoogLeNet
-from googlenet.training.averaging import WeightAverage
+from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.epochs import nll
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN
@@ -76,16 +78,18 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     setting.change(network)
     steps = recipe.augmentation(preprocessing)
-    loader = loading.TrainingLoader(task.data.train, preprocessing, Augmentation(steps, seed))
+    loader = loading.TrainingLoader(task.data.train, preprocessing, setting.augment(steps, seed))
     trainer = Trainer(network, recipe, loader, seed=seed, machine=Machine.here(), workers=1)
     if setting.optimizer is not None:
         trainer.optimizer = setting.optimizer(network, recipe)
     averages = {share: average(trainer, share) for share in SHARES if task.others}
 
     def after_step() -> None:
+        setting.during(trainer)
         for kept in averages.values():
             kept.update(network, trainer.step)
 
+    setting.during(trainer)
     wall, cpu = perf_counter(), process_time()
     while not trainer.finished:
         row = trainer.train_epoch(after_step)
@@ -105,6 +109,8 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         wider = {str(m): scores(trainer, model, task, round(m * task.size)) for m in MARGINS}
         line["margins"] = {m: 100 - found.error(1) for m, found in wider.items()}
         line["margin_losses"] = {m: nll(found) for m, found in wider.items()}
+        by_views = scores(trainer, refitted(trainer, model), task, margin(task.size))
+        line["view_statistics"] = {"top1": 100 - by_views.error(1), "loss": nll(by_views)}
         line["averages"] = {}
         for share, kept in averages.items():
             trainer.average = kept
@@ -130,6 +136,22 @@ def scores(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> Score
         machine=trainer.machine,
     )
     return score(classifier, task.data.val, workers=1)
+
+
+def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
+    """The model with the batch statistics of centre views, in place of training crops."""
+    found, samples = deepcopy(model), trainer.loader.samples
+    preprocessing = trainer.loader.preprocessing
+    chosen = np.random.default_rng(0).permutation(len(samples))[:2048]
+
+    def batches() -> Iterator[Tensor]:
+        for indices in np.array_split(chosen, 32):
+            views = [centre(decoding.decode(samples.sources[i]), preprocessing) for i in indices]
+            yield preprocessing.normalise(torch.from_numpy(np.stack(views)))
+
+    with trainer.machine.autocast():
+        recompute_statistics(found, batches())
+    return found
 
 
 def keep_decoded() -> None:

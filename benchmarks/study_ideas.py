@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop, as_image
+from googlenet.images.turbo import CodedPhoto, Photo
 from googlenet.lrn import LocalResponseNorm
 from googlenet.model import Inception
 from googlenet.networks import Network
+from googlenet.training.loop import Trainer
 from googlenet.training.muon import Muon
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
@@ -151,6 +157,37 @@ def fully_connected(network: Network) -> None:
     for layer in (network.classifier[0], last):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
+
+
+class Alternating(Augmentation):
+    """Each photo mirrored in every other epoch, which one by chance (Jordan 2024, 2404.00498)."""
+
+    def __call__(
+        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+    ) -> Photo:
+        rest = Augmentation(tuple(s for s in self.steps if not isinstance(s, Mirror)), self.seed)
+        found = rest(image, epoch, index, side)
+        flipped = Mirror().drawn(np.random.default_rng((self.seed, index))) ^ (epoch % 2 == 1)
+        return ImageOps.mirror(as_image(found)) if flipped else found
+
+
+class Gentle(Augmentation):
+    """Crops of half of the photo at least in the last of five epochs."""
+
+    def __call__(
+        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+    ) -> Photo:
+        crop, *rest = self.steps
+        assert isinstance(crop, RandomResizedCrop)
+        area = (0.5, 1.0) if epoch >= 4 else crop.area
+        steps = (replace(crop, area=area), *rest)
+        return Augmentation(steps, self.seed)(image, epoch, index, side)
+
+
+def falling_heads(trainer: Trainer) -> None:
+    """The heads' weight, from twice the recipe's down to nothing in even steps."""
+    left = 1 - trainer.step / trainer.steps
+    trainer.recipe = replace(trainer.recipe, heads=max(1e-6, 0.6 * left))
 
 
 class BlurPool(nn.Module):

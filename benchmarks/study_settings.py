@@ -11,23 +11,28 @@ import torch
 from torch import nn
 
 from googlenet import table
+from googlenet.images.augment import Augmentation
 from googlenet.networks import Network
+from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A change to `base`: fields of the recipe, the optimizer, the network.
+    """A change to `base`: fields of the recipe, the optimizer, the network, the augmentation.
 
-    variant takes the place of the recipe's.  predicted: points of accuracy that were expected of
-    it over `muon`, or of `muon` over `base`, written down before its first run; "" where nobody
-    did.  kept: whether the recipe `modern` has what it changes.
+    during is called before the run and after every step.  variant takes the place of the recipe's.
+    predicted: points of accuracy that were expected of it over `muon`, of `now-…` over today's, or
+    of `muon` over `base`, written down before its first run; "" where nobody did.  kept: whether
+    the recipe `modern` has what it changes.
     """
 
     idea: str
     recipe: dict[str, Any] = field(default_factory=dict)
     optimizer: Callable[[Network, Recipe], torch.optim.Optimizer] | None = None
     change: Callable[[Network], None] = lambda network: None
+    augment: Callable[..., Augmentation] = Augmentation
+    during: Callable[[Trainer], None] = lambda trainer: None
     variant: str | table.Variant = "bn"
     predicted: str = ""
     kept: bool = False
@@ -144,6 +149,31 @@ SETTINGS = {
     "now-cosines": Setting(
         "today's, conv1 begins as cosines", NOW, change=ideas.cosine_stem, predicted="+0.5"
     ),
+    "now-flips": Setting(
+        "today's, each photo mirrored every other time",
+        NOW,
+        augment=ideas.Alternating,
+        predicted="+0.3",
+    ),
+    "now-gentle": Setting(
+        "today's, crops of 25–100 %, in the last epoch of 50–100 %",
+        NOW | {"area": (0.25, 1.0)},
+        augment=ideas.Gentle,
+        predicted="+0.3",
+    ),
+    "now-heads-fall": Setting(
+        "today's, the heads' weight falls to zero",
+        NOW,
+        during=ideas.falling_heads,
+        predicted="+0.3",
+    ),
+    "now-smoothing-0.2": Setting(
+        "today's, label smoothing of 0.2", NOW | {"label_smoothing": 0.2}, predicted="0"
+    ),
+    "now-smoothing-0": Setting(
+        "today's, no label smoothing", NOW | {"label_smoothing": 0.0}, predicted="-0.5"
+    ),
+    "now-0.05": Setting("today's, filters by 0.05", NOW | {"turn": 0.05}, predicted="-0.5"),
     "now-mixing-half": Setting(
         "today's, CutMix in half of the steps",
         NOW | {"mixing": 0.5},
