@@ -21,6 +21,7 @@ from googlenet.training.loop import Trainer
 from googlenet.training.muon import Muon
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
+from googlenet.training.schedule import SCHEDULES
 
 
 def newton_schulz(steps: int) -> Callable[[Network, Recipe], torch.optim.Optimizer]:
@@ -182,6 +183,14 @@ class Gentle(Augmentation):
         area = (0.5, 1.0) if epoch >= 4 else crop.area
         steps = (replace(crop, area=area), *rest)
         return Augmentation(steps, self.seed)(image, epoch, index, side)
+
+
+def trapezium(epoch: float, epochs: float) -> float:
+    """The full rate for half of the run, then linearly down to nothing."""
+    return max(0.0, min(1.0, 2 * (1 - epoch / epochs)))
+
+
+SCHEDULES["trapezium"] = trapezium
 
 
 def falling_heads(trainer: Trainer) -> None:

@@ -139,6 +139,21 @@ SETTINGS = {
         "today's, a momentum of 0.95", NOW | {"momentum": 0.95}, predicted="+0.3"
     ),
     "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
+    "now-linear-32": Setting(
+        "today's, falling linearly, batch 32, by 0.018",
+        NOW | HALF | {"learning_rate": 0.01, "turn": 0.018, "schedule": "linear"},
+        predicted="+0.5",
+    ),
+    "now-linear-0.035": Setting(
+        "today's, falling linearly, filters by 0.035",
+        NOW | {"turn": 0.035, "schedule": "linear"},
+        predicted="+0.3",
+    ),
+    "now-trapezium": Setting(
+        "today's, half of the run at the full rate, then falling linearly",
+        NOW | {"schedule": "trapezium"},
+        predicted="+0.3",
+    ),
     "now-0.035": Setting("today's, filters by 0.035", NOW | {"turn": 0.035}, predicted="0"),
     "now-each": Setting(
         "today's, each filter turns by the angle",
