@@ -90,6 +90,16 @@ def cosine_stem(network: Network) -> None:
         conv.weight.mul_(norm / conv.weight.norm())
 
 
+def orthogonal_filters(network: Network) -> None:
+    """Every bank of filters begins orthogonal, as Muon's steps are, at the norm that it had."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            norm = module.weight.detach().norm()
+            nn.init.orthogonal_(module.weight)
+            with torch.no_grad():
+                module.weight.mul_(norm / module.weight.norm())
+
+
 def without_pool(*names: str) -> Callable[[Network], None]:
     """The network with pools left out: every map after them is twice as wide and high."""
 

@@ -189,6 +189,9 @@ SETTINGS = {
         "today's, no label smoothing", NOW | {"label_smoothing": 0.0}, predicted="-0.5"
     ),
     "now-0.05": Setting("today's, filters by 0.05", NOW | {"turn": 0.05}, predicted="-0.5"),
+    "now-orthogonal": Setting(
+        "today's, filters begin orthogonal", NOW, change=ideas.orthogonal_filters, predicted="+0.3"
+    ),
     "now-mixing-half": Setting(
         "today's, CutMix in half of the steps",
         NOW | {"mixing": 0.5},
