@@ -149,6 +149,11 @@ SETTINGS = {
         NOW | {"turn": 0.035, "schedule": "linear"},
         predicted="+0.3",
     ),
+    "now-linear-mixing-half": Setting(
+        "today's, falling linearly, CutMix in half of the steps",
+        NOW | {"schedule": "linear", "mixing": 0.5},
+        predicted="+1 in 20 epochs",
+    ),
     "now-trapezium": Setting(
         "today's, half of the run at the full rate, then falling linearly",
         NOW | {"schedule": "trapezium"},
