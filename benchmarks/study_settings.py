@@ -53,6 +53,7 @@ BASE: dict[str, Any] = {
     "average": "ema",
     "average_decay": 0.998,
     "schedule": "cosine",
+    "mixing": 0.0,
 }
 HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
 DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
@@ -201,6 +202,7 @@ SETTINGS = {
         "today's, CutMix in half of the steps",
         NOW | {"mixing": 0.5},
         predicted="+2 in 38 epochs of few photos",
+        kept=True,
     ),
     "now-mixing": Setting("today's, CutMix in every step", NOW | {"mixing": 1.0}),
     "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),

@@ -172,6 +172,8 @@ def test_mixing_is_part_of_a_step() -> None:
     for run in (plain, mixing):
         run.train_epoch(nothing)
     assert not same_bits(state(plain.network), state(mixing.network))
+    assert trainer(replace(QUICK, mixing=-1.0, epochs=20)).mixing == 0.5
+    assert trainer(replace(QUICK, mixing=-1.0)).mixing == 0
 
 
 @pytest.mark.parametrize(("steps", "mixing"), [(1, 0.0), (2, 0.0), (3, 0.0), (2, 0.5)])

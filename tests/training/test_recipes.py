@@ -71,6 +71,24 @@ def test_few_photos_get_more_epochs() -> None:
     assert PAPER.suited(1) == PAPER
 
 
+@pytest.mark.parametrize(
+    ("epochs", "share", "photos", "found"),
+    [
+        (20, 1.0, 500, 0.5),
+        (20, 1.0, 100_000, 0.5),
+        (20, 1.0, 100_001, 0.0),
+        (19, 1.0, 500, 0.0),
+        (39, 0.5, 500, 0.0),
+        (40, 0.5, 500, 0.5),
+    ],
+)
+def test_long_runs_mix_photos(epochs: int, share: float, photos: int, found: float) -> None:
+    recipe = replace(MODERN, epochs=epochs, epoch_share=share)
+    assert recipe.mixed_share(photos) == found
+    assert replace(recipe, mixing=0.25).mixed_share(photos) == 0.25
+    assert PAPER.mixed_share(photos) == 0
+
+
 def test_crops_go_from_the_first_side_to_the_last_in_even_steps() -> None:
     growing = MODERN.with_settings({"sides": "0.5,0.875", "epochs": 4})
     assert [growing.side(epoch, 128) for epoch in range(4)] == [64, 80, 96, 112]

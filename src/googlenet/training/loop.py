@@ -66,6 +66,7 @@ class Trainer:
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
         self.shuffle = shuffle
+        self.mixing = recipe.mixed_share(len(loader.samples))
         self.objective = objective(recipe, loader.samples, network.classes, machine.device)
         sizes = [len(batch) for batch in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
@@ -170,7 +171,7 @@ class Trainer:
         if len(batch):
             labels = self.labels(batch)
             divisor = None if whole is None else whole.divisor.to(self.machine.device)
-            crops = mixed(self.crops(batch), self.recipe.mixing)
+            crops = mixed(self.crops(batch), self.mixing)
             with self.machine.autocast():
                 logits = self.forward(crops.crops)
             losses = {

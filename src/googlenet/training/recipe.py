@@ -24,6 +24,8 @@ from googlenet.training.schedule import SCHEDULES
 OPTIMIZERS = ("sgd", "muon")
 AVERAGES = ("none", "mean", "ema")
 LONGER = 10  # times the recipe's epochs are the most that few photos get
+OFTEN = 20  # times that a run shows each photo are enough to learn it by heart
+MANY = 100_000  # photos are too many for that
 LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
 
 
@@ -75,7 +77,8 @@ class Recipe:
     sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
     photometric: bool = False
     lighting: float = 0.0
-    mixing: float = 0.0  # share of the steps whose photos get a box of another (CutMix)
+    # Share of the steps whose photos get a box of another (CutMix); below 0: `mixed_share`'s.
+    mixing: float = 0.0
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
@@ -172,6 +175,17 @@ class Recipe:
         needed = min(ceil(self.fewest_steps / steps), LONGER * self.epochs)
         return replace(self, epochs=max(self.epochs, needed))
 
+    def mixed_share(self, photos: int) -> float:
+        """The share of a run's steps with CutMix, for so many photos to train on.
+
+        Where the recipe leaves it open, half in a run that shows a photo often enough to learn
+        it by heart, none in a shorter one, or one of very many photos (docs/study.md).
+        """
+        if self.mixing >= 0:
+            return self.mixing
+        often = self.epochs * self.epoch_share >= OFTEN and photos <= MANY
+        return 0.5 if often else 0.0
+
     def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
         """The recipe for a run of another length: here is what a short run does otherwise."""
         return replace(self, epochs=epochs, epoch_share=epoch_share)
@@ -216,7 +230,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.01, 100),
     "sides": (0.1, 1),
     "lighting": (0, 10),
-    "mixing": (0, 1),
+    "mixing": (-1, 1),
 }
 
 

@@ -74,7 +74,8 @@ MODERN = Recipe(
         with Nesterov momentum on the rest, a warm-up and a cosine (Goyal et al. 2017, Loshchilov
         and Hutter 2016); label smoothing (Szegedy et al. 2015); an exponential average of the
         weights with its batch statistics recomputed (Izmailov et al. 2018); no decay on biases
-        and normalisation, crops of 35–100 %. Imagenette, 128 px, 5 epochs: 87.1 % top-1, the
+        and normalisation, crops of 35–100 %; in runs of 20 epochs and more CutMix in half of the
+        steps (Yun et al. 2019). Imagenette, 128 px, 5 epochs: 87.1 % top-1, the
         mean of three seeds, in 12 minutes of two cores with bfloat16, an hour of one with AVX2; 20
         epochs: 91.6 %."""
     ),
@@ -89,6 +90,7 @@ MODERN = Recipe(
     label_smoothing=0.1,
     dropout=0.0,
     area=(0.35, 1.0),
+    mixing=-1.0,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}
