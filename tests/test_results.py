@@ -52,8 +52,9 @@ def test_the_tables_of_the_study_are_their_files(monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = importlib.import_module("study")
     docs = ROOT / "docs"
-    lines = script.read(docs / "results" / "study-64px.jsonl")
-    assert script.table(lines) in (docs / "study.md").read_text(encoding="utf-8")
+    for name in ("study-64px", "bf16-64px"):
+        lines = script.read(docs / "results" / f"{name}.jsonl")
+        assert script.table(lines) in (docs / "study.md").read_text(encoding="utf-8")
     lines = script.read(docs / "results" / "beliefs.jsonl")
     assert script.beliefs(lines) in (docs / "beliefs.md").read_text(encoding="utf-8")
 
