@@ -69,6 +69,8 @@ def test_few_photos_get_more_epochs() -> None:
     assert recipe.suited(500) == replace(recipe, epochs=38)
     assert replace(recipe, epoch_share=0.1).suited(1000).epochs == recipe.suited(100).epochs
     assert PAPER.suited(1) == PAPER
+    said = {photos: MODERN.suited(photos).epochs for photos in (100, 500, 1_900, 1_000_000)}
+    assert said == {100: 200, 500: 75, 1_900: 20, 1_000_000: 20}  # README.md, docs/study.md
 
 
 @pytest.mark.parametrize(
