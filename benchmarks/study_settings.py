@@ -124,6 +124,9 @@ SETTINGS = {
     "now-gates": Setting(
         "today's, channels weighed after each module", NOW, change=ideas.gated, predicted="+0.7"
     ),
+    "now-shortcuts": Setting(
+        "today's, shortcuts past 4b, 4c and 5a", NOW, change=ideas.with_shortcuts, predicted="+0.5"
+    ),
     "now-crop-25": Setting(
         "today's, crops of 25–100 %", NOW | {"area": (0.25, 1.0)}, predicted="-0.3"
     ),
@@ -138,6 +141,9 @@ SETTINGS = {
     "now-heads-0.1": Setting("today's, heads count 0.1", NOW | {"heads": 0.1}, predicted="0"),
     "now-momentum": Setting(
         "today's, a momentum of 0.95", NOW | {"momentum": 0.95}, predicted="+0.3"
+    ),
+    "now-momentum-0.8": Setting(
+        "today's, a momentum of 0.8", NOW | {"momentum": 0.8}, predicted="+0.2"
     ),
     "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
     "now-linear-32": Setting(
