@@ -160,7 +160,7 @@ class Shortcut(nn.Module):
 
 def with_shortcuts(network: Network) -> None:
     """Past the modules that give as many channels as they take: 4b, 4c and 5a."""
-    for name in ("inception4b", "inception4c", "inception5a"):
+    for name in ("inception_4b", "inception_4c", "inception_5a"):
         setattr(network, name, Shortcut(getattr(network, name)))
 
 
