@@ -48,7 +48,7 @@ def settings(*arguments: str) -> Settings:
 def test_defaults_are_filled_in() -> None:
     found = settings("photos")
     assert found.recipe == MODERN
-    assert (found.preprocessing.size, found.preprocessing.resize) == (224, 256)
+    assert (found.preprocessing.size, found.preprocessing.resize) == (224, 240)
     assert (found.preprocessing.mode, found.preprocessing.mirror) == ("crop", True)
     assert (found.width, found.seed, found.precision, found.weights) == (1.0, 0, "auto", None)
 
@@ -59,7 +59,7 @@ def test_options_decide() -> None:
         "--epochs", "3", "--width", "0.5", "--batch", "128",
     )  # fmt: skip
     p = found.preprocessing
-    assert (p.size, p.resize, p.mode, p.mirror) == (112, 128, "letterbox", False)
+    assert (p.size, p.resize, p.mode, p.mirror) == (112, 120, "letterbox", False)
     assert (found.seed, found.width, found.recipe.epochs) == (7, 0.5, 3)
     assert found.recipe.learning_rate == pytest.approx(2 * MODERN.learning_rate)
 
@@ -94,7 +94,8 @@ def test_epochs_follow_the_photos_where_nobody_says_how_many(
 
 def test_recipes_bring_their_network_and_mode() -> None:
     assert settings("photos", "--recipe", "paper").recipe == PAPER
-    assert settings("photos", "--recipe", "bvlc").preprocessing.mode == "squash"
+    bvlc = settings("photos", "--recipe", "bvlc").preprocessing
+    assert (bvlc.mode, bvlc.resize) == ("squash", 256)
 
 
 def test_digits_are_small_and_never_mirrored() -> None:

@@ -69,6 +69,9 @@ def test_crops_are_halved_without_mirrors() -> None:
          "the centre 224, and their mirrors"),
         (10, PLAIN, "ten", "shorter side to 256, of the centre square the corners and the centre "
          "224, without mirrors"),
+        (1, Preprocessing(resize=240), "center", "shorter side to 240, centre 224"),
+        (10, Preprocessing(resize=240), "ten", "shorter side to 256, of the centre square the "
+         "corners and the centre 224, and their mirrors"),
         (144, Preprocessing(mode="squash"), "144", "shorter side to 256, 288, 320, 352; left, "
          "centre, right square; the corners, the centre and the whole of each at 224, and their "
          "mirrors"),

@@ -162,5 +162,5 @@ def test_names_of_the_fields_are_frozen() -> None:
         "freeze", "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
         "crop", "area", "aspect", "interpolations", "sides", "photometric", "lighting",
-        "mixing",
+        "mixing", "resize",
     ]  # fmt: skip

@@ -237,7 +237,7 @@ def preprocessing(
     return replace(
         base,
         size=size,
-        resize=base.resize if source and size == source.size else margin(size),
+        resize=base.resize if source and size == source.size else margin(size, recipe.resize),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )

@@ -22,7 +22,7 @@ from googlenet.evaluation.figures import (
     share,
     to_json,
 )
-from googlenet.images.preprocess import Preprocessing
+from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.images.views import SCALES, view_count
 
 
@@ -168,10 +168,11 @@ def protocol_name(views: int, p: Preprocessing) -> str:
 
 def protocol(views: int, p: Preprocessing) -> str:
     """How the views of a photo are made, in words."""
+    side = margin(p.size) if views == 10 else p.resize
     resized = {
-        "crop": f"shorter side to {p.resize}",
-        "squash": f"squashed to {p.resize}×{p.resize}",
-        "letterbox": f"longer side to {p.resize}, padded to a square",
+        "crop": f"shorter side to {side}",
+        "squash": f"squashed to {side}×{side}",
+        "letterbox": f"longer side to {side}, padded to a square",
     }[p.mode]
     halved = "" if p.mirror else ", without mirrors"
     if views == 1:

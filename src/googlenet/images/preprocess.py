@@ -37,9 +37,12 @@ LUMA_MEAN = (117.0,)  # theirs too, of the luma
 LUMA_SCALE = (1 / 57.5,)
 
 
-def margin(size: int) -> int:
+MARGIN = 256 / 224  # the paper's photos for its crops
+
+
+def margin(size: int, factor: float = MARGIN) -> int:
     """The side to which a photo is resized before crops of `size`: 256 for the paper's 224."""
-    return round(size * 256 / 224)
+    return round(size * factor)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image, ImageOps
 
-from googlenet.images.preprocess import Preprocessing, resize_shorter
+from googlenet.images.preprocess import Preprocessing, margin, resize_shorter
 
 SCALES = (256, 288, 320, 352)  # of the shorter side, for crops of 224
 
@@ -23,8 +23,13 @@ def center(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
 
 
 def ten(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
-    """Ten views: four corners and the centre of the central square, each with its mirror."""
-    square = center_crop(p.resized(photo, p.resize), p.resize)
+    """Ten views: four corners and the centre of the central square, each with its mirror.
+
+    The square is 256 for crops of 224, whatever the centre view is cut from: a smaller one
+    would make the ten alike.
+    """
+    side = margin(p.size)
+    square = center_crop(p.resized(photo, side), side)
     yield from mirrored(five(square, p.size), p)
 
 

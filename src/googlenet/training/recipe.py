@@ -16,7 +16,7 @@ from googlenet.images.augment import (
     Step,
     mirror_if_allowed,
 )
-from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
+from googlenet.images.preprocess import INTERPOLATIONS, MARGIN, Preprocessing
 from googlenet.initialise import INITIALISATIONS
 from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
@@ -79,6 +79,8 @@ class Recipe:
     lighting: float = 0.0
     # Share of the steps whose photos get a box of another (CutMix); below 0: `mixed_share`'s.
     mixing: float = 0.0
+    # What the model sees: the side to which a photo is resized for its centre view, of the size.
+    resize: float = MARGIN
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
@@ -231,6 +233,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "sides": (0.1, 1),
     "lighting": (0, 10),
     "mixing": (-1, 1),
+    "resize": (1, 4),
 }
 
 

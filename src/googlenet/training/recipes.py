@@ -91,6 +91,7 @@ MODERN = Recipe(
     dropout=0.0,
     area=(0.35, 1.0),
     mixing=-1.0,
+    resize=1.07,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}
