@@ -139,6 +139,12 @@ SETTINGS = {
         predicted="+0.5",
     ),
     "now-heads-0.1": Setting("today's, heads count 0.1", NOW | {"heads": 0.1}, predicted="0"),
+    "now-heads-dropout-0": Setting(
+        "today's, no dropout in the heads",
+        NOW,
+        change=ideas.heads_without_dropout,
+        predicted="+0.2",
+    ),
     "now-momentum": Setting(
         "today's, a momentum of 0.95", NOW | {"momentum": 0.95}, predicted="+0.3"
     ),
