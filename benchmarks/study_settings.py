@@ -173,6 +173,8 @@ SETTINGS = {
         predicted="+0.3",
     ),
     "now-0.035": Setting("today's, filters by 0.035", NOW | {"turn": 0.035}, predicted="0"),
+    "now-0.018": Setting("today's, filters by 0.018", NOW | {"turn": 0.018}, predicted="+0.3"),
+    "now-0.012": Setting("today's, filters by 0.012", NOW | {"turn": 0.012}, predicted="0"),
     "now-each": Setting(
         "today's, each filter turns by the angle",
         NOW,
