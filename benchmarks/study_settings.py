@@ -151,6 +151,14 @@ SETTINGS = {
     "now-momentum-0.8": Setting(
         "today's, a momentum of 0.8", NOW | {"momentum": 0.8}, predicted="+0.2"
     ),
+    "now-momentum-0.6": Setting(
+        "today's, a momentum of 0.6", NOW | {"momentum": 0.6}, predicted="0"
+    ),
+    "now-momentum-0.8-0.018": Setting(
+        "today's, a momentum of 0.8, filters by 0.018",
+        NOW | {"momentum": 0.8, "turn": 0.018},
+        predicted="+0.5",
+    ),
     "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
     "now-linear-32": Setting(
         "today's, falling linearly, batch 32, by 0.018",
