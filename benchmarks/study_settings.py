@@ -145,6 +145,30 @@ SETTINGS = {
         change=ideas.heads_without_dropout,
         predicted="+0.2",
     ),
+    "now-heads-dropout-0-crop-25": Setting(
+        "and crops of 25–100 %",
+        NOW | {"area": (0.25, 1.0)},
+        change=ideas.heads_without_dropout,
+        predicted="+0.2",
+    ),
+    "now-heads-dropout-0-mixing": Setting(
+        "and CutMix in a quarter of the steps",
+        NOW | {"mixing": 0.25},
+        change=ideas.heads_without_dropout,
+        predicted="+0.2",
+    ),
+    "now-heads-dropout-0-0.018": Setting(
+        "and filters by 0.018",
+        NOW | {"turn": 0.018},
+        change=ideas.heads_without_dropout,
+        predicted="+0.2",
+    ),
+    "now-heads-dropout-0-0.5": Setting(
+        "and heads count 0.5",
+        NOW | {"heads": 0.5},
+        change=ideas.heads_without_dropout,
+        predicted="+0.2",
+    ),
     "now-momentum": Setting(
         "today's, a momentum of 0.95", NOW | {"momentum": 0.95}, predicted="+0.3"
     ),
