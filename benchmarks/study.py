@@ -40,6 +40,7 @@ from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.machine import Machine
 from googlenet.model import GoogLeNet
 from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.begin import set_dropout
 from googlenet.training.epochs import nll
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN
@@ -74,7 +75,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         initialisation=recipe.initialisation,
         generator=torch.Generator().manual_seed(seed),
     )
-    network.dropout.p = recipe.dropout
+    set_dropout(network, recipe)
     torch.manual_seed(seed)
     setting.change(network)
     steps = recipe.augmentation(preprocessing)

@@ -220,12 +220,6 @@ def trapezium(epoch: float, epochs: float) -> float:
 SCHEDULES["trapezium"] = trapezium
 
 
-def heads_without_dropout(network: Network) -> None:
-    for name, layer in network.named_children():
-        if name.startswith("aux_"):
-            layer.dropout.p = 0.0
-
-
 def falling_heads(trainer: Trainer) -> None:
     """The heads' weight, from twice the recipe's down to nothing in even steps."""
     left = 1 - trainer.step / trainer.steps

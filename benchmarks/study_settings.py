@@ -48,6 +48,7 @@ BASE: dict[str, Any] = {
     "warmup": 0.2,
     "label_smoothing": 0.1,
     "dropout": 0.0,
+    "head_dropout": -1.0,
     "area": (0.35, 1.0),
     "heads": 0.3,
     "average": "ema",
@@ -61,6 +62,7 @@ FOURFOLD = {"batch": 256, "learning_rate": 0.4, "average_decay": 0.992}
 QUARTER = {"batch": 16, "learning_rate": 0.025}
 MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
 NOW = MUON | {"learning_rate": 0.02, "warmup": 0.05}  # what `modern` is
+PLAIN_HEADS = NOW | {"head_dropout": 0.0}
 LARGE = MUON | DOUBLE | {"turn": 0.035}
 
 SETTINGS = {
@@ -141,32 +143,30 @@ SETTINGS = {
     "now-heads-0.1": Setting("today's, heads count 0.1", NOW | {"heads": 0.1}, predicted="0"),
     "now-heads-dropout-0": Setting(
         "today's, no dropout in the heads",
-        NOW,
-        change=ideas.heads_without_dropout,
+        PLAIN_HEADS,
         predicted="+0.2",
     ),
     "now-heads-dropout-0-crop-25": Setting(
         "and crops of 25–100 %",
-        NOW | {"area": (0.25, 1.0)},
-        change=ideas.heads_without_dropout,
+        PLAIN_HEADS | {"area": (0.25, 1.0)},
         predicted="+0.2",
     ),
     "now-heads-dropout-0-mixing": Setting(
         "and CutMix in a quarter of the steps",
-        NOW | {"mixing": 0.25},
-        change=ideas.heads_without_dropout,
+        PLAIN_HEADS | {"mixing": 0.25},
         predicted="+0.2",
+    ),
+    "now-heads-dropout-0-mixing-half": Setting(
+        "and CutMix in half of the steps", PLAIN_HEADS | {"mixing": 0.5}, predicted="0"
     ),
     "now-heads-dropout-0-0.018": Setting(
         "and filters by 0.018",
-        NOW | {"turn": 0.018},
-        change=ideas.heads_without_dropout,
+        PLAIN_HEADS | {"turn": 0.018},
         predicted="+0.2",
     ),
     "now-heads-dropout-0-0.5": Setting(
         "and heads count 0.5",
-        NOW | {"heads": 0.5},
-        change=ideas.heads_without_dropout,
+        PLAIN_HEADS | {"heads": 0.5},
         predicted="+0.2",
     ),
     "now-momentum": Setting(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from googlenet.data.dataset import DataError
 from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.training.begin import Run
+from googlenet.training.begin import Run, build
 from googlenet.training.run import train
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, log, prepared, settings
@@ -56,6 +56,21 @@ def test_crops_of_other_sides_where_a_network_takes_one_alone(data: Path, tmp_pa
     with pytest.raises(UsageError, match="sides must be 1,1 for lenet5, whose connected layers"):
         prepared(settings(data, recipe=recipe), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, [0.7, 0.7, 0.4]),  # the variant's own, which are the paper's
+        ({"dropout": 0.1}, [0.7, 0.7, 0.1]),
+        ({"head_dropout": 0.2}, [0.2, 0.2, 0.4]),
+        ({"dropout": 0, "head_dropout": 0}, [0.0, 0.0, 0.0]),
+    ],
+)
+def test_recipe_says_what_is_dropped(said: dict[str, float], found: list[float]) -> None:
+    recipe = QUICK.with_settings({"dropout": -1, "head_dropout": -1} | said)
+    network = build(settings("photos", recipe=recipe), classes=3)
+    assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == found
 
 
 def test_fine_tuning_tells_of_every_tensor(done: Run, data: Path, tmp_path: Path) -> None:

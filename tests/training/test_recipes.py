@@ -161,6 +161,7 @@ def test_names_of_the_fields_are_frozen() -> None:
         "rest_rate", "weight_decay", "decay_biases", "bias_rate", "plain_rate", "early_rate",
         "freeze", "schedule", "warmup", "average", "average_from", "average_decay",
         "heads", "label_smoothing", "balance", "dropout",
+        "head_dropout",
         "crop", "area", "aspect", "interpolations", "sides", "photometric", "lighting",
         "mixing", "resize",
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.augment import Augmentation
 from googlenet.machine import Machine
+from googlenet.model import AuxiliaryHead
 from googlenet.networks import Network, build_network
 from googlenet.training.board import Board
 from googlenet.training.checkpoint import (
@@ -33,6 +34,7 @@ from googlenet.training.checkpoint import (
 from googlenet.training.limits import TimeLimit
 from googlenet.training.loop import Trainer
 from googlenet.training.plan import Plan, decide, measure
+from googlenet.training.recipe import Recipe
 from googlenet.training.runfolder import RunFolder
 from googlenet.training.settings import Settings
 from googlenet.training.transfer import Origin, transfer
@@ -266,9 +268,17 @@ def build(settings: Settings, classes: int) -> Network:
     )
     if settings.recipe.sides != (1.0, 1.0):
         require_any_size(network)
-    if settings.recipe.dropout >= 0:
-        network.dropout.p = settings.recipe.dropout
+    set_dropout(network, settings.recipe)
     return network
+
+
+def set_dropout(network: Network, recipe: Recipe) -> None:
+    """Dropout before the classifiers, where the recipe does not leave it to the variant."""
+    if recipe.dropout >= 0:
+        network.dropout.p = recipe.dropout
+    for module in network.modules():
+        if isinstance(module, AuxiliaryHead) and recipe.head_dropout >= 0:
+            module.dropout.p = recipe.head_dropout
 
 
 def require_any_size(network: Network) -> None:

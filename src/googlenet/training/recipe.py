@@ -69,6 +69,7 @@ class Recipe:
     label_smoothing: float = 0.0
     balance: str = "none"  # "weights" or "sampling": classes of unequal size count the same
     dropout: float = -1.0  # before the classifier; below 0: the variant's own
+    head_dropout: float = -1.0  # before the auxiliary heads' classifiers; below 0 likewise
     # Sampling.
     crop: str = "area"  # "area": random area and aspect; "bvlc": random crop of the squashed photo
     area: tuple[float, float] = (0.08, 1.0)
@@ -228,6 +229,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "heads": (0, 1e4),
     "label_smoothing": (0, 1),
     "dropout": (-1, 1),
+    "head_dropout": (-1, 1),
     "area": (1e-4, 1),
     "aspect": (0.01, 100),
     "sides": (0.1, 1),

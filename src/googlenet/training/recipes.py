@@ -89,6 +89,7 @@ MODERN = Recipe(
     warmup=0.05,
     label_smoothing=0.1,
     dropout=0.0,
+    head_dropout=0.0,
     area=(0.35, 1.0),
     mixing=-1.0,
     resize=1.07,
