@@ -147,23 +147,6 @@ def gated(network: Network) -> None:
             setattr(network, name, nn.Sequential(module, Gate(channels)))
 
 
-class Shortcut(nn.Module):
-    """What comes in added to what a module makes of it (He et al. 2016, 1512.03385)."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.module(x)
-
-
-def with_shortcuts(network: Network) -> None:
-    """Past the modules that give as many channels as they take: 4b, 4c and 5a."""
-    for name in ("inception_4b", "inception_4c", "inception_5a"):
-        setattr(network, name, Shortcut(getattr(network, name)))
-
-
 def without_lrn(network: Network) -> None:
     for name, layer in list(network.named_children()):
         if isinstance(layer, LocalResponseNorm):
