@@ -83,7 +83,7 @@ def test_the_page_shows_what_it_promises(report: str) -> None:
     assert page.tags.count("svg") == 4  # curves, confusion matrix twice, reliability
     assert page.tags.count("img") > 4 * 7  # the augmented sheet and some mistakes
     for text in (
-        "shorter side to 37, centre 32", "without mirrors", "recipe.learning_rate", "95 %: ",
+        "shorter side to 34, centre 32", "without mirrors", "recipe.learning_rate", "95 %: ",
         "balanced accuracy", "Calibration error", "with the temperature", "rejects",
         "is called <strong>unknown", "F1",
     ):  # fmt: skip
