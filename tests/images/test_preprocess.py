@@ -41,6 +41,7 @@ def test_interpolations_are_pillow_s_of_that_name() -> None:
 @pytest.mark.parametrize(("size", "resize"), [(224, 256), (112, 128), (299, 342), (1, 1)])
 def test_margin_is_the_paper_s_share(size: int, resize: int) -> None:
     assert margin(size) == resize
+    assert margin(100 * size, 1.07) == 107 * size
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "L"])
