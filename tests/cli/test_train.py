@@ -108,6 +108,8 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
     found = settings("photos", "--weights", str(trained.run))
     assert found.preprocessing == source.preprocessing
     assert (found.recipe.variant, found.width) == ("bn", 0.05)
+    asked = settings("photos", "--weights", str(trained.run), "--set", "resize=1.5")
+    assert asked.preprocessing.resize == round(1.5 * source.preprocessing.size)
     assert (
         settings("photos", "--weights", str(trained.run), "--size", "64").preprocessing.size == 64
     )

@@ -157,7 +157,7 @@ def resolve(args: argparse.Namespace) -> Settings:
 
     if args.decoder == "turbo":
         turbo.require()
-    fields = dict(map(assignment, args.set))
+    fields = fields_set(args)
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
         require_weights(args.weights, "--weights")
@@ -204,7 +204,7 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     from googlenet.training.limits import TimeLimit
     from googlenet.training.plan import Plan
 
-    fields = dict(map(assignment, args.set))
+    fields = fields_set(args)
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
     return Plan(
@@ -234,13 +234,19 @@ def preprocessing(
     if source is None and default_channels(recipe.variant) == 1:
         base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
     mode = args.mode or base.mode
+    kept = source is not None and size == source.size and "resize" not in fields_set(args)
     return replace(
         base,
         size=size,
-        resize=base.resize if source and size == source.size else margin(size, recipe.resize),
+        resize=base.resize if kept else margin(size, recipe.resize),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )
+
+
+def fields_set(args: argparse.Namespace) -> dict[str, str]:
+    """The recipe's fields that --set names, and their values."""
+    return dict(map(assignment, args.set))
 
 
 def assignment(text: str) -> tuple[str, str]:
