@@ -14,7 +14,7 @@ from googlenet.cli.train import plan, resolve
 from googlenet.training.recipes import MODERN, PAPER
 from googlenet.training.settings import Settings
 from tests.cli.conftest import SMALL, Trained, command
-from tests.fixtures import photo_folder
+from tests.fixtures import photo_folder, tiny_classifier
 
 
 def test_json_is_one_object(trained: Trained) -> None:
@@ -109,10 +109,16 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
     assert found.preprocessing == source.preprocessing
     assert (found.recipe.variant, found.width) == ("bn", 0.05)
     asked = settings("photos", "--weights", str(trained.run), "--set", "resize=1.5")
-    assert asked.preprocessing.resize == round(1.5 * source.preprocessing.size)
-    assert (
-        settings("photos", "--weights", str(trained.run), "--size", "64").preprocessing.size == 64
-    )
+    assert asked.preprocessing.resize == 48
+
+
+def test_fine_tuning_at_another_size_cuts_the_view_at_the_same_scale(tmp_path: Path) -> None:
+    tiny_classifier(size=56).save(tmp_path / "model.safetensors")  # of photos resized to 64
+    weights = ("photos", "--weights", str(tmp_path / "model.safetensors"))
+    for size in (56, 112, 224):
+        found = settings(*weights, "--size", str(size))
+        p = found.preprocessing
+        assert (p.size, p.resize, found.recipe.resize) == (size, size * 8 // 7, 8 / 7)
 
 
 def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:

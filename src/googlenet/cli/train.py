@@ -157,7 +157,7 @@ def resolve(args: argparse.Namespace) -> Settings:
 
     if args.decoder == "turbo":
         turbo.require()
-    fields = fields_set(args)
+    fields = dict(map(assignment, args.set))
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
         require_weights(args.weights, "--weights")
@@ -173,6 +173,9 @@ def resolve(args: argparse.Namespace) -> Settings:
         # Fresh heads on a trained network would teach it their own beginnings.
         heads=source is None or bool(source.network.heads),
     )
+    if source:  # photos are prepared as for the weights that one begins with
+        p = source.preprocessing
+        recipe = replace(recipe, resize=p.resize / p.size)
     # What was set is not adapted.
     given = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
     recipe = recipe.with_settings({k: v for k, v in given.items() if v} | fields)
@@ -204,7 +207,7 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     from googlenet.training.limits import TimeLimit
     from googlenet.training.plan import Plan
 
-    fields = fields_set(args)
+    fields = dict(map(assignment, args.set))
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
     return Plan(
@@ -234,19 +237,13 @@ def preprocessing(
     if source is None and default_channels(recipe.variant) == 1:
         base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
     mode = args.mode or base.mode
-    kept = source is not None and size == source.size and "resize" not in fields_set(args)
     return replace(
         base,
         size=size,
-        resize=base.resize if kept else margin(size, recipe.resize),
+        resize=margin(size, recipe.resize),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )
-
-
-def fields_set(args: argparse.Namespace) -> dict[str, str]:
-    """The recipe's fields that --set names, and their values."""
-    return dict(map(assignment, args.set))
 
 
 def assignment(text: str) -> tuple[str, str]:

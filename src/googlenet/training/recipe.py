@@ -80,7 +80,7 @@ class Recipe:
     lighting: float = 0.0
     # Share of the steps whose photos get a box of another (CutMix); below 0: `mixed_share`'s.
     mixing: float = 0.0
-    # What the model sees: the side to which a photo is resized for its centre view, of the size.
+    # The side to which a photo is resized before the centre view is cut, in sides of that view.
     resize: float = MARGIN
 
     def __post_init__(self) -> None:
