@@ -139,6 +139,8 @@ def test_settings_from_text(name: str, text: str, value: Any) -> None:
         ({"nesterov": "perhaps"}, "nesterov must be true or false, got 'perhaps'"),
         ({"area": "0.5"}, "area must be two numbers, low,high, got '0.5'"),
         ({"area": "0.9,0.2"}, "area must be a range, low,high, got 0.9,0.2"),
+        ({"mixing": "2"}, "mixing must be from 0 to 1, or below 0 for what suits the run's length"),
+        ({"head_dropout": "2"}, "head_dropout must be from 0 to 1, or below 0 for the variant's"),
         ({"area": "0,1"}, r"area must be from 0.0001 to 1, got \(0.0, 1.0\)"),
         ({"schedule": "wave"}, "schedule must be one of constant, .*, got 'wave'"),
         ({"average": "median"}, "average must be one of none, mean, ema, got 'median'"),

@@ -100,7 +100,8 @@ class Recipe:
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else (value,)
             if not all(low <= v <= high for v in values):
-                raise UsageError(f"{name} must be from {low} to {high}, got {value}")
+                own = f", or below 0 for {LEFT_OPEN[name]}" if name in LEFT_OPEN else ""
+                raise UsageError(f"{name} must be from {max(0, low)} to {high}{own}, got {value}")
         for name in ("area", "aspect"):
             low, high = getattr(self, name)
             if low > high:
@@ -236,6 +237,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "lighting": (0, 10),
     "mixing": (-1, 1),
     "resize": (1, 4),
+}
+LEFT_OPEN = {  # what a value below 0 stands for
+    "dropout": "the variant's own",
+    "head_dropout": "the variant's own",
+    "mixing": "what suits the run's length",
 }
 
 
