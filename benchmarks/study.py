@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from study_ideas import Voters
 from study_settings import BASE, BELIEFS, SETTINGS, Setting
-from torch import Tensor
+from torch import Tensor, nn
 
 from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
@@ -42,7 +43,7 @@ from googlenet.model import GoogLeNet
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.begin import set_dropout
 from googlenet.training.epochs import nll
-from googlenet.training.loop import Trainer
+from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
 from googlenet.training.recipes import MODERN
 
 
@@ -64,7 +65,8 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     """Train from scratch; the accuracy of the averaged weights on the held-out photos.
 
     Where the task asks for others, `averages` has that of other averages of the same run by the
-    share over which they look back, `margins` and `margin_losses` what other centre views find.
+    share over which they look back, `margins` and `margin_losses` what other centre views find,
+    `voters` what the heads say.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
     preprocessing = Preprocessing(size=task.size, resize=margin(task.size))
@@ -110,6 +112,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         wider = {str(m): scores(trainer, model, task, round(m * task.size)) for m in MARGINS}
         line["margins"] = {m: 100 - found.error(1) for m, found in wider.items()}
         line["margin_losses"] = {m: nll(found) for m, found in wider.items()}
+        line["voters"] = voters(trainer, task)
         by_views = scores(trainer, refitted(trainer, model), task, margin(task.size))
         line["view_statistics"] = {"top1": 100 - by_views.error(1), "loss": nll(by_views)}
         line["averages"] = {}
@@ -126,7 +129,7 @@ def average(trainer: Trainer, share: float) -> WeightAverage:
     return WeightAverage(trainer.network, "ema", decay, 0)
 
 
-def scores(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> Scores:
+def scores(trainer: Trainer, model: nn.Module, task: Task, resize: int) -> Scores:
     """What the model says of the held-out photos, their shorter side made so long."""
     preprocessing = replace(trainer.loader.preprocessing, resize=resize)
     classifier = Classifier(
@@ -137,6 +140,24 @@ def scores(trainer: Trainer, model: GoogLeNet, task: Task, resize: int) -> Score
         machine=trainer.machine,
     )
     return score(classifier, task.data.val, workers=1)
+
+
+def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
+    """What each head says of today's centre view, and all by the weights they were trained with."""
+    if not trainer.network.heads:
+        return {}
+    network = deepcopy(trainer.network)
+    trainer.average.copy_to(network)
+    network.eval()
+    whole = dict.fromkeys(("main", *network.heads), 1.0)
+    trainer.fit_statistics(Voters(network, whole), STATISTICS_PHOTOS, lambda: None)
+    by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.heads)
+    asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
+    resize, found = margin(task.size, MODERN.resize), {}
+    for name, weights in asked.items():
+        line = scores(trainer, Voters(network, weights), task, resize)
+        found[name] = {"top1": 100 - line.error(1), "loss": nll(line)}
+    return found
 
 
 def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:

@@ -15,13 +15,26 @@ from torch.nn import functional as F
 from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop, as_image
 from googlenet.images.turbo import CodedPhoto, Photo
 from googlenet.lrn import LocalResponseNorm
-from googlenet.model import Inception
+from googlenet.model import GoogLeNet, Inception
 from googlenet.networks import Network
 from googlenet.training.loop import Trainer
 from googlenet.training.muon import Muon
 from googlenet.training.optimizer import build_optimizer
 from googlenet.training.recipe import Recipe
 from googlenet.training.schedule import SCHEDULES
+
+
+class Voters(nn.Module):
+    """A network that answers with its heads too: the sum of the logits by weight."""
+
+    def __init__(self, network: GoogLeNet, weights: dict[str, float]) -> None:
+        super().__init__()
+        self.network, self.weights = network, weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.network.forward_heads(x)
+        total = torch.stack([logits[name] * weight for name, weight in self.weights.items()])
+        return total.sum(0) / sum(self.weights.values())
 
 
 def newton_schulz(steps: int) -> Callable[[Network, Recipe], torch.optim.Optimizer]:

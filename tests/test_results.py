@@ -52,7 +52,7 @@ def test_the_tables_of_the_study_are_their_files(monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = importlib.import_module("study")
     docs = ROOT / "docs"
-    for name in ("study-64px", "bf16-64px"):
+    for name in ("study-64px", "bf16-64px", "held-out-128px"):
         lines = script.read(docs / "results" / f"{name}.jsonl")
         assert script.table(lines) in (docs / "study.md").read_text(encoding="utf-8")
     lines = script.read(docs / "results" / "beliefs.jsonl")
