@@ -97,6 +97,8 @@ def connect(at: Place) -> Any:
 def disconnect() -> None:
     from torch import distributed
 
-    if not isinstance(sys.exception(), LostError):  # NCCL would wait for who does not come
-        with suppress(RuntimeError):
-            distributed.destroy_process_group()
+    lost = isinstance(sys.exception(), LostError)
+    if lost and "nccl" in distributed.get_backend():  # it would wait for who does not come
+        return
+    with suppress(RuntimeError):  # left as it is, Gloo's threads may abort the process at its end
+        distributed.destroy_process_group()
