@@ -69,9 +69,9 @@ def test_what_is_stored_is_better_than_the_softmax_maximum() -> None:
     assert script.against_table(results) in document
 
 
-def accuracies_of(recipe: str, optimizer: str) -> list[float]:
+def accuracies_of(recipe: str, optimizer: str, file: str = "imagenette") -> list[float]:
     """On Imagenette, of each seed."""
-    runs = load(ROOT / "docs" / "results" / "imagenette.json")["runs"]
+    runs = load(ROOT / "docs" / "results" / f"{file}.json")["runs"]
     return [
         100 - run["metrics"]["1"]["top1_error"]
         for run in runs
@@ -94,6 +94,15 @@ def test_the_readme_states_the_accuracies_that_were_measured() -> None:
         assert f"{mean(accuracies):.2f} %" in readme
         for accuracy in accuracies:
             assert f"{accuracy:.2f}" in readme
+
+
+def test_what_is_stated_of_twenty_epochs_was_measured() -> None:
+    accuracies = accuracies_of("modern", "muon", "imagenette-twenty-epochs")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"in 20 epochs {mean(accuracies):.2f} %" in readme
+    said = re.search(r"; 20 epochs: ([\d.]+) %", RECIPES["modern"].about)
+    assert said
+    assert float(said[1]) == pytest.approx(mean(accuracies), abs=0.051)
 
 
 SPEEDS = [path for path in RESULTS if path.stem.startswith("speed-")]
