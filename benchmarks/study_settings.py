@@ -197,8 +197,11 @@ SETTINGS = {
         optimizer=ideas.each_filter,
         predicted="+0.2",
     ),
-    "now-cosines": Setting(
-        "today's, conv1 begins as cosines", NOW, change=ideas.cosine_stem, predicted="+0.5"
+    "now-heads-dropout-0-cosines": Setting(
+        "today's, no dropout in the heads, conv1 begins as cosines",
+        PLAIN_HEADS,
+        change=ideas.cosine_stem,
+        predicted="+0.2",
     ),
     "now-flips": Setting(
         "today's, each photo mirrored every other time",
@@ -212,9 +215,9 @@ SETTINGS = {
         augment=ideas.Gentle,
         predicted="+0.3",
     ),
-    "now-heads-fall": Setting(
-        "today's, the heads' weight falls to zero",
-        NOW,
+    "now-heads-dropout-0-fall": Setting(
+        "today's, no dropout in the heads, their weight falls to zero",
+        PLAIN_HEADS,
         during=ideas.falling_heads,
         predicted="+0.3",
     ),
@@ -225,8 +228,11 @@ SETTINGS = {
         "today's, no label smoothing", NOW | {"label_smoothing": 0.0}, predicted="-0.5"
     ),
     "now-0.05": Setting("today's, filters by 0.05", NOW | {"turn": 0.05}, predicted="-0.5"),
-    "now-orthogonal": Setting(
-        "today's, filters begin orthogonal", NOW, change=ideas.orthogonal_filters, predicted="+0.3"
+    "now-heads-dropout-0-orthogonal": Setting(
+        "today's, no dropout in the heads, filters begin orthogonal",
+        PLAIN_HEADS,
+        change=ideas.orthogonal_filters,
+        predicted="+0.2",
     ),
     "now-mixing-half": Setting(
         "today's, CutMix in half of the steps",
