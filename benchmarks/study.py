@@ -66,7 +66,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
 
     Where the task asks for others, `averages` has that of other averages of the same run by the
     share over which they look back, `margins` and `margin_losses` what other centre views find,
-    `voters` what the heads say.
+    `voters` what the heads say, `squashed` what is found in the whole photo made a square.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
     preprocessing = Preprocessing(size=task.size, resize=margin(task.size))
@@ -113,6 +113,9 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         line["margins"] = {m: 100 - found.error(1) for m, found in wider.items()}
         line["margin_losses"] = {m: nll(found) for m, found in wider.items()}
         line["voters"] = voters(trainer, task)
+        today = margin(task.size, MODERN.resize)
+        squashed = scores(trainer, model, task, today, mode="squash")
+        line["squashed"] = {"top1": 100 - squashed.error(1), "loss": nll(squashed)}
         by_views = scores(trainer, refitted(trainer, model), task, margin(task.size))
         line["view_statistics"] = {"top1": 100 - by_views.error(1), "loss": nll(by_views)}
         line["averages"] = {}
@@ -129,9 +132,11 @@ def average(trainer: Trainer, share: float) -> WeightAverage:
     return WeightAverage(trainer.network, "ema", decay, 0)
 
 
-def scores(trainer: Trainer, model: nn.Module, task: Task, resize: int) -> Scores:
+def scores(
+    trainer: Trainer, model: nn.Module, task: Task, resize: int, mode: str = "crop"
+) -> Scores:
     """What the model says of the held-out photos, their shorter side made so long."""
-    preprocessing = replace(trainer.loader.preprocessing, resize=resize)
+    preprocessing = replace(trainer.loader.preprocessing, resize=resize, mode=mode)
     classifier = Classifier(
         model,
         task.data.classes,
