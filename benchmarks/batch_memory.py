@@ -19,8 +19,8 @@ from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
-from googlenet.machine import Machine
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
+from googlenet.runtime.device import Machine
 from googlenet.training.batch_size import bytes_a_photo, first_photo, step
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN

@@ -53,7 +53,7 @@ def peer_network(site: str) -> Any:
         network: Any = torchvision_network(Path(site) if site else None)
     except Missing:
         os.environ["GOOGLENET_NATIVE"] = "0"  # PyTorch's own operators, as everybody's
-        from googlenet.model import GoogLeNet
+        from googlenet.models.googlenet import GoogLeNet
 
         network = GoogLeNet("torchvision", 1000)
     return network.eval()
@@ -78,8 +78,8 @@ def contestant(name: str, site: str, threads: int) -> Any:
         network = peer_network(site)  # contiguous, as everybody's script has it
         return lambda x: network(torch.from_numpy(x))
     path, _, engine = name.partition("@")
-    from googlenet.classifier import Classifier
-    from googlenet.machine import Machine
+    from googlenet.inference.classifier import Classifier
+    from googlenet.runtime.device import Machine
 
     if path.endswith(".pt2"):  # the program itself
         program = torch.export.load(path).module()
@@ -328,7 +328,7 @@ def end_to_end(names: list[str], site: str, photos: Path, repeats: int) -> list[
 def alone(path: str, photos: Path) -> None:
     """The processor's milliseconds for each photo: of reading them, and of the network."""
     os.environ["OMP_NUM_THREADS"] = "2"
-    from googlenet.deploy.predictor import load_predictor
+    from googlenet.inference.predictor import load_predictor
 
     predictor = load_predictor(path, None)
     assert predictor is not None, "a limit is known of ONNX and OpenVINO files"
@@ -378,7 +378,7 @@ def table(found: dict[str, Any]) -> str:
 
 def processor() -> dict[str, Any]:
     """The machine, and which instructions for eight and sixteen bits it has."""
-    from googlenet.machine import Machine
+    from googlenet.runtime.device import Machine
 
     flags = next(
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line[:5] == "flags"), ""

@@ -17,8 +17,8 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor
 
-from googlenet.modelfile import digest, read_tensors, write_tensors
-from googlenet.networks import build_network
+from googlenet.inference.model_file import digest, read_tensors, write_tensors
+from googlenet.models.registry import build_network
 
 
 def least(work: Callable[[], object]) -> str:

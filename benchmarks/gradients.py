@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from googlenet.data.load import load_data
+from googlenet.data.load_data import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
-from googlenet.model import GoogLeNet
+from googlenet.models.googlenet import GoogLeNet
 from googlenet.training.recipes import MODERN
 
 PHOTOS = 64

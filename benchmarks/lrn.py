@@ -4,8 +4,9 @@ python benchmarks/lrn.py [--threads 1] [--batch 32] [--repeats 9] [--dtype float
 
 Prints a row a way: the median of interleaved repetitions in milliseconds, both maps (64×56×56 and
 192×56×56) together, in both memory layouts.  "whole" goes through the whole map with PyTorch's
-autograd, "pieces" is `googlenet.lrn` with that way of summing over the window.  On a machine that
-others use too, `--clock cpu` counts this program's own seconds (of all its threads together).
+autograd, "pieces" is `googlenet.models.lrn` with that way of summing over the window.  On a
+machine that others use too, `--clock cpu` counts this program's own seconds (of all its threads
+together).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from googlenet import lrn
-from googlenet.table import LRN, PAPER
+from googlenet.models import lrn
+from googlenet.models.table import LRN, PAPER
 
 MAPS = ((64, 56, 56), (192, 56, 56))
 CLOCKS = {"wall": perf_counter, "cpu": process_time}

@@ -72,8 +72,8 @@ def without_operator(model: onnx.ModelProto, way: str) -> onnx.ModelProto:
 
 
 def quantised(model: onnx.ModelProto, way: str, photos: Any) -> Any:
-    from googlenet.deploy.openvino_model import from_onnx
-    from googlenet.deploy.quantise import quiet_nncf
+    from googlenet.export.openvino_model import from_onnx
+    from googlenet.export.quantize import quiet_nncf
 
     found = from_onnx(model)
     with quiet_nncf():
@@ -108,12 +108,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
 
-    from googlenet.classifier import Classifier
-    from googlenet.deploy.load import planes
-    from googlenet.deploy.onnx_graph import network_model
-    from googlenet.deploy.openvino_model import from_onnx
-    from googlenet.deploy.samples import calibration_crops, decoded, parity_photos
-    from googlenet.machine import cpu_name
+    from googlenet.export.onnx_graph import network_model
+    from googlenet.export.openvino_model import from_onnx
+    from googlenet.export.parity_images import calibration_crops, decoded, parity_photos
+    from googlenet.inference.classifier import Classifier
+    from googlenet.inference.engine_classifier import planes
+    from googlenet.runtime.device import cpu_name
 
     classifier = Classifier.load(args.model)
     p = classifier.preprocessing

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from googlenet.checking.alike import COARSE, alike, thumbnail, whole
+from googlenet.checks.near_duplicates import COARSE, alike, thumbnail, whole
 from googlenet.data.folder import photos_in
-from googlenet.data.prefetch import prefetch
 from googlenet.images.decode import decode
+from googlenet.runtime.prefetch import prefetch
 
 Pictures = NDArray[np.uint8]
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from googlenet.machine import Machine
-from googlenet.modelfile import read_header
+from googlenet.inference.model_file import read_header
+from googlenet.runtime.device import Machine
 
 
 def collect(runs: Sequence[Path]) -> dict[str, Any]:

@@ -35,9 +35,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from googlenet.classifier import Classifier
 from googlenet.data.folder import photos_in
-from googlenet.machine import Machine
+from googlenet.inference.classifier import Classifier
+from googlenet.runtime.device import Machine
 
 READ_TIMEOUT = 5  # of the service under load, so that slow clients come and go
 TOLERANCE = 1e-4  # of a probability: the sums of a batch are added in another order

@@ -50,14 +50,14 @@ def make(folder: Path, shards: int, photos: int, side: int) -> None:
 
 def read(folder: str) -> None:
     """What one of the processes does."""
-    from googlenet import distributed
+    from googlenet import parallel
     from googlenet.images.preprocess import Preprocessing
-    from googlenet.machine import Machine
-    from googlenet.training.begin import build, load, trainer_of
+    from googlenet.runtime.device import Machine
     from googlenet.training.recipes import MODERN
     from googlenet.training.settings import Settings
+    from googlenet.training.setup import build, load, trainer_of
 
-    with distributed.joined():
+    with parallel.process_group():
         settings = Settings(folder, MODERN, Preprocessing(), width=0.05, cache="none")
         data = load(settings)
         network = build(settings, len(data.classes))
@@ -70,7 +70,7 @@ def read(folder: str) -> None:
             "cpu_seconds": time.process_time() - computing,
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
-        said = distributed.exchange(found)
+        said = parallel.all_gather(found)
         print(json.dumps(said))
 
 

@@ -30,21 +30,21 @@ from study_ideas import Voters
 from study_settings import BASE, BELIEFS, SETTINGS, Setting
 from torch import Tensor, nn
 
-from googlenet.classifier import Classifier
 from googlenet.data import loader as loading
 from googlenet.data.dataset import DataSet, Samples, split
-from googlenet.data.load import load_data
+from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
-from googlenet.images.centre import centre
+from googlenet.images.center_view import centre
 from googlenet.images.preprocess import Preprocessing, margin
-from googlenet.machine import Machine
-from googlenet.model import GoogLeNet
+from googlenet.inference.classifier import Classifier
+from googlenet.models.googlenet import GoogLeNet
+from googlenet.runtime.device import Machine
 from googlenet.training.averaging import WeightAverage, recompute_statistics
-from googlenet.training.begin import set_dropout
 from googlenet.training.epochs import nll
 from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
 from googlenet.training.recipes import MODERN
+from googlenet.training.setup import set_dropout
 
 
 @dataclass(frozen=True)

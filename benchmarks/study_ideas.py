@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop, as_image
-from googlenet.images.turbo import CodedPhoto, Photo
-from googlenet.lrn import LocalResponseNorm
-from googlenet.model import GoogLeNet, Inception
-from googlenet.networks import Network
+from googlenet.images.lazy_jpeg import CodedPhoto, Photo
+from googlenet.models.googlenet import GoogLeNet, Inception
+from googlenet.models.lrn import LocalResponseNorm
+from googlenet.models.registry import Network
 from googlenet.training.loop import Trainer
 from googlenet.training.muon import Muon
 from googlenet.training.optimizer import build_optimizer

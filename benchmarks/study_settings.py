@@ -10,9 +10,9 @@ import study_ideas as ideas
 import torch
 from torch import nn
 
-from googlenet import table
 from googlenet.images.augment import Augmentation
-from googlenet.networks import Network
+from googlenet.models import table
+from googlenet.models.registry import Network
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 

@@ -27,21 +27,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.calibration import Outputs
-from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
-from googlenet.data.load import load_data
+from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
-from googlenet.evaluation.calibration import halves
+from googlenet.evaluation.calibration_error import halves
 from googlenet.evaluation.intervals import percentile
-from googlenet.evaluation.unknown import (
+from googlenet.evaluation.ood import (
     FALSE_ALARMS,
     area_under_roc,
     detection_rate,
     fit_unknown,
     threshold_of,
 )
-from googlenet.machine import Machine
+from googlenet.inference.calibration import Outputs
+from googlenet.inference.classifier import Classifier
+from googlenet.runtime.device import Machine
 
 Array = NDArray[np.float64]
 Score = Callable[[Array, Array], Array]  # logits (N, classes), features (N, F) -> (N,)

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet.classifier import Classifier
 from googlenet.data.dataset import Class
+from googlenet.images.lazy_jpeg import Photo
 from googlenet.images.preprocess import Preprocessing, margin
-from googlenet.images.turbo import Photo
-from googlenet.networks import build_network
+from googlenet.inference.classifier import Classifier
+from googlenet.models.registry import build_network
 from googlenet.training.averaging import recompute_statistics
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from googlenet.classifier import Classifier
-from googlenet.errors import GoogLeNetError
-from googlenet.modelfile import digest
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.model_file import digest
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
-from googlenet.training.runfolder import RunFolder
+from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
-from googlenet.weights.load import load_foreign
-from googlenet.weights.recognise import read_weight_file
+from googlenet.weights.detect import read_weight_file
+from googlenet.weights.source import load_foreign
 from tests.fixtures import tiny_classifier
 from tests.mutations import ANY, SAFETENSORS, SETTINGS, Mutation
 from tests.training.small_runs import nothing, settings, trainer
@@ -90,7 +90,7 @@ def settings_file(folder: Path) -> Kind:
 
 def foreign(name: str) -> Kind:
     """A small file of a foreign format, every tensor of it."""
-    from tests.weights.test_recognise import FILES
+    from tests.weights.test_detect import FILES
 
     return Kind("weights.dat", FILES[name][1], read_weight_file, ANY)
 

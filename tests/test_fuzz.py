@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.weights.test_recognise import FILES
+from tests.weights.test_detect import FILES
 
 ROOT = Path(__file__).parents[1]
 OURS = ("model", "checkpoint", "settings")

@@ -24,8 +24,8 @@ HEAVY = (
 
 def test_public_names() -> None:
     assert googlenet.__all__ == ["Classifier", "GoogLeNet", "__version__"]
-    assert googlenet.Classifier.__module__ == "googlenet.classifier"
-    assert googlenet.GoogLeNet.__module__ == "googlenet.model"
+    assert googlenet.Classifier.__module__ == "googlenet.inference.classifier"
+    assert googlenet.GoogLeNet.__module__ == "googlenet.models.googlenet"
 
 
 def test_name_that_does_not_exist() -> None:

@@ -11,18 +11,18 @@ __version__ = "0.1.0"
 __all__ = ["Classifier", "GoogLeNet", "__version__"]
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
-    from googlenet.model import GoogLeNet
+    from googlenet.inference.classifier import Classifier
+    from googlenet.models.googlenet import GoogLeNet
 
 
 def __getattr__(name: str) -> object:
     """The public names, imported when first asked for: `googlenet --help` needs no torch."""
     if name == "Classifier":
-        from googlenet.classifier import Classifier
+        from googlenet.inference.classifier import Classifier
 
         return Classifier
     if name == "GoogLeNet":
-        from googlenet.model import GoogLeNet
+        from googlenet.models.googlenet import GoogLeNet
 
         return GoogLeNet
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

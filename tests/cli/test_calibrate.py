@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.classifier import Classifier
 from googlenet.evaluation.details import COLUMNS
+from googlenet.inference.classifier import Classifier
 from tests.cli.conftest import Answer, Trained, command
 from tests.fixtures import noise, photo_folder
 

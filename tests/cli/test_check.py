@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.checking import check as module
-from googlenet.checking.photos import Photo
+from googlenet.checks import check as module
+from googlenet.checks.image_file import Photo
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder
 

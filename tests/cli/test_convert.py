@@ -13,7 +13,7 @@ from googlenet import Classifier
 from googlenet.cli import main
 from googlenet.data.dataset import Class
 from googlenet.images.preprocess import Preprocessing
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
 
 
 @pytest.fixture

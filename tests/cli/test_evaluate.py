@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.classifier import Classifier
-from googlenet.data.load import load_data
+from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
+from googlenet.inference.classifier import Classifier
 from tests.cli.conftest import Trained, command
 from tests.fixtures import noise, photo_folder, tiny_classifier
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from googlenet.cli import VERBS, parser
 from googlenet.serving.server import Server
 from tests.cli.conftest import SMALL, Answer, Trained, command
-from tests.weights.test_recognise import FILES
+from tests.weights.test_detect import FILES
 
 NUMBERS = ("0", "1", "2", "-1", "3.5", "1e400", "nan", "16", "32", "48", "9999999999999", "٣", "")
 WORDS = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.classifier import Classifier
+from googlenet.inference.classifier import Classifier
 from tests.cli.conftest import Trained, command
 from tests.fixtures import tiny_classifier
 

@@ -14,7 +14,7 @@ import pytest
 import googlenet
 from googlenet import cli
 from googlenet.cli import VERBS, evaluate, main, parser
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from tests.cli.conftest import command
 
 # The public command line: adding to it is free, a change of what is here breaks its users.

@@ -14,13 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score, f1_score
 
-from googlenet.classifier import Classifier
-from googlenet.data.load import load_data
-from googlenet.errors import GoogLeNetError
+from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import ensemble, require_same_classes, score
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
-from googlenet.modelfile import DIGEST
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.model_file import DIGEST
+from googlenet.runtime.errors import GoogLeNetError
 from tests.cli.conftest import SMALL, Trained, command
 from tests.fixtures import COLOURS, photo_folder
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.data.pack import Packer
-from googlenet.images import turbo
-from googlenet.modelfile import read_tensors
+from googlenet.data.shards.pack import Packer
+from googlenet.images import lazy_jpeg
+from googlenet.inference.model_file import read_tensors
 from tests.cli.conftest import SMALL, Trained, command
 
 
@@ -117,7 +117,7 @@ def test_ctrl_c_says_how_to_go_on(
 def test_decoder_that_is_not_installed(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turbo, "find_spec", lambda name: None)
+    monkeypatch.setattr(lazy_jpeg, "find_spec", lambda name: None)
     answer = command("train", trained.data, "--out", tmp_path / "run", *SMALL, "--decoder", "turbo")
     assert answer.code == 1
     assert "--decoder turbo needs simplejpeg: pip install 'googlenet[fast]'" in answer.err

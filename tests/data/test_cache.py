@@ -19,8 +19,8 @@ from googlenet.data.cache import (
     decoded_bytes,
 )
 from googlenet.data.dataset import Samples
-from googlenet.errors import GoogLeNetError
-from googlenet.images.turbo import Photo
+from googlenet.images.lazy_jpeg import Photo
+from googlenet.runtime.errors import GoogLeNetError
 from tests.fixtures import encoded, noise, pixels
 from tests.training.small_runs import nothing, same_bits, samples, state, trainer
 

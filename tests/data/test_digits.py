@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from googlenet.data.digits import read_digits
-from googlenet.errors import GoogLeNetError
+from googlenet.runtime.errors import GoogLeNetError
 
 
 def test_every_scan_once_with_its_label() -> None:

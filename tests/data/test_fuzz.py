@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from googlenet.data.csv_file import read_csv
 from googlenet.data.dataset import Class, DataError, DataSet
 from googlenet.data.folder import read_folder
-from googlenet.data.table_file import read_csv
 from tests.fixtures import encoded, noise
 
 PHOTO = encoded(noise(4, 4))

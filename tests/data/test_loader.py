@@ -17,10 +17,10 @@ from PIL import Image
 from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
+from googlenet.images import jpeg_region
 from googlenet.images.augment import Augmentation, Mirror, RandomCrop, RandomResizedCrop
-from googlenet.images.device import cropped
+from googlenet.images.device_crops import cropped
 from googlenet.images.preprocess import Preprocessing
-from googlenet.native import region
 from tests.fixtures import encoded, noise
 
 SIZE = 16
@@ -125,7 +125,7 @@ def test_crops_are_the_same_with_a_cache_and_without_kernels(
     assert list(first.bad) == [str(tmp_path / "short")]
     assert len(first) == 8 * (len(photos) - 1)
     kept = load(MemoryCache(1 << 30))
-    monkeypatch.setattr(region, "available", lambda: False)
+    monkeypatch.setattr(jpeg_region, "available", lambda: False)
     for other in (kept, load(None), load(MemoryCache(1 << 30))):
         assert np.array_equal(first.pixels, other.pixels)
         assert first.bad == other.bad

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import equal_batches
-from googlenet.data.shards import PackedSources, Places
+from googlenet.data.shards.sources import PackedSources, Places
 from googlenet.data.shuffle import WINDOW, block_order
-from googlenet.errors import UsageError
-from googlenet.images.stored import LocalShard
+from googlenet.images.archived import LocalShard
+from googlenet.runtime.errors import UsageError
 
 
 def packed(shard: list[int]) -> Samples:

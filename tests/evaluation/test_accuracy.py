@@ -10,7 +10,6 @@ import torch
 from sklearn.metrics import top_k_accuracy_score
 
 from googlenet.data.dataset import Class, Samples
-from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.evaluation.accuracy import (
     CROPS_AT_ONCE,
     Scores,
@@ -20,6 +19,7 @@ from googlenet.evaluation.accuracy import (
 )
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from tests.fixtures import COLOURS, noise, pixels, slow, tinted, tiny_classifier
 
 

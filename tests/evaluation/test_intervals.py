@@ -11,8 +11,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import f1_score
 
 from googlenet.evaluation.accuracy import Scores
-from googlenet.evaluation.calibration import bin_of
-from googlenet.evaluation.figures import Figure, error_of, figures, to_json
+from googlenet.evaluation.calibration_error import bin_of
 from googlenet.evaluation.intervals import (
     Interval,
     debiased,
@@ -21,6 +20,7 @@ from googlenet.evaluation.intervals import (
     resampled,
     shifted,
 )
+from googlenet.evaluation.metric_ci import Figure, error_of, figures, to_json
 
 
 def scores(photos: int, classes: int, seed: int, right: float = 2.0) -> Scores:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from googlenet.data.csv_file import read_csv
 from googlenet.data.dataset import Class
-from googlenet.data.table_file import read_csv
 from tests.fixtures import tiny_classifier
 
 # 144 views of one photo at 224 pixels are 22 MB; the fifty photos would be more than a gigabyte.
@@ -21,8 +21,8 @@ import json, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from googlenet.classifier import Classifier
-from googlenet.data.table_file import read_csv
+from googlenet.inference.classifier import Classifier
+from googlenet.data.csv_file import read_csv
 from googlenet.evaluation.accuracy import score
 from tests.memory import peak_memory
 classifier = Classifier.load(sys.argv[1])

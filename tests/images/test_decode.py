@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, features
 
-from googlenet.errors import printable
 from googlenet.images.decode import (
     EXTENSIONS,
     FORMATS,
@@ -26,6 +25,7 @@ from googlenet.images.decode import (
     decode,
     read_header,
 )
+from googlenet.runtime.errors import printable
 from tests.dirty_photos import (
     broken,
     grey_profile,

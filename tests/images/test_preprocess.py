@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet.errors import UsageError
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin, resize_shorter
+from googlenet.runtime.errors import UsageError
 from tests.fixtures import noise, pixels
 
 GREY = Preprocessing(order="L", mean=(117.0,), scale=(1 / 57.5,))

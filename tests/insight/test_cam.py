@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from googlenet.insight.cam import class_activation_maps, last_map
-from googlenet.model import GoogLeNet
-from googlenet.networks import build_network
+from googlenet.models.googlenet import GoogLeNet
+from googlenet.models.registry import build_network
 from tests.fixtures import tiny_classifier
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from googlenet.calibration import Outputs
-from googlenet.classifier import Classifier
-from googlenet.prediction import Pixels
+from googlenet.inference.calibration import Outputs
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.prediction import Pixels
 from googlenet.serving.app import build_app
 from googlenet.serving.limits import Limits
 from googlenet.serving.server import Server, address, listen

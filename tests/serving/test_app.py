@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from googlenet.calibration import Calibration, Unknown, energy
-from googlenet.classifier import Classifier
 from googlenet.data.dataset import Class
-from googlenet.serving.guard import SECURITY
-from googlenet.serving.photo import read_photo
+from googlenet.inference.calibration import Calibration, Unknown, energy
+from googlenet.inference.classifier import Classifier
+from googlenet.serving.input_image import read_photo
+from googlenet.serving.middleware import SECURITY
 from tests.fixtures import encoded, noise
 from tests.serving.conftest import PHOTOS, Running, running, until
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
-from googlenet.calibration import Calibration, Unknown
 from googlenet.images.decode import decode
+from googlenet.inference.calibration import Calibration, Unknown
 from tests.fixtures import encoded, noise
 from tests.serving.conftest import Running, running, until
 

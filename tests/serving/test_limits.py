@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from googlenet.errors import UsageError
 from googlenet.images.decode import MAX_PIXELS
+from googlenet.runtime.errors import UsageError
 from googlenet.serving.limits import Limits
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from googlenet.serving import guard, protocol
+from googlenet.serving import middleware, protocol
 from tests.serving.conftest import PHOTOS, Running, running, until
 
 PHOTO = PHOTOS[0]
@@ -126,9 +126,9 @@ def test_pipelined_requests_are_answered_in_turn(impatient: Running) -> None:
 
 def test_each_piece_buys_time_for_more(impatient: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large photo over a thin line takes longer than the limit, and is no attack."""
-    from googlenet.serving import intake
+    from googlenet.serving import request_body
 
-    monkeypatch.setattr(intake, "MIN_RATE", 1000)
+    monkeypatch.setattr(request_body, "MIN_RATE", 1000)
     body = PHOTO + bytes(10_000)  # worth ten seconds
     with impatient.dial() as connection:
         connection.sendall(
@@ -161,7 +161,7 @@ def test_body_too_large_is_told_while_it_is_sent(impatient: Running) -> None:
 def test_body_that_never_ends_is_cut_off(
     impatient: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "LINGER", 0.1)
+    monkeypatch.setattr(middleware, "LINGER", 0.1)
     reply = exchange(impatient, HEAD + b"Content-Length: 2000000\r\n\r\n", bytes(1000))
     assert (reply.status, reply.headers["connection"]) == (413, "close")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.training.begin import Run
 from googlenet.training.run import train
+from googlenet.training.setup import Run
 from tests.fixtures import photo_folder
 from tests.training.small_runs import prepared, settings
 

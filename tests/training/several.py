@@ -18,15 +18,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.cli import parser
-from googlenet.console import Console
 from googlenet.data.dataset import Samples, class_called
-from googlenet.errors import GoogLeNetError
 from googlenet.evaluation.accuracy import score
+from googlenet.runtime.console import Console
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.averaging import WeightAverage
+from googlenet.training.data_parallel import add_up_step
 from googlenet.training.loop import Trainer
-from googlenet.training.shared import add_up_step
 from tests.fixtures import COLOURS, tiny_classifier
 from tests.training.small_runs import QUICK, nothing, samples, trainer
 
@@ -131,7 +131,7 @@ def runs(data: str, out: Path) -> None:
 
     def interrupt(self: WeightAverage, network: nn.Module, steps: int) -> None:
         update(self, network, steps)
-        if steps == 4 and distributed.rank() == distributed.count() - 1:
+        if steps == 4 and parallel.rank() == parallel.world_size() - 1:
             CONSOLES[-1].interrupted = True
 
     WeightAverage.update = interrupt  # type: ignore[method-assign]
@@ -145,11 +145,11 @@ def runs(data: str, out: Path) -> None:
 def reads(data: str, out: Path) -> None:
     """Evaluates and predicts into files of `out`."""
     model = out / "model.safetensors"
-    if not distributed.rank():
+    if not parallel.rank():
         classifier = tiny_classifier()
         classifier.classes = tuple(map(class_called, sorted(COLOURS)))
         classifier.save(model)
-    distributed.exchange(None)
+    parallel.all_gather(None)
     evaluate = ["evaluate", str(model), "--data", data, "--split", "all"]
     assert command(*evaluate, "--out", str(out / "evaluation.csv")) == 0
     predict = ["predict", str(model), data, str(out / "nowhere.png")]
@@ -178,12 +178,12 @@ def error_of(work: Callable[[], object]) -> str:
 
 
 def fails_in(rank: int) -> None:
-    if distributed.rank() == rank:
+    if parallel.rank() == rank:
         raise GoogLeNetError("no such thing")
 
 
 def agreements() -> dict[str, Any]:
-    here = distributed.rank()
+    here = parallel.rank()
 
     def fail_here() -> None:
         if here == 1:
@@ -193,16 +193,16 @@ def agreements() -> dict[str, Any]:
         raise GoogLeNetError(f"no such thing in {here}")
 
     return {
-        "first": distributed.first(lambda: here),
-        "kept": distributed.kept(lambda: "mine"),
-        "exchange": distributed.exchange(here),
-        "share": distributed.share(range(7), 2),
-        "any_of": distributed.any_of(here == 1, False),
-        "error in one": error_of(lambda: distributed.together(fail_here)),
-        "error in the first": error_of(lambda: distributed.first(fail_first)),
-        "unlike": error_of(lambda: distributed.require_same(here, "photos")),
+        "first": parallel.on_rank0(lambda: here),
+        "kept": parallel.on_rank0_only(lambda: "mine"),
+        "exchange": parallel.all_gather(here),
+        "share": parallel.shard(range(7), 2),
+        "any_of": parallel.any_rank(here == 1, False),
+        "error in one": error_of(lambda: parallel.on_all_ranks(fail_here)),
+        "error in the first": error_of(lambda: parallel.on_rank0(fail_first)),
+        "unlike": error_of(lambda: parallel.require_equal_across_ranks(here, "photos")),
         "statistics": statistics(here),
-        "pickled": digest(dict(distributed.first(tiny_classifier).network.state_dict())),
+        "pickled": digest(dict(parallel.on_rank0(tiny_classifier).network.state_dict())),
         "loss": error_of(lambda: trained(lambda: trainer(with_rate(10000)))),
     }
 
@@ -226,7 +226,7 @@ def findings(data: str, out: Path) -> dict[str, Any]:
     for name, make in TRAINERS.items():
         t, found["rows"][name] = trained(make)
         found["digests"][name] = digest(tensors(t)), digest(dict(t.model().state_dict()))
-        if not distributed.rank():
+        if not parallel.rank():
             save_file(tensors(t), out / f"{name}.safetensors")
     found["scores"] = [scored(*which) for which in SCORED]
     found["agreements"] = agreements()
@@ -236,11 +236,11 @@ def findings(data: str, out: Path) -> dict[str, Any]:
 
 def main(what: str, data: str, out: Path) -> None:
     torch.set_num_threads(1)
-    with distributed.joined():
+    with parallel.process_group():
         if what == "runs":
             runs(data, out)
             return
-        found, here = findings(data, out), distributed.rank()
+        found, here = findings(data, out), parallel.rank()
     (out / f"{here}.json").write_text(json.dumps(found))
 
 

@@ -13,20 +13,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from googlenet.console import Console
 from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
-from googlenet.machine import Machine
-from googlenet.networks import build_network
-from googlenet.training.begin import Run, prepare
+from googlenet.models.registry import build_network
+from googlenet.runtime.console import Console
+from googlenet.runtime.device import Machine
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import MODERN
-from googlenet.training.runfolder import RunFolder
+from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
+from googlenet.training.setup import Run, prepare
 from tests.fixtures import COLOURS, pixels, tinted
 
 SIZE = 32

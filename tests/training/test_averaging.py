@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 
 

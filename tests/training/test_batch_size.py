@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from googlenet.console import Console
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch
-from googlenet.errors import GoogLeNetError
+from googlenet.runtime.console import Console
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training import plan
 from googlenet.training.batch_size import (
     HEADROOM,
@@ -22,10 +22,10 @@ from googlenet.training.batch_size import (
     first_photo,
     fits_cuda,
 )
-from googlenet.training.begin import prepare
 from googlenet.training.plan import Plan
 from googlenet.training.run import train
-from googlenet.training.runfolder import RunFolder
+from googlenet.training.run_folder import RunFolder
+from googlenet.training.setup import prepare
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, samples, settings, trainer
 

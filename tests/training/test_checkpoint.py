@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.checkpoint import (
     KEY,
     Progress,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.loader import Batch
-from googlenet.errors import printable
+from googlenet.runtime.errors import printable
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train
 from tests.cli.conftest import SMALL, command

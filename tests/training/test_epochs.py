@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from googlenet.errors import UsageError
-from googlenet.training.begin import Run
+from googlenet.runtime.errors import UsageError
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train
 from googlenet.training.settings import Settings
+from googlenet.training.setup import Run
 from tests.fixtures import slow
 from tests.training.small_runs import QUICK, log, prepared, same_bits, settings, tensors
 

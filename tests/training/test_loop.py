@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer, seed_step
 from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
 from googlenet.training.muon import Muon, orthogonal
 from googlenet.training.optimizer import build_optimizer, set_rate
 from googlenet.training.recipes import MODERN

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 from googlenet.training.objective import constant_loss, objective, stuck_heads
 from tests.training.small_runs import QUICK
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from googlenet.errors import UsageError
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
+from googlenet.runtime.errors import UsageError
 from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import BVLC, MODERN

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.console import Console
-from googlenet.training.begin import prepare
+from googlenet.runtime.console import Console
 from googlenet.training.plan import Plan
-from googlenet.training.runfolder import RunFolder
+from googlenet.training.run_folder import RunFolder
+from googlenet.training.setup import prepare
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, settings
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from googlenet.cost import NAMES
-from googlenet.errors import UsageError
 from googlenet.images.augment import Lighting, Mirror, Photometric, RandomCrop, RandomResizedCrop
 from googlenet.images.preprocess import Preprocessing
+from googlenet.models.cost import NAMES
+from googlenet.runtime.errors import UsageError
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import BVLC, BVLC_STEP, MODERN, PAPER, RECIPES, recipe_named
 

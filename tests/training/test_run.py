@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from googlenet.classifier import Classifier
 from googlenet.evaluation.accuracy import score
-from googlenet.training.begin import Run
+from googlenet.inference.classifier import Classifier
 from googlenet.training.run import train
 from googlenet.training.settings import Settings
+from googlenet.training.setup import Run
 from tests.training.small_runs import QUICK, log, prepared, same_bits, settings, tensors
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import BVLC, MODERN, PAPER
 from googlenet.training.settings import LATER, Settings

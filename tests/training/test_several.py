@@ -17,8 +17,8 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from googlenet import distributed
-from googlenet.errors import UsageError
+from googlenet import parallel
+from googlenet.runtime.errors import UsageError
 from tests.fixtures import photo_folder, tiny_classifier
 from tests.training import several
 
@@ -226,12 +226,12 @@ def test_files_are_those_of_one_process(data: Path, together: Path, tmp_path: Pa
 )
 def test_environment_that_makes_no_sense(variables: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        distributed.launched(variables)
+        parallel.rank_info_from_env(variables)
 
 
 def test_process_by_itself() -> None:
-    assert distributed.launched({"WORLD_SIZE": "2"}) == distributed.ALONE
-    assert distributed.launched({"RANK": "0", "WORLD_SIZE": "1"}) == distributed.ALONE
+    assert parallel.rank_info_from_env({"WORLD_SIZE": "2"}) == parallel.SINGLE_PROCESS
+    assert parallel.rank_info_from_env({"RANK": "0", "WORLD_SIZE": "1"}) == parallel.SINGLE_PROCESS
     assert several.agreements()["exchange"] == [0]
 
 

@@ -26,14 +26,14 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.files import WriteError
-from googlenet.training import runfolder
-from googlenet.training.begin import Run
+from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.files import WriteError
+from googlenet.training import run_folder
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train
-from googlenet.training.runfolder import NumberedRunFolder, RunFolder
+from googlenet.training.run_folder import NumberedRunFolder, RunFolder
 from googlenet.training.settings import Settings
+from googlenet.training.setup import Run
 from tests.cli.conftest import command
 from tests.fixtures import photo_folder, slow
 from tests.training.small_runs import QUICK, prepared, same_bits, settings
@@ -179,7 +179,7 @@ def test_two_that_start_at_once_get_a_folder_each(
     # Another process makes the folder after we have looked.
     looked = iter([tmp_path / "photos-2", tmp_path / "photos-9"])
     third = NumberedRunFolder(tmp_path, "photos")
-    monkeypatch.setattr(runfolder, "next_folder", lambda root, name: next(looked))
+    monkeypatch.setattr(run_folder, "next_folder", lambda root, name: next(looked))
     third.create({"seed": 3})
     assert third.path.name == "photos-9"
 

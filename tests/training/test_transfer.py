@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from googlenet.networks import build_network
+from googlenet.models.registry import build_network
 from googlenet.training.transfer import Transfer, transfer
 from tests.training.small_runs import state
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from googlenet.table import LRN
+from googlenet.models.table import LRN
 from googlenet.weights.caffe import read_caffe
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 from tests.weights.protos import caffe, caffe_model
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from googlenet import GoogLeNet
-from googlenet.errors import GoogLeNetError
-from googlenet.table import LRN, VARIANTS
+from googlenet.models.table import LRN, VARIANTS
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.weights import convert as converting
 from googlenet.weights.convert import convert
 from googlenet.weights.schemes import SCHEMES
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 from tests.weights.foreign import BY_NAME, foreign_tensors, random_network
 
 Tensors = dict[str, Tensor]

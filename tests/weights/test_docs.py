@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.weights.known import KNOWN
+from googlenet.weights.registry import KNOWN
 from googlenet.weights.schemes import SCHEMES, Scheme
-from googlenet.weights.weightfile import MAX_BYTES
+from googlenet.weights.weight_file import MAX_BYTES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "weights.md").read_text("utf-8")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from googlenet.files import cache_dir
+from googlenet.runtime.files import cache_dir
 from googlenet.weights import download
 from googlenet.weights.download import DownloadError, fetch
-from googlenet.weights.known import KNOWN, KnownFile
+from googlenet.weights.registry import KNOWN, KnownFile
 
 CONTENT = random.Random(0).randbytes(300_000)
 HALF = len(CONTENT) // 2

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from googlenet import Classifier
-from googlenet.lrn import LocalResponseNorm
-from googlenet.model import HeadPool, MaxPool
-from googlenet.table import LRN
+from googlenet.models.googlenet import HeadPool, MaxPool
+from googlenet.models.lrn import LocalResponseNorm
+from googlenet.models.table import LRN
 
 TOLERANCE = 1e-5
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from googlenet.weights.layout import to_ours
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 
 
 def converted(theirs: Tensor, target: tuple[int, ...], ours: str, layout: str = "HWIO") -> Tensor:

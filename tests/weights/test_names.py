@@ -9,7 +9,7 @@ import pytest
 from googlenet import GoogLeNet
 from googlenet.weights import names
 from googlenet.weights.schemes import SCHEMES, Scheme, scheme_of
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 from tests.weights.foreign import BY_NAME
 
 # Copied from the files' own listings, one for each row of the tables at least once.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet.table import LRN
+from googlenet.models.table import LRN
 from googlenet.weights.onnx import read_onnx
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 from tests.weights.protos import onnx, onnx_model
 
 FLOAT, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 7, 10, 11, 16

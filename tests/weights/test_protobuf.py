@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from googlenet.weights import protobuf
 from googlenet.weights.protobuf import Message, TruncatedError
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 from tests.weights.protos import wire
 
 Everything = wire["Everything"]

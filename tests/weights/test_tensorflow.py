@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from googlenet.table import LRN, VARIANTS
+from googlenet.models.table import LRN, VARIANTS
 from googlenet.weights.tensorflow import read_tensorflow
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 from tests.weights.protos import GraphDef, tensorflow_graph
 
 FLOAT, DOUBLE, INT32, BFLOAT16, HALF = 1, 2, 3, 14, 19
@@ -112,7 +112,7 @@ def test_our_convention_of_lrn_computes_tensorflow_s() -> None:
     """TensorFlow: x / (bias + alpha · Σ x²)^beta over 2·radius + 1 channels, written out."""
     norm = VARIANTS["inception5h"].norm
     assert isinstance(norm, LRN)
-    from googlenet.lrn import LocalResponseNorm
+    from googlenet.models.lrn import LocalResponseNorm
 
     x = torch.randn(1, 20, 2, 2, dtype=torch.float64)
     written_out = torch.empty_like(x)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from googlenet.weights.recognise import read_weight_file
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.detect import read_weight_file
+from googlenet.weights.weight_file import WeightFileError
 
 Edit = Callable[[str, bytes], tuple[str, bytes] | None]
 

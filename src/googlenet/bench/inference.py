@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from googlenet.bench.contest import Conditions, Contestant
+from googlenet.bench.harness import Conditions, Contestant
 from googlenet.bench.peers import Missing, counted_macs, reference, timm_network
 from googlenet.bench.training import VARIANTS, manners, short
-from googlenet.cost import network_cost
-from googlenet.deploy.engines import Engine, OnnxRuntime, OpenVINO
-from googlenet.deploy.form import inference_form
-from googlenet.errors import GoogLeNetError
-from googlenet.model import GoogLeNet
+from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO
+from googlenet.kernels.inference import inference_form
+from googlenet.models.cost import network_cost
+from googlenet.models.googlenet import GoogLeNet
+from googlenet.runtime.errors import GoogLeNetError
 
 ENGINES: dict[str, type[OnnxRuntime | OpenVINO]] = {
     "ONNX Runtime": OnnxRuntime,
@@ -84,10 +84,10 @@ def add_engines(found: dict[str, Contestant], skipped: dict[str, str], given: Co
 
 def start(kind: type[OnnxRuntime | OpenVINO], size: int) -> Engine:
     """An engine with random weights.  Raises GoogLeNetError where a package is missing."""
-    from googlenet.deploy.engines import require
+    from googlenet.inference.engines import require
 
     require("onnx")
-    from googlenet.deploy.onnx_graph import network_model
+    from googlenet.export.onnx_graph import network_model
 
     network = GoogLeNet("torchvision", 1000).eval()
     network.drop_heads()

@@ -25,12 +25,12 @@ from torch import Tensor
 from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
-from googlenet.errors import GoogLeNetError
-from googlenet.images import turbo
+from googlenet.images import lazy_jpeg
+from googlenet.images.archived import StoredPhoto
 from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop
 from googlenet.images.decode import open_photo, srgb_transform
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, margin
-from googlenet.images.stored import StoredPhoto
+from googlenet.runtime.errors import GoogLeNetError
 
 UNIT = "images/s a core"
 BATCH = 32
@@ -158,15 +158,15 @@ def build(photos: Photos) -> dict[str, Pipeline]:
             tensor_plainly(crop_plainly(photos, i, epoch)) for i in indices(photos)
         ],
     }
-    for decoder in ("pillow", *(["turbo"] if turbo.available() else [])):
+    for decoder in ("pillow", *(["turbo"] if lazy_jpeg.available() else [])):
         crops, tensors = ours(photos, decoder)
         found[f"googlenet {decoder}, {CROPS}"] = crops
         found[f"googlenet {decoder}, {TENSORS}"] = tensors
-    best = "turbo" if turbo.available() else "pillow"
+    best = "turbo" if lazy_jpeg.available() else "pillow"
     found[f"googlenet {best} cached, {CROPS}"] = ours(photos, best, MemoryCache(EVERYTHING))[0]
-    if turbo.available():
+    if lazy_jpeg.available():
         found["decoding alone, libjpeg-turbo"] = lambda epoch: [
-            turbo.decode_turbo(s) for s in photos.sources
+            lazy_jpeg.decode_turbo(s) for s in photos.sources
         ]
     return found
 

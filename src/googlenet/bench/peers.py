@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from googlenet.model import GoogLeNet
-from googlenet.native.maps import plain_operators
+from googlenet.kernels.tensor_views import plain_operators
+from googlenet.models.googlenet import GoogLeNet
 
 INSTALL = "pip install --no-deps torchvision==0.28.0"
 INSTALL_TIMM = "pip install timm"

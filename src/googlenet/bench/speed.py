@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from googlenet import process
 from googlenet.bench import inference, training
-from googlenet.bench.contest import UNITS, Conditions, alternate, ceilings, rows
-from googlenet.machine import Machine
-from googlenet.native.build import library
+from googlenet.bench.harness import UNITS, Conditions, alternate, ceilings, rows
+from googlenet.kernels.build import library
+from googlenet.runtime import process
+from googlenet.runtime.device import Machine
 
 
 def measure(

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.bench.contest import Conditions, Contestant
+from googlenet.bench.harness import Conditions, Contestant
 from googlenet.bench.peers import Forward, peer_forward, reference
-from googlenet.cost import network_cost
-from googlenet.model import GoogLeNet
+from googlenet.models.cost import network_cost
+from googlenet.models.googlenet import GoogLeNet
 
 HEADS = 0.3  # what each auxiliary head's loss counts (section 5)
 VARIANTS = ("torchvision", "bn", "paper")
@@ -40,7 +40,7 @@ def contestants(given: Conditions) -> tuple[dict[str, Contestant], dict[str, str
         found[f"{peer.name}, {name}"] = Contestant(step, dtype, macs)
     sources = {"": made_up(given, last)}
     if given.data:
-        from googlenet.bench.photos import cropped_on_device
+        from googlenet.bench.device_crops import cropped_on_device
 
         sources[", cropped on the device"] = cropped_on_device(given)
     for variant in VARIANTS:

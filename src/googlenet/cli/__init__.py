@@ -10,9 +10,9 @@ from contextlib import nullcontext
 from importlib import import_module
 from io import TextIOWrapper
 
-from googlenet import __version__, distributed
-from googlenet.errors import GoogLeNetError, UsageError, printable
-from googlenet.process import tune
+from googlenet import __version__, parallel
+from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
+from googlenet.runtime.process import tune
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if args.verb not in SHARED and (count := distributed.launched(os.environ).count) > 1:
+        if args.verb not in SHARED and (count := parallel.rank_info_from_env(os.environ).count) > 1:
             raise UsageError(f"must be one process, got WORLD_SIZE {count}")
-        with distributed.joined() if args.verb in SHARED else nullcontext():
+        with parallel.process_group() if args.verb in SHARED else nullcontext():
             code = int(args.run(args))
             sys.stdout.flush()
         return code
@@ -70,5 +70,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(verb: str, error: BaseException, text: str = "") -> None:
     """Tell the user what has gone wrong, unless another process does."""
-    if not distributed.told(error):
+    if not parallel.reported_elsewhere(error):
         print(f"googlenet {verb}: {printable(text or str(error))}", file=sys.stderr)

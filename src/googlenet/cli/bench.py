@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.cli.options import add_json, positive
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 
 KINDS = ("input", "training", "inference")
 ALLOCATORS, CLOCKS, DEVICES = ("tuned", "stock"), ("wall", "cpu"), ("cpu", "cuda")
@@ -54,7 +54,7 @@ STRANGERS = {
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.files import write_text
+    from googlenet.runtime.files import write_text
 
     for name in STRANGERS[args.kind]:
         if getattr(args, name):
@@ -81,9 +81,9 @@ def progress() -> Iterator[Callable[[], object]]:
 
 def of_input(args: argparse.Namespace) -> dict[str, Any]:
     from googlenet.bench.input import made_up, measure, some
-    from googlenet.data.load import load_data
-    from googlenet.machine import Machine
-    from googlenet.process import allocator
+    from googlenet.data.load_data import load_data
+    from googlenet.runtime.device import Machine
+    from googlenet.runtime.process import allocator
 
     count = args.photos or 48
     samples = some(load_data(args.data).all, count) if args.data else made_up(count)
@@ -100,10 +100,10 @@ def of_input(args: argparse.Namespace) -> dict[str, Any]:
 def of_networks(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from googlenet.bench.contest import Conditions
+    from googlenet.bench.harness import Conditions
     from googlenet.bench.speed import dtypes, measure
-    from googlenet.machine import Machine
-    from googlenet.table import final_side, variant
+    from googlenet.models.table import final_side, variant
+    from googlenet.runtime.device import Machine
 
     final_side(variant("bn"), args.size)  # refuses a size that leaves no pixel
     precision = args.precision or "auto"

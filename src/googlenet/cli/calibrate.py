@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from googlenet.cli.options import WEIGHTS, add_json, add_workers, share
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 
 SPLITS = ("train", "val", "all")
 
@@ -27,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier, model_path, require_weights
     from googlenet.cli.convert import check_out
     from googlenet.cli.evaluate import PARTS, default_split, split_seed
-    from googlenet.console import Console
-    from googlenet.data.load import choose_split, load_data
+    from googlenet.data.load_data import choose_split, load_data
     from googlenet.evaluation.accuracy import score
-    from googlenet.evaluation.calibrate import calibrate
-    from googlenet.machine import Machine
+    from googlenet.evaluation.fit_calibration import calibrate
+    from googlenet.inference.classifier import Classifier, model_path, require_weights
+    from googlenet.runtime.console import Console
+    from googlenet.runtime.device import Machine
 
     check_out(args.out, model_path(args.model), "MODEL")
     if args.out.suffix != ".safetensors":

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from googlenet.cli.options import add_json, add_workers
 
 if TYPE_CHECKING:
-    from googlenet.checking.check import Check
-    from googlenet.checking.problems import Problem
-    from googlenet.console import Console
+    from googlenet.checks.check import Check
+    from googlenet.checks.problems import Problem
+    from googlenet.runtime.console import Console
 
 NAMED = 3  # problems of a kind that the terminal shows; --all shows every one
 
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.checking.check import check_data
-    from googlenet.console import Console
-    from googlenet.errors import UsageError
+    from googlenet.checks.check import check_data
+    from googlenet.runtime.console import Console
+    from googlenet.runtime.errors import UsageError
 
     if args.out and args.out.suffix != ".csv":
         raise UsageError(f"--out must end in .csv, got {args.out}")
@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 def show(console: Console, found: Check, data: str, named: int) -> None:
     """The summary: a line a kind with what it means, and its first problems below."""
-    from googlenet.checking.problems import KINDS
-    from googlenet.errors import printable
+    from googlenet.checks.problems import KINDS
+    from googlenet.runtime.errors import printable
 
     split = "" if found.divided else " (held out by the seed)"
     console.say(
@@ -82,7 +82,7 @@ def inside(path: str, data: str) -> str:
 
 def write(path: Path, problems: list[Problem]) -> None:
     """Columns path, kind, detail; what is no text in a path is escaped, as by `predict`."""
-    from googlenet.files import write_text
+    from googlenet.runtime.files import write_text
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from googlenet.cli.options import add_json
-from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.weights.known import KNOWN
+from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.weights.registry import KNOWN
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
+    from googlenet.inference.classifier import Classifier
     from googlenet.weights.convert import Report
 
 SHOWN = 4  # names of one kind; --json prints all
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import model_path, require_weights
+    from googlenet.inference.classifier import model_path, require_weights
     from googlenet.weights.caffe_named import write_caffe_named
-    from googlenet.weights.load import convert_source
+    from googlenet.weights.source import convert_source
 
     source = model_path(args.source)
     check_out(args.out, source)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
-from googlenet import table
-from googlenet.accounting import Cost, NetworkCost, Row
-from googlenet.baseline_tables import BASELINES
 from googlenet.cli.columns import aligned
-from googlenet.cost import network_cost
-from googlenet.printed import Printed, claims, printed, printed_total, unexplained
+from googlenet.models import table
+from googlenet.models.baseline_tables import BASELINES
+from googlenet.models.cost import network_cost
+from googlenet.models.cost_types import Cost, NetworkCost, Row
+from googlenet.models.paper_claims import Printed, claims, printed, printed_total, unexplained
 
 COLUMNS = 100
 REFERENCE = "paper"  # the network that the others are compared with

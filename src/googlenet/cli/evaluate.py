@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.cli.options import (
     MODEL,
     add_engine,
@@ -22,14 +22,14 @@ from googlenet.cli.options import (
     use_threads,
     view_list,
 )
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
-    from googlenet.console import Console
     from googlenet.data.dataset import Class, DataSet, Samples
-    from googlenet.evaluation.figures import Figure
     from googlenet.evaluation.grid import Result
+    from googlenet.evaluation.metric_ci import Figure
+    from googlenet.inference.classifier import Classifier
+    from googlenet.runtime.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,18 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier
-    from googlenet.console import Console
-    from googlenet.data.load import choose_split, load_data
+    from googlenet.data.load_data import choose_split, load_data
     from googlenet.evaluation.accuracy import require_same_classes
     from googlenet.evaluation.grid import grid, protocol, protocol_name
-    from googlenet.machine import Machine
+    from googlenet.inference.classifier import Classifier
+    from googlenet.runtime.console import Console
+    from googlenet.runtime.device import Machine
 
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     machine = Machine.here(args.precision)
     use_threads(args)
-    classifiers = distributed.together(
+    classifiers = parallel.on_all_ranks(
         lambda: [Classifier.load(path, machine, args.engine) for path in args.models]
     )
     require_same_classes(classifiers, args.models)
@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
     first = classifiers[0]
     if args.restrict and first.multi:
         raise UsageError("--restrict is for models with one label a photo, got one with several")
-    data = distributed.together(
+    data = parallel.on_all_ranks(
         lambda: load_data(args.data, split_seed(first), first.classes, first.multi)
     )
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
-    if distributed.count() > 1:
-        distributed.require_same((data.order(), part), f"photos of {args.data}")
+    if parallel.world_size() > 1:
+        parallel.require_equal_across_ranks((data.order(), part), f"photos of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(f"{data.name}: {len(samples)} photos ({PARTS[part]}), {len(first.classes)} classes")
     for views in args.views:
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"left out: {len(rows[0].scores.bad)} of {len(samples)} photos")
     head = {"data": data.name, "split": part}
     if args.out:
-        distributed.first(lambda: write(args.out, head, rows, samples, first.classes))
+        parallel.on_rank0(lambda: write(args.out, head, rows, samples, first.classes))
     if args.json:
         print(json.dumps(head | {"results": [r.to_json() for r in rows]}))
     else:
@@ -118,7 +118,7 @@ def write(
 ) -> None:
     """The whole evaluation, in the format that the file's name says."""
     from googlenet.evaluation.details import details, photo_table
-    from googlenet.files import write_text
+    from googlenet.runtime.files import write_text
 
     if path.suffix == ".csv":
         # What is no text in a path is escaped.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import WEIGHTS, add_json, add_workers, positive
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
+    from googlenet.inference.classifier import Classifier
 
 FEW = 50  # photos that calibrate int8, below which a user is warned
 SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml",), "torch": (".pt2", ".pt")}
@@ -52,11 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.classifier import Classifier, require_weights
-    from googlenet.console import Console
-    from googlenet.deploy.export import Plan, export
-    from googlenet.deploy.samples import calibration_crops, parity_photos
-    from googlenet.machine import Machine
+    from googlenet.export.export import Plan, export
+    from googlenet.export.parity_images import calibration_crops, parity_photos
+    from googlenet.inference.classifier import Classifier, require_weights
+    from googlenet.runtime.console import Console
+    from googlenet.runtime.device import Machine
 
     precision = chosen_precision(args)
     check_out(args)
@@ -108,7 +108,7 @@ def chosen_precision(args: argparse.Namespace) -> str:
 
 def check_out(args: argparse.Namespace) -> None:
     """Refuse, before any work, to write where nothing should be written."""
-    from googlenet.classifier import model_path
+    from googlenet.inference.classifier import model_path
 
     out, suffixes = args.out, SUFFIXES[args.to]
     if out.suffix not in suffixes:

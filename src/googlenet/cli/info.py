@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
 def model(path: str) -> dict[str, Any]:
     """What is in a model file."""
-    from googlenet.classifier import Classifier, model_path
+    from googlenet.inference.classifier import Classifier, model_path
 
     classifier = Classifier.load(path)
     parameters = sum(p.numel() for p in classifier.network.parameters())
@@ -34,8 +34,8 @@ def model(path: str) -> dict[str, Any]:
 
 def exported(path: str) -> dict[str, Any] | None:
     """What is in an exported file, None for another; parameters are its network's, unfolded."""
-    from googlenet.deploy.exported import read_exported
-    from googlenet.modelfile import model_path
+    from googlenet.inference.exported_file import read_exported
+    from googlenet.inference.model_file import model_path
 
     file = read_exported(model_path(path), None)
     return None if file is None else {"file": str(file.path), **file.facts()}

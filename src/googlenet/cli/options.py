@@ -8,11 +8,11 @@ import sys
 from math import inf, nan
 from typing import TYPE_CHECKING
 
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
-    from googlenet.deploy.predictor import Predictor
+    from googlenet.inference.classifier import Classifier
+    from googlenet.inference.predictor import Predictor
 
 WEIGHTS = (
     "a model file, a run folder, a published weight file, "

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from googlenet.cli.options import add_json, add_workers, positive
 
 if TYPE_CHECKING:
-    from googlenet.console import Console
-    from googlenet.data.packed import Index
+    from googlenet.data.shards.index import Index
+    from googlenet.runtime.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.console import Console
-    from googlenet.data.load import load_data
-    from googlenet.data.pack import Packer, Packing
+    from googlenet.data.load_data import load_data
+    from googlenet.data.shards.pack import Packer, Packing
+    from googlenet.runtime.console import Console
 
     began = perf_counter()
     console = Console(sys.stderr if args.json else sys.stdout)

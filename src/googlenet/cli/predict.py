@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.cli.options import (
     MODEL,
     add_engine,
@@ -22,14 +22,14 @@ from googlenet.cli.options import (
     set_threshold,
     use_threads,
 )
-from googlenet.errors import GoogLeNetError, UsageError, printable
-from googlenet.files import folder_of
+from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
+from googlenet.runtime.files import folder_of
 
 if TYPE_CHECKING:
-    from googlenet.classifier import Classifier
-    from googlenet.deploy.predictor import Predictor
-    from googlenet.images.stored import StoredPhoto
-    from googlenet.prediction import Prediction
+    from googlenet.images.archived import StoredPhoto
+    from googlenet.inference.classifier import Classifier
+    from googlenet.inference.prediction import Prediction
+    from googlenet.inference.predictor import Predictor
 
 BATCH = 32  # photos that the network sees at a time
 
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
     use_threads(args)
-    classifier = distributed.together(lambda: load(args.model, args.engine))
+    classifier = parallel.on_all_ranks(lambda: load(args.model, args.engine))
     set_threshold(classifier, args.threshold)
-    paths = distributed.together(lambda: list(expand(args.paths)))
+    paths = parallel.on_all_ranks(lambda: list(expand(args.paths)))
     predictions = counted(begun(classifier, shared(classifier, paths, args.top)))
-    if distributed.rank() > 0:
+    if parallel.rank() > 0:
         for _ in predictions:
             pass
     elif args.out:
@@ -70,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
 
 def load(model: str, engine: str | None) -> Classifier | Predictor:
     """What computes the answers: without PyTorch, where another engine runs an exported file."""
-    from googlenet.deploy.predictor import load_predictor
+    from googlenet.inference.predictor import load_predictor
 
     predictor = load_predictor(model, engine)
     if predictor is not None:
         return predictor
-    from googlenet.classifier import Classifier
-    from googlenet.machine import Machine
+    from googlenet.inference.classifier import Classifier
+    from googlenet.runtime.device import Machine
 
     return Classifier.load(model, Machine.here("fp32"), engine)
 
@@ -88,7 +88,7 @@ def begun(
 
     So does an engine that cannot start, though the first photos be too bad to need it.
     """
-    from googlenet.deploy.predictor import Predictor
+    from googlenet.inference.predictor import Predictor
 
     first = list(islice(predictions, 1))
     if isinstance(classifier, Predictor):
@@ -117,11 +117,11 @@ def shared(
 
     The shares are of whole batches, so that the batches are those of a single process.
     """
-    if distributed.count() > 1:
-        distributed.require_same([str(path) for path in paths], "photos to predict")
-    own = classifier.predict(distributed.share(paths, BATCH), top, BATCH)
-    for _ in range(0, len(paths), BATCH * distributed.count()):
-        for found in distributed.exchange(list(islice(own, BATCH))):
+    if parallel.world_size() > 1:
+        parallel.require_equal_across_ranks([str(path) for path in paths], "photos to predict")
+    own = classifier.predict(parallel.shard(paths, BATCH), top, BATCH)
+    for _ in range(0, len(paths), BATCH * parallel.world_size()):
+        for found in parallel.all_gather(list(islice(own, BATCH))):
             yield from found
 
 
@@ -131,7 +131,7 @@ def expand(paths: Iterable[str]) -> Iterator[Path | StoredPhoto]:
     Raises UsageError for a folder of nothing.
     """
     from googlenet.data.folder import photos_in
-    from googlenet.data.packed import holds_shards, is_packed, shard_photos
+    from googlenet.data.shards.index import holds_shards, is_packed, shard_photos
 
     for path in map(Path, paths):
         if is_packed(path) or holds_shards(path):

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from googlenet.cli.options import MODEL, add_engine, positive
-from googlenet.errors import GoogLeNetError, UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 TOKEN_VARIABLE = "GOOGLENET_TOKEN"
 MIB = 2**20
@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from googlenet.classifier import Classifier
-    from googlenet.deploy.load import EngineClassifier
-    from googlenet.machine import Machine
+    from googlenet.inference.classifier import Classifier
+    from googlenet.inference.engine_classifier import EngineClassifier
+    from googlenet.runtime.device import Machine
     from googlenet.serving.limits import Limits
     from googlenet.serving.service import Service
 

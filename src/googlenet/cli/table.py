@@ -6,11 +6,11 @@ import argparse
 import json
 from typing import Any
 
-from googlenet.accounting import NetworkCost, Row
 from googlenet.cli.cost_text import report
 from googlenet.cli.options import add_json, positive
-from googlenet.cost import NAMES, network_cost
-from googlenet.printed import claims, printed
+from googlenet.models.cost import NAMES, network_cost
+from googlenet.models.cost_types import NetworkCost, Row
+from googlenet.models.paper_claims import claims, printed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.cli.options import (
     WEIGHTS,
     add_json,
@@ -22,17 +22,17 @@ from googlenet.cli.options import (
     positive,
     view_list,
 )
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.evaluation.accuracy import Scores
     from googlenet.images.preprocess import Preprocessing
-    from googlenet.training.begin import Run
     from googlenet.training.plan import Plan
     from googlenet.training.recipe import Recipe
     from googlenet.training.run import Trained
-    from googlenet.training.runfolder import RunFolder
+    from googlenet.training.run_folder import RunFolder
     from googlenet.training.settings import Settings
+    from googlenet.training.setup import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,13 +87,13 @@ UNSET: dict[str, object] = {"set": [], "no_mirror": False, "multi_label": False}
 
 def run(args: argparse.Namespace) -> int:
     began = perf_counter()
-    from googlenet.console import Console
-    from googlenet.training.begin import prepare
+    from googlenet.runtime.console import Console
     from googlenet.training.epochs import Interrupted
     from googlenet.training.run import train
+    from googlenet.training.setup import prepare
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    settings, folder, resume = distributed.first(lambda: begin(args))
+    settings, folder, resume = parallel.on_rank0(lambda: begin(args))
     prepared = prepare(settings, folder, console, resume, plan(args, settings, began))
     prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         return 130
     from googlenet.report.page import write_report
 
-    distributed.first(lambda: write_report(prepared, trained))
+    parallel.on_rank0(lambda: write_report(prepared, trained))
     finish(prepared, trained, args.json)
     return 0
 
@@ -113,9 +113,9 @@ def begin(args: argparse.Namespace) -> tuple[Settings, RunFolder, bool]:
 
     That is so with --resume, and where a launcher has started the same command before.
     """
-    from googlenet.training.runfolder import NumberedRunFolder, RunFolder
+    from googlenet.training.run_folder import NumberedRunFolder, RunFolder
 
-    before = distributed.folder_made_before()
+    before = parallel.run_dir_before_restart()
     if before:
         folder = RunFolder(before)
         return as_begun(args, folder), folder, True
@@ -137,26 +137,26 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
 
 def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings with which a run was begun, but for what changes none of its bits."""
-    from googlenet.images import turbo
+    from googlenet.images import lazy_jpeg
     from googlenet.training.settings import Settings
 
     settings = Settings.from_json(folder.read_settings(), folder.settings)
     if settings.decoder == "turbo":
-        turbo.require()
+        lazy_jpeg.require()
     cache = args.cache or settings.cache
     return replace(settings, data=args.data, workers=args.workers, cache=cache)
 
 
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
-    from googlenet.classifier import Classifier, require_weights
-    from googlenet.images import turbo
-    from googlenet.networks import has_batch_norm
+    from googlenet.images import lazy_jpeg
+    from googlenet.inference.classifier import Classifier, require_weights
+    from googlenet.models.registry import has_batch_norm
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
     if args.decoder == "turbo":
-        turbo.require()
+        lazy_jpeg.require()
     fields = dict(map(assignment, args.set))
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
@@ -188,7 +188,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         precision=args.precision or "auto",
         weights=args.weights,
         workers=args.workers,
-        decoder=args.decoder or ("turbo" if turbo.available() else "pillow"),
+        decoder=args.decoder or ("turbo" if lazy_jpeg.available() else "pillow"),
         shuffle=args.shuffle or default_shuffle(args.data, recipe),
         cache=args.cache or "auto",
         augment=args.augment or "host",
@@ -204,8 +204,8 @@ def default_shuffle(data: str, recipe: Recipe) -> str:
 
 def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     """What the options leave for the run to find out."""
-    from googlenet.training.limits import TimeLimit
     from googlenet.training.plan import Plan
+    from googlenet.training.time_budget import TimeLimit
 
     fields = dict(map(assignment, args.set))
     if args.time_limit and "epochs" in fields:
@@ -225,9 +225,9 @@ def preprocessing(
     args: argparse.Namespace, recipe: Recipe, source: Preprocessing | None
 ) -> Preprocessing:
     """How photos are prepared: as for the weights that one begins with, or afresh."""
-    from googlenet.data.load import BUILT_IN
+    from googlenet.data.load_data import BUILT_IN
     from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing, margin
-    from googlenet.networks import default_channels, default_size
+    from googlenet.models.registry import default_channels, default_size
 
     built_in = args.data in BUILT_IN and not Path(args.data).exists()
     size = args.size or (
@@ -268,7 +268,7 @@ def accuracies(scores: Scores) -> dict[str, float]:
 
 def finish(run: Run, trained: Trained, as_json: bool) -> None:
     """Say how it went: the lines for a reader or the object for a program."""
-    from googlenet.evaluation.figures import to_json
+    from googlenet.evaluation.metric_ci import to_json
 
     views, first = next(iter(trained.scores.items()))
     found = to_json(trained.figures[views])

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.data.dataset import Samples
-from googlenet.data.shards import PackedSources
-from googlenet.errors import GoogLeNetError
+from googlenet.data.shards.sources import PackedSources
+from googlenet.images.archived import Descriptor, StoredPhoto
 from googlenet.images.decode import ImageError, read_header
-from googlenet.images.stored import Descriptor, StoredPhoto
-from googlenet.images.turbo import Photo
-from googlenet.memory import available_memory
+from googlenet.images.lazy_jpeg import Photo
+from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.memory import available_memory
 
 CACHES = ("auto", "memory", "disk", "none")
 AUTO_BYTES = 1 << 30
@@ -143,9 +143,9 @@ def build_cache(kind: str, samples: Samples, folder: Path) -> DecodedCache | Non
                 "--cache none or memory"
             ) from error
         return DiskCache(
-            status.f_bavail * status.f_frsize // 2 // distributed.local_count(), folder
+            status.f_bavail * status.f_frsize // 2 // parallel.local_world_size(), folder
         )
-    free = available_memory() // distributed.local_count()
+    free = available_memory() // parallel.local_world_size()
     if kind == "memory":
         return MemoryCache(free * 3 // 4)
     if kind == "auto":

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.shards import PackedSources
-from googlenet.errors import GoogLeNetError, printable
-from googlenet.images.stored import StoredPhoto
+from googlenet.data.shards.sources import PackedSources
+from googlenet.images.archived import StoredPhoto
+from googlenet.runtime.errors import GoogLeNetError, printable
 
 BAR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
 VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from googlenet.data.dataset import Class, DataSet, Samples, split
-from googlenet.errors import GoogLeNetError
+from googlenet.runtime.errors import GoogLeNetError
 
 
 def read_digits(seed: int | None) -> DataSet:

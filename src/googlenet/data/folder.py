@@ -16,8 +16,8 @@ from googlenet.data.dataset import (
     class_called,
     split,
 )
-from googlenet.errors import printable
 from googlenet.images.decode import EXTENSIONS
+from googlenet.runtime.errors import printable
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test")

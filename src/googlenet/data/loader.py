@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
-from googlenet.data.prefetch import prefetch as prefetch
 from googlenet.images.augment import Augmentation
-from googlenet.images.cut import Cuts, together
+from googlenet.images.crop_source import Cuts, together
 from googlenet.images.decode import ImageError, decode
+from googlenet.images.lazy_jpeg import CodedPhoto, DamagedError, Photo, decode_turbo, open_turbo
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.turbo import CodedPhoto, DamagedError, Photo, decode_turbo, open_turbo
+from googlenet.runtime.prefetch import prefetch as prefetch
 
 DECODERS = ("pillow", "turbo")
 AUGMENTS = ("host", "device")

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.dataset import Samples
-from googlenet.data.shards import PackedSources
-from googlenet.errors import UsageError
+from googlenet.data.shards.sources import PackedSources
+from googlenet.runtime.errors import UsageError
 
 SHUFFLES = ("full", "blocks")
 WINDOW = 8  # shards that are mixed with one another

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet import distributed
-from googlenet.calibration import Calibration, Outputs
-from googlenet.classifier import Classifier
+from googlenet import parallel
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
-from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.views import VIEWS, view_count
+from googlenet.inference.calibration import Calibration, Outputs
+from googlenet.inference.classifier import Classifier
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 CROPS_AT_ONCE = 64
 
@@ -104,16 +104,16 @@ def score(
     check_views(views)
     crops = view_count(views, classifier.preprocessing)
     block = CROPS_AT_ONCE // gcd(CROPS_AT_ONCE, crops)  # photos that fill whole batches
-    own, processes = distributed.share(range(len(samples)), block), distributed.count()
+    own, processes = parallel.shard(range(len(samples)), block), parallel.world_size()
 
     def step() -> None:  # so that a bar of all photos gets to its end
         for _ in range(processes):
             progress()
 
-    part = distributed.together(
+    part = parallel.on_all_ranks(
         lambda: score_part(classifier, samples, own, views, workers, step, keep_outputs)
     )
-    return whole(distributed.exchange(part), samples)
+    return whole(parallel.all_gather(part), samples)
 
 
 @dataclass(frozen=True)

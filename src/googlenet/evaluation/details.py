@@ -11,7 +11,7 @@ import numpy as np
 
 from googlenet.data.dataset import Class, Samples, joined
 from googlenet.evaluation.accuracy import Scores
-from googlenet.evaluation.calibration import reliability
+from googlenet.evaluation.calibration_error import reliability
 from googlenet.evaluation.grid import Result
 from googlenet.evaluation.metrics import ClassMetrics, by_row, confusion_matrix
 from googlenet.evaluation.multilabel import Marks, SeveralLabels

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.calibration import Calibration
-from googlenet.classifier import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.evaluation import multilabel
 from googlenet.evaluation.accuracy import Scores, ensemble, score
-from googlenet.evaluation.figures import (
+from googlenet.evaluation.metric_ci import (
     Figure,
     as_errors,
     calibration_error,
@@ -24,6 +22,8 @@ from googlenet.evaluation.figures import (
 )
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.images.views import SCALES, view_count
+from googlenet.inference.calibration import Calibration
+from googlenet.inference.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.evaluation.accuracy import Scores
-from googlenet.evaluation.figures import Figure, in_percent
 from googlenet.evaluation.intervals import RESAMPLES, percentile, resampled
+from googlenet.evaluation.metric_ci import Figure, in_percent
 from googlenet.evaluation.metrics import percent
 
 Floats = NDArray[np.float64]

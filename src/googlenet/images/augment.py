@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from googlenet.images.cut import Cut, cut_out
+from googlenet.images.crop_source import Cut, cut_out
+from googlenet.images.lazy_jpeg import Box, CodedPhoto, Photo, crop_resized, mirrored
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
-from googlenet.images.turbo import Box, CodedPhoto, Photo, crop_resized, mirrored
 
 
 class Step(Protocol):

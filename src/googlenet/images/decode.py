@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from googlenet.errors import GoogLeNetError, printable
-from googlenet.images.stored import StoredPhoto
+from googlenet.images.archived import StoredPhoto
+from googlenet.runtime.errors import GoogLeNetError, printable
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform

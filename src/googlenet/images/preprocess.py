@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.errors import UsageError
-from googlenet.native import photos
+from googlenet.images import pixel_kernels
+from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +126,7 @@ class Preprocessing:
 
         mean = torch.tensor(self.mean, device=pixels.device)
         scale = torch.tensor(self.scale, device=pixels.device)
-        found = photos.normalised(pixels, mean, scale)
+        found = pixel_kernels.normalised(pixels, mean, scale)
         if found is not None:
             return found.permute(0, 3, 1, 2)
         # In place: fresh memory for each step costs three times as much as the arithmetic.

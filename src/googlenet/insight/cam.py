@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from googlenet.model import GoogLeNet
+from googlenet.models.googlenet import GoogLeNet
 
 
 def class_activation_maps(features: Tensor, head: nn.Linear, classes: Tensor) -> Tensor:

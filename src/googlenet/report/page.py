@@ -14,23 +14,23 @@ from markupsafe import Markup
 from PIL import Image
 
 from googlenet.data.dataset import Class, Samples
-from googlenet.errors import printable
 from googlenet.evaluation.accuracy import Scores
-from googlenet.evaluation.calibration import reliability as bins
+from googlenet.evaluation.calibration_error import reliability as bins
 from googlenet.evaluation.details import class_metrics
-from googlenet.evaluation.doubts import Doubt
-from googlenet.evaluation.figures import as_errors
 from googlenet.evaluation.grid import protocol
+from googlenet.evaluation.label_issues import Doubt
+from googlenet.evaluation.metric_ci import as_errors
 from googlenet.evaluation.multilabel import SeveralLabels
-from googlenet.files import write_text
 from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
+from googlenet.images.lazy_jpeg import Photo
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.turbo import Photo
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves, reliability
-from googlenet.training.begin import Run
+from googlenet.runtime.errors import printable
+from googlenet.runtime.files import write_text
 from googlenet.training.run import Trained
+from googlenet.training.setup import Run
 
 THUMBNAIL = 128
 MISTAKES = 24

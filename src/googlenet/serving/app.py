@@ -17,11 +17,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from googlenet.serving.guard import Guard, check_token
-from googlenet.serving.inference import Answer
-from googlenet.serving.intake import parameters, read_photos
+from googlenet.serving.answers import Answer
+from googlenet.serving.http_error import RefusalError
+from googlenet.serving.middleware import Guard, check_token
 from googlenet.serving.openapi import description
-from googlenet.serving.refusal import RefusalError
+from googlenet.serving.request_body import parameters, read_photos
 from googlenet.serving.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from googlenet.errors import UsageError
 from googlenet.images.decode import MAX_PIXELS
+from googlenet.runtime.errors import UsageError
 
 MIB = 2**20
 

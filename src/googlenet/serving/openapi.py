@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from googlenet import __version__
-from googlenet.serving.inference import MAPS
-from googlenet.serving.intake import MAX_TOP
+from googlenet.serving.answers import MAPS
 from googlenet.serving.limits import Limits
+from googlenet.serving.request_body import MAX_TOP
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from googlenet.serving.guard import LINGER, SECURITY, log
+from googlenet.serving.middleware import LINGER, SECURITY, log
 from googlenet.serving.service import Service
 
 MAX_HEADERS = 16 * 1024  # bytes

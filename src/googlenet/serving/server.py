@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from googlenet.errors import GoogLeNetError
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.serving.protocol import MAX_HEADERS, Connection
 from googlenet.serving.service import Service
 

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from googlenet.classifier import Classifier
+from googlenet.inference.classifier import Classifier
+from googlenet.serving.answers import Answer, Question, answer, has_maps
 from googlenet.serving.batcher import Batcher
-from googlenet.serving.inference import Answer, Question, answer, has_maps
+from googlenet.serving.http_error import RefusalError, busy
+from googlenet.serving.input_image import read_photo
 from googlenet.serving.limits import Limits
-from googlenet.serving.metrics import Metrics
-from googlenet.serving.photo import read_photo
-from googlenet.serving.refusal import RefusalError, busy
+from googlenet.serving.prometheus import Metrics
 
 
 class Service:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.data.loader import Batch
-from googlenet.errors import GoogLeNetError
-from googlenet.machine import random_state_kept
-from googlenet.memory import available_memory
+from googlenet.runtime.device import random_state_kept
+from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.memory import available_memory
 from googlenet.training.loop import Trainer
 
 SMALL = (4, 8)  # photos of the two steps whose memory is measured
@@ -50,7 +50,7 @@ def find_batch(
             fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))
         else:
             each, room = HEADROOM * bytes_a_photo(trainer, photo), available()
-            room //= distributed.local_count()
+            room //= parallel.local_world_size()
             found = f"{each / 1e6:.1f} MB a photo, {room / 1e9:.1f} GB free"
             fitting = (batch for batch in tries if own(batch) * each <= room)
         batch = next(fitting, None)

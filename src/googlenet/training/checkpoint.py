@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from googlenet import distributed
-from googlenet.classifier import load_tensors
-from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.modelfile import (
+from googlenet import parallel
+from googlenet.inference.classifier import load_tensors
+from googlenet.inference.model_file import (
     FORMAT,
     ModelFileError,
     read_metadata,
     read_tensors,
     write_tensors,
 )
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer
 from googlenet.training.transfer import Origin
 
@@ -180,9 +180,9 @@ def restore_tensors(trainer: Trainer, tensors: dict[str, Tensor], path: Path) ->
 
 def spread(trainer: Trainer) -> None:
     """Put every process where the first one's run is: weights, momentum, average and place."""
-    if distributed.count() == 1:
+    if parallel.world_size() == 1:
         return
-    has_momentum = distributed.first(
+    has_momentum = parallel.on_rank0(
         lambda: any(s.get("momentum_buffer") is not None for s in trainer.optimizer.state.values())
     )
     momenta = []
@@ -191,7 +191,7 @@ def spread(trainer: Trainer) -> None:
             state = trainer.optimizer.state[parameter]
             momenta.append(state.setdefault("momentum_buffer", torch.empty_like(parameter)))
     weights = trainer.network.state_dict().values()
-    distributed.spread([*weights, *trainer.average.values.values(), *momenta])
-    trainer.step, trainer.sums, trainer.bad = distributed.first(
+    parallel.broadcast_([*weights, *trainer.average.values.values(), *momenta])
+    trainer.step, trainer.sums, trainer.bad = parallel.on_rank0(
         lambda: (trainer.step, trainer.sums, trainer.bad)
     )

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from googlenet import distributed
-from googlenet.classifier import Classifier
+from googlenet import parallel
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.evaluation.details import class_metrics
 from googlenet.evaluation.multilabel import FIGURES as SEVERAL
 from googlenet.evaluation.multilabel import SeveralLabels
-from googlenet.machine import Machine
-from googlenet.networks import Network
-from googlenet.training.begin import Run
+from googlenet.inference.classifier import Classifier
+from googlenet.models.registry import Network
+from googlenet.runtime.device import Machine
 from googlenet.training.checkpoint import save_checkpoint
+from googlenet.training.early_stopping import best_epoch, out_of_patience
 from googlenet.training.objective import stuck_heads
-from googlenet.training.patience import best_epoch, out_of_patience
 from googlenet.training.recipe import Recipe
+from googlenet.training.setup import Run
 
 BALANCED = "balanced_accuracy"
 OUT_OF_TIME = "out_of_time"  # the column of the log that says that its last epoch is not whole
@@ -82,7 +82,7 @@ def train_epoch(run: Run, began: float) -> None:
         | validation(found, classifier.threshold, trainer.recipe)
         | {"seconds": progress.seconds}
     )
-    row = distributed.first(lambda: row)  # of whose clock it is
+    row = parallel.on_rank0(lambda: row)  # of whose clock it is
     progress.history.append(row)
     classifier.metrics = {"1": {k: row[k] for k in SEVERAL if k in row} | metrics(found)}
     better = row[measured(run)] > progress.best
@@ -90,9 +90,9 @@ def train_epoch(run: Run, began: float) -> None:
     # The models come before the checkpoint, which makes the epoch done: a run that is killed
     # between them makes the same models again.  The logs are written from the checkpoint.
     models = (folder.last, folder.best) if better else (folder.last,)
-    distributed.first(lambda: keep(run, classifier, *models))
+    parallel.on_rank0(lambda: keep(run, classifier, *models))
     save(run, began)
-    distributed.first(lambda: write_logs(run))
+    parallel.on_rank0(lambda: write_logs(run))
     if validated:
         validated()
     console.epoch(row, trainer.recipe.epochs)
@@ -136,7 +136,7 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
         nonlocal saved
         update()
         name_left_out(run, run.trainer.bad)
-        interrupted, due, over = distributed.any_of(
+        interrupted, due, over = parallel.any_rank(
             run.console.interrupted, perf_counter() - saved >= run.checkpoint_seconds, late()
         )
         if interrupted:
@@ -186,7 +186,7 @@ def save(run: Run, began: float) -> None:
         run.folder.require()
         save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
 
-    distributed.first(write)
+    parallel.on_rank0(write)
     run.saved = run.trainer.step
 
 

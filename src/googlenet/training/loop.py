@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from googlenet import distributed
+from googlenet import parallel
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
 from googlenet.data.shuffle import block_order
-from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.images.device import cropped
-from googlenet.machine import Machine
-from googlenet.networks import Network
+from googlenet.images.device_crops import cropped
+from googlenet.models.registry import Network
+from googlenet.runtime.device import Machine
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.balance import balanced_order
-from googlenet.training.mixing import mixed
-from googlenet.training.objective import objective
-from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
-from googlenet.training.recipe import Recipe
-from googlenet.training.schedule import rate_factor
-from googlenet.training.shared import (
+from googlenet.training.cutmix import mixed
+from googlenet.training.data_parallel import (
     Share,
     add_up_step,
     agreed,
     mean_statistics,
     photos_of,
 )
+from googlenet.training.objective import objective
+from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
+from googlenet.training.recipe import Recipe
+from googlenet.training.schedule import rate_factor
 
 STATISTICS_PHOTOS = 2048  # how many training photos set the average's batch statistics
 
@@ -72,8 +72,8 @@ class Trainer:
         self.epoch_steps = len(sizes)
         # Batch normalisation can tell nothing from a single photo.
         self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
-        if self.least > 1 and min(sizes) < self.least * distributed.count():
-            each = "each process at every step" if distributed.count() > 1 else "every step"
+        if self.least > 1 and min(sizes) < self.least * parallel.world_size():
+            each = "each process at every step" if parallel.world_size() > 1 else "every step"
             raise UsageError(
                 f"batch must leave {self.least} photos or more to {each} with batch "
                 f"normalisation, got {recipe.batch} for {len(loader.samples)} photos"
@@ -128,7 +128,7 @@ class Trainer:
 
     def load(self, epoch: int, draws: list[NDArray[np.int64]]) -> Iterator[Batch]:
         """This process's share of each of an epoch's batches."""
-        shares = [draw[distributed.rank() :: distributed.count()] for draw in draws]
+        shares = [draw[parallel.rank() :: parallel.world_size()] for draw in draws]
         side = self.recipe.side(epoch, self.loader.preprocessing.size)
         return prefetch(lambda chosen: self.loader.load(epoch, chosen, side), shares, self.workers)
 
@@ -146,7 +146,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> None:
         """Learn from a batch; or with other processes from one of which each has a share."""
-        seed_step(self.seed, self.step, distributed.rank())
+        seed_step(self.seed, self.step, parallel.rank())
         rate = self.learning_rate(self.step)
         set_rate(self.optimizer, rate)
         self.network.train()
@@ -286,7 +286,7 @@ class Trainer:
             with self.machine.autocast():
                 return recompute_statistics(network, crops(), self.frozen)
 
-        mean_statistics(network, distributed.together(fit), self.frozen)
+        mean_statistics(network, parallel.on_all_ranks(fit), self.frozen)
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 from googlenet.training.balance import class_counts, class_weights
 from googlenet.training.recipe import Recipe
 

@@ -9,8 +9,8 @@ from math import sqrt
 import torch
 from torch import nn
 
-from googlenet.errors import UsageError
-from googlenet.model import ConvUnit
+from googlenet.models.googlenet import ConvUnit
+from googlenet.runtime.errors import UsageError
 from googlenet.training.muon import Muon
 from googlenet.training.recipe import Recipe
 

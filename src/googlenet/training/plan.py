@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from googlenet import distributed
-from googlenet.console import Console
+from googlenet import parallel
 from googlenet.data.dataset import DataSet
+from googlenet.runtime.console import Console
 from googlenet.training.batch_size import find_batch
-from googlenet.training.calibrate import calibrate
-from googlenet.training.limits import TimeLimit, length, shown
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 from googlenet.training.settings import Settings
+from googlenet.training.time_budget import TimeLimit, length, shown
+from googlenet.training.timing import calibrate
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ def decide(
         recipe = suited(settings.recipe, len(data.train), console)
         settings = replace(settings, recipe=recipe)
     if plan.find_batch:
-        processes = distributed.count()
-        recipe = distributed.first(
+        processes = parallel.world_size()
+        recipe = parallel.on_rank0(
             lambda: fitting(plan, settings.recipe, make(settings), console, processes)
         )
         settings = replace(settings, recipe=recipe)
     if plan.limit:
         measure(plan, settings, make, data, beside)
         limit, before, steps = plan.limit, settings.recipe, make(settings).epoch_steps
-        recipe = distributed.first(lambda: timed(plan, limit, before, steps, console))
+        recipe = parallel.on_rank0(lambda: timed(plan, limit, before, steps, console))
         settings = replace(settings, recipe=recipe)
     return settings
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from math import ceil, sqrt
 from typing import Any, get_type_hints
 
-from googlenet.errors import UsageError
 from googlenet.images.augment import (
     Lighting,
     Photometric,
@@ -17,7 +16,8 @@ from googlenet.images.augment import (
     mirror_if_allowed,
 )
 from googlenet.images.preprocess import INTERPOLATIONS, MARGIN, Preprocessing
-from googlenet.initialise import INITIALISATIONS
+from googlenet.models.init import INITIALISATIONS
+from googlenet.runtime.errors import UsageError
 from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
 

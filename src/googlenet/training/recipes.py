@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from googlenet.errors import UsageError
+from googlenet.runtime.errors import UsageError
 from googlenet.training.recipe import Recipe
 
 

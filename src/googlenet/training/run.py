@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from googlenet import distributed
-from googlenet.classifier import Classifier
+from googlenet import parallel
 from googlenet.evaluation.accuracy import Scores, score
-from googlenet.evaluation.calibrate import Calibrated, calibrate
-from googlenet.evaluation.doubts import (
+from googlenet.evaluation.fit_calibration import Calibrated, calibrate
+from googlenet.evaluation.label_issues import (
     Doubt,
     doubts,
     look_for_doubts,
@@ -18,11 +17,11 @@ from googlenet.evaluation.doubts import (
     strongest_first,
     write_doubts,
 )
-from googlenet.evaluation.figures import Figure, as_errors, figures, to_json
+from googlenet.evaluation.metric_ci import Figure, as_errors, figures, to_json
 from googlenet.evaluation.multilabel import several_figures
-from googlenet.files import WriteError
-from googlenet.machine import Machine, random_state_kept
-from googlenet.training.begin import Run
+from googlenet.inference.classifier import Classifier
+from googlenet.runtime.device import Machine, random_state_kept
+from googlenet.runtime.files import WriteError
 from googlenet.training.epochs import (
     Interrupted,
     classifier_of,
@@ -35,6 +34,7 @@ from googlenet.training.epochs import (
     train_epoch,
     watcher,
 )
+from googlenet.training.setup import Run
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Train
         raise Interrupted(
             f"stopped at once; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
         ) from None
-    except (WriteError, distributed.LostError) as error:
+    except (WriteError, parallel.PeerLostError) as error:
         raise type(error)(
             f"{error}; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
         ) from error
@@ -102,7 +102,7 @@ def finished(run: Run, views: Sequence[int], look_through: int, began: float) ->
         str(count): to_json(found[count] if s.multi else as_errors(found[count])) | metrics(s)
         for count, s in scores.items()
     }
-    distributed.first(lambda: keep(run, classifier, run.folder.last))
+    parallel.on_rank0(lambda: keep(run, classifier, run.folder.last))
     doubted = doubtful(run, classifier, scores[min(scores)], look_through, watch)
     return Trained(classifier, scores, perf_counter() - began, found, calibrated, doubted)
 
@@ -143,7 +143,7 @@ def doubtful(
                 classifier, run.data.train, "train", chosen, run.settings.workers, progress
             )
     found = strongest_first(found)
-    distributed.first(lambda: write_doubts(run.folder.doubts, found))
+    parallel.on_rank0(lambda: write_doubts(run.folder.doubts, found))
     return tuple(found)
 
 
@@ -155,7 +155,7 @@ def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
     machine = Machine(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
         return classifier_of(run, run.trainer.model(watch), machine)
-    best = distributed.first(lambda: Classifier.load(run.folder.best)).to(machine)
+    best = parallel.on_rank0(lambda: Classifier.load(run.folder.best)).to(machine)
     run.console.say(f"the model is that of epoch {best.provenance['epochs']}, the best")
     return best
 

@@ -11,9 +11,9 @@ from typing import Any
 from googlenet.data.cache import CACHES
 from googlenet.data.loader import AUGMENTS, DECODERS
 from googlenet.data.shuffle import SHUFFLES
-from googlenet.errors import GoogLeNetError, UsageError
 from googlenet.images.preprocess import Preprocessing
-from googlenet.machine import PRECISIONS
+from googlenet.runtime.device import PRECISIONS
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.recipe import Recipe
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from googlenet.networks import Network
+from googlenet.models.registry import Network
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from googlenet.weights.weightfile import MAX_BYTES, WeightFileError
+from googlenet.weights.weight_file import MAX_BYTES, WeightFileError
 
 MAX_ENTRIES = 10_000
 MAX_RATIO = 100  # weights are noise: inception5h.zip packs its graph by a tenth

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from googlenet.table import LRN
+from googlenet.models.table import LRN
 from googlenet.weights.protobuf import Message
-from googlenet.weights.weightfile import WeightFile, WeightFileError, keep, tensor_of
+from googlenet.weights.weight_file import WeightFile, WeightFileError, keep, tensor_of
 
 
 class LayerFields(NamedTuple):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from googlenet.classifier import Classifier
-from googlenet.errors import GoogLeNetError, UsageError
-from googlenet.modelfile import write_tensors
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.model_file import write_tensors
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.weights.schemes import CAFFE
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 
 # The metadata key under which the file keeps what Caffe's names cannot say: our own header.
 HEADER = "googlenet-header"

@@ -9,16 +9,16 @@ from typing import Any
 
 from torch import Tensor
 
-from googlenet import table
-from googlenet.classifier import Classifier
-from googlenet.model import GoogLeNet
-from googlenet.networks import build_network
+from googlenet.inference.classifier import Classifier
+from googlenet.models import table
+from googlenet.models.googlenet import GoogLeNet
+from googlenet.models.registry import build_network
 from googlenet.weights.caffe_named import HEADER, described_classifier
 from googlenet.weights.classes import class_list
 from googlenet.weights.layout import to_ours
 from googlenet.weights.names import plain
 from googlenet.weights.schemes import Scheme, scheme_of
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 
 MAX_CLASSES = 25_000  # ImageNet has 21,841 synsets
 COUNTER = "num_batches_tracked"

@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from googlenet import __version__
-from googlenet.errors import GoogLeNetError
-from googlenet.files import cache_dir, file_digest
-from googlenet.weights.known import KnownFile
+from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.files import cache_dir, file_digest
+from googlenet.weights.registry import KnownFile
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0  # before the second attempt, twice as long before each further one

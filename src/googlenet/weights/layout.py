@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 
 HEAD_SIDE = 4  # an auxiliary head pools to 4×4 before its fully connected layer
 

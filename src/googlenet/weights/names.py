@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from googlenet.table import HEADS, TABLE_1
+from googlenet.models.table import HEADS, TABLE_1
 
 # fmt: off
 CAFFE = {

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from googlenet.table import LRN
+from googlenet.models.table import LRN
 from googlenet.weights.protobuf import Message
-from googlenet.weights.weightfile import WeightFile, WeightFileError, bfloat16, keep, tensor_of
+from googlenet.weights.weight_file import WeightFile, WeightFileError, bfloat16, keep, tensor_of
 
 GRAPH = 7  # ModelProto
 NODE, INITIALISER = 1, 5  # GraphProto

@@ -13,7 +13,7 @@ import re
 from itertools import islice
 from typing import BinaryIO
 
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 
 MAX_INSTRUCTIONS = 500_000
 MAX_NUMBER = 1 << 31  # more than any size in a file of MAX_BYTES; the time of day is below it

@@ -20,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 
 MAX_FIELDS = 200_000  # bvlc_googlenet.caffemodel has less than ten thousand
 MAX_PACKED_BYTES = 8 << 20  # of one array of variable-length integers

@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import Tensor
 
-from googlenet.modelfile import check_digest, opened
-from googlenet.weights.weightfile import WeightFile, WeightFileError, keep
+from googlenet.inference.model_file import check_digest, opened
+from googlenet.weights.weight_file import WeightFile, WeightFileError, keep
 
 # Its first eight bytes are the length of a JSON header: a few hundred tensors, a thousand classes.
 MAX_HEADER_BYTES = 8 << 20

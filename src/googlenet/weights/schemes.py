@@ -8,7 +8,7 @@ from typing import Literal
 
 from googlenet.images.preprocess import Preprocessing
 from googlenet.weights import names
-from googlenet.weights.weightfile import WeightFileError
+from googlenet.weights.weight_file import WeightFileError
 
 
 @dataclass(frozen=True)

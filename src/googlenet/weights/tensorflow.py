@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from googlenet.table import LRN
+from googlenet.models.table import LRN
 from googlenet.weights.protobuf import Message
-from googlenet.weights.weightfile import (
+from googlenet.weights.weight_file import (
     WeightFile,
     WeightFileError,
     bfloat16,

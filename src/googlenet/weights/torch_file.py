@@ -18,7 +18,7 @@ from torch import Tensor
 
 from googlenet.weights.archive import entry_ending, opened, read_entry
 from googlenet.weights.pickle_check import check_pickle
-from googlenet.weights.weightfile import WeightFile, WeightFileError
+from googlenet.weights.weight_file import WeightFile, WeightFileError
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LEGACY_PICKLES = 5  # magic, protocol, system, the dictionary, keys of the storages that follow

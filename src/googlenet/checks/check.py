@@ -1,0 +1,203 @@
+"""The whole check of a data set: every photo read once, then compared with the others."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.checks.image_file import Photo, examine, problems_of
+from googlenet.checks.near_duplicates import alike
+from googlenet.checks.problems import KINDS, Problem
+from googlenet.checks.scan import Entry, Inventory, take_inventory
+from googlenet.runtime.errors import printable
+from googlenet.runtime.prefetch import prefetch
+
+IMBALANCE = 5  # the largest class has so many times the photos of one that is named, or more
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found: `images` photos, readable or not, of `classes` classes, by part."""
+
+    name: str
+    images: int
+    classes: int
+    parts: dict[str, int]
+    divided: bool
+    problems: list[Problem]
+
+    def counts(self) -> dict[str, int]:
+        """How many problems there are of each kind that was found."""
+        found = Counter(problem.kind for problem in self.problems)
+        return {kind: found[kind] for kind in KINDS if found[kind]}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "data": self.name,
+            "images": self.images,
+            "classes": self.classes,
+            "parts": self.parts,
+            "counts": self.counts(),
+            "problems": [problem._asdict() for problem in self.problems],
+        }
+
+
+def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any]) -> Check:
+    """Examine a folder, a CSV file or a built-in set, as training with that seed would use it.
+
+    bar: makes a progress bar for a number of photos.  Raises UsageError for a name that is
+    nothing, DataError where there is no photo at all.
+    """
+    found = take_inventory(name, seed)
+    entries = found.entries
+    photos = []
+    with bar(len(entries), "reading photos") as shown:
+        for photo in prefetch(examine, [entry.source for entry in entries], workers):
+            photos.append(photo)
+            shown.update()
+    problems = list(found.problems)
+    for entry, photo in zip(entries, photos, strict=True):
+        problems += problems_of(entry.name, photo)
+    problems += copies(found, photos) + balance(found, photos)
+    kinds = list(KINDS)
+    problems.sort(key=lambda problem: kinds.index(problem.kind))  # stable: in the data's order
+    parts = Counter(entry.part for entry in entries)
+    return Check(
+        found.name,
+        len(entries),
+        len(found.classes),
+        {part: parts[part] for part in ("train", "val")},
+        found.divided,
+        problems,
+    )
+
+
+# ---- the same photo twice --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Entry `second` is the same photo as entry `first`, an earlier one, as told by `how`."""
+
+    first: int
+    second: int
+    similarity: float
+    how: str
+
+
+def copies(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
+    """Duplicates, near-duplicates, and what follows where they have other parts or labels."""
+    entries = found.entries
+    problems = []
+    exact, near = same_files(entries, photos), look_alikes(entries, photos)
+    for kind, of_kind in (("duplicate", exact), ("near-duplicate", near)):
+        for copy in strongest(of_kind):
+            problems.append(Problem(entries[copy.second].name, kind, says(copy, entries)))
+    everything = exact + near
+    for copy in strongest(
+        copy
+        for copy in everything
+        if (entries[copy.first].part, entries[copy.second].part) == ("train", "val")
+    ):
+        held = "" if found.divided else "; held out by the seed"
+        detail = f"{says(copy, entries)}, a training photo{held}"
+        problems.append(Problem(entries[copy.second].name, "leakage", detail))
+    for copy in strongest(
+        copy for copy in everything if entries[copy.first].label != entries[copy.second].label
+    ):
+        first, second = entries[copy.first], entries[copy.second]
+        labels = f"labelled {printable(second.label)} here, {printable(first.label)} there"
+        detail = f"{says(copy, entries)}: {labels}"
+        problems.append(Problem(second.name, "conflicting-labels", detail))
+    return problems
+
+
+def says(copy: Copy, entries: Sequence[Entry]) -> str:
+    return f"{copy.how} {printable(entries[copy.first].name)}"
+
+
+def strongest(found: Iterable[Copy]) -> Iterator[Copy]:
+    """Of each photo the copy that is most similar, and of those the first."""
+    best: dict[int, Copy] = {}
+    for copy in found:
+        known = best.get(copy.second)
+        if known is None or (-copy.similarity, copy.first) < (-known.similarity, known.first):
+            best[copy.second] = copy
+    return (best[second] for second in sorted(best))
+
+
+def same_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]:
+    """Files that are equal byte for byte: each with the first of every part and label."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for i, photo in enumerate(photos):
+        if photo.digest is not None:
+            groups[photo.digest].append(i)
+    found = []
+    for group in groups.values():
+        firsts: dict[tuple[str, str], int] = {}
+        for i in group:
+            for first in firsts.values():
+                twice = entries[first].name == entries[i].name
+                how = "listed before, as" if twice else "the same file as"
+                found.append(Copy(first, i, 2.0, how))
+            firsts.setdefault((entries[i].part, entries[i].label), i)
+    return found
+
+
+def look_alikes(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]:
+    """Photos that look alike and are not the same file."""
+    seen: set[tuple[bytes, str, str]] = set()
+    chosen: list[int] = []
+    thumbnails: list[NDArray[np.uint8]] = []
+    for i, (entry, photo) in enumerate(zip(entries, photos, strict=True)):
+        if photo.digest is None or photo.thumbnail is None:
+            continue
+        key = (photo.digest, entry.part, entry.label)
+        if key not in seen:  # of a file that is there twice, one is enough
+            seen.add(key)
+            chosen.append(i)
+            thumbnails.append(photo.thumbnail)
+    if not chosen:
+        return []
+    boundary = sum(entries[i].part == "train" for i in chosen)
+    return [
+        Copy(chosen[a], chosen[b], similarity, f"looks ({similarity:.2f} of 1) like")
+        for a, b, similarity in alike(np.stack(thumbnails), boundary)
+        if photos[chosen[a]].digest != photos[chosen[b]].digest
+    ]
+
+
+# ---- how many photos the classes have --------------------------------------------------------
+
+
+def balance(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
+    """Classes that a part lacks, and classes with few training photos; only readable ones count."""
+    listed: Counter[tuple[str, str]] = Counter()
+    readable: Counter[tuple[str, str]] = Counter()
+    for entry, photo in zip(found.entries, photos, strict=True):
+        for label in entry.labels:
+            listed[entry.part, label] += 1
+            readable[entry.part, label] += photo.error is None
+    parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
+    problems = []
+    for part in parts:
+        where = {"train": "training", "val": "validation"}[part]
+        for label in found.classes:
+            if not readable[part, label]:
+                bad = listed[part, label]
+                why = (
+                    f"none of its {bad} {where} photos can be read" if bad else f"no {where} photo"
+                )
+                problems.append(Problem(label, "missing-class", why))
+    sizes = {label: readable["train", label] for label in found.classes}
+    largest = max(sizes, key=lambda label: sizes[label])
+    for label, size in sizes.items():
+        if 0 < size * IMBALANCE <= sizes[largest]:
+            detail = f"{size} training photos, {printable(largest)} has {sizes[largest]}"
+            problems.append(Problem(label, "imbalance", detail))
+    return problems

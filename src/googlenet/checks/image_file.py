@@ -1,0 +1,86 @@
+"""What one file of a data set is: its format and size, whether it decodes, what it looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.checks.near_duplicates import SIDE, thumbnail
+from googlenet.checks.problems import Problem
+from googlenet.images.archived import StoredPhoto
+from googlenet.images.decode import FORMATS, MAX_ASPECT, Header, ImageError, decode, read_header
+from googlenet.runtime.errors import printable
+
+TINY = 32  # pixels of the shorter side; below, no thumbnail can be compared either
+EXTREME_ASPECT = 4  # longer side : shorter side; three quarters lie outside of a square crop
+
+Source = Path | NDArray[np.uint8] | StoredPhoto
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file: `error` says why it cannot be read; the rest is None where it is not known."""
+
+    error: str | None = None
+    header: Header | None = None
+    digest: bytes | None = None  # of the file, byte for byte
+    thumbnail: NDArray[np.uint8] | None = None  # None for a tiny photo too
+
+
+def examine(source: Source) -> Photo:
+    """Read and decode one photo."""
+    header = None
+    try:
+        if isinstance(source, Path):
+            header = read_header(source)
+        image = decode(source)
+        digest = digest_of(source)
+    except ImageError as error:
+        return Photo(str(error).removeprefix(f"{printable(str(source))}: "), header)
+    except OSError as error:  # gone since it was decoded
+        return Photo(f"cannot be read ({error.strerror})", header)
+    if isinstance(source, np.ndarray):
+        header = Header("array", *image.size)
+    if isinstance(source, StoredPhoto):  # its name is that of the file that was packed
+        header = Header("packed", *image.size)
+    small = min(image.size) < SIDE
+    return Photo(None, header, digest, None if small else thumbnail(image))
+
+
+def digest_of(source: Source) -> bytes:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file_digest(file, "sha256").digest()
+    if isinstance(source, StoredPhoto):
+        return sha256(source.read()).digest()
+    return sha256(repr(source.shape).encode() + source.tobytes()).digest()
+
+
+def problems_of(name: str, photo: Photo) -> list[Problem]:
+    """What is wrong with a photo by itself."""
+    found = []
+    if photo.error is not None:
+        found.append(Problem(name, "unreadable", photo.error))
+    if photo.header is None:
+        return found
+    kind, width, height = photo.header
+    called = format_called(name)
+    if photo.error is None and called and called != kind and kind in FORMATS:
+        found.append(Problem(name, "mislabelled", f"is {kind}, its name says {called}"))
+    shorter, longer = sorted((width, height))
+    if longer > EXTREME_ASPECT * shorter > 0:
+        more = "" if longer <= MAX_ASPECT * shorter else ", too long to be used"
+        found.append(Problem(name, "extreme-aspect", f"{width}×{height} pixels{more}"))
+    if photo.error is None and shorter < TINY:
+        found.append(Problem(name, "tiny", f"{width}×{height} pixels"))
+    return found
+
+
+def format_called(name: str) -> str | None:
+    """The format that a file's name tells of."""
+    extension = Path(name).suffix.lower()
+    return next((kind for kind, names in FORMATS.items() if extension in names), None)

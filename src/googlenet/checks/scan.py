@@ -1,0 +1,228 @@
+"""Which photos a data set has, in which part and class, and which files belong to none."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from googlenet.checks.image_file import Source
+from googlenet.checks.problems import Problem
+from googlenet.data.csv_file import has_bars, is_training, read_rows
+from googlenet.data.dataset import DataError, DataSet, Samples, parted
+from googlenet.data.folder import (
+    TRAIN,
+    VALIDATION,
+    class_folders,
+    find_split,
+    is_photo,
+    photos_in,
+    subfolders,
+)
+from googlenet.data.load_data import load_data
+from googlenet.data.shards.index import holds_shards
+from googlenet.runtime.errors import printable
+
+# What systems leave in folders by themselves.
+LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+
+
+class Entry(NamedTuple):
+    """A photo of the data set; `part` is "train" or "val".
+
+    `several`: its label can be that of several classes, with bars between them, or of none.
+    """
+
+    source: Source
+    name: str
+    label: str
+    part: str
+    several: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        return parted(self.label) if self.several else [self.label]
+
+
+@dataclass
+class Inventory:
+    """What a data set consists of: `entries`, the training photos first.
+
+    `divided` tells whether the data brought its own split; `classes` also has those without
+    photos that were found.
+    """
+
+    name: str
+    entries: list[Entry]
+    classes: list[str]
+    divided: bool = True
+    problems: list[Problem] = field(default_factory=list)
+
+
+def take_inventory(name: str, seed: int) -> Inventory:
+    """The photos that training would use with that seed, and the files that it would not.
+
+    Where training would refuse the data, that is a problem, and what can be found is listed
+    nevertheless.  Raises UsageError for a name that is nothing, DataError where no photo is found.
+    """
+    path = Path(name)
+    try:
+        found = of_data(load_data(name, seed))
+    except DataError as error:
+        found = of_folder(path) if path.is_dir() else of_table(path)
+        if not found.entries:
+            raise
+        found.problems.insert(0, Problem(name, "unusable", printable(str(error))))
+    if path.is_dir():
+        found.problems += strays_of_folder(path, found)
+    elif path.is_file() and not holds_shards(path):
+        found.problems += strays_of_table(found)
+    return found
+
+
+def of_data(data: DataSet) -> Inventory:
+    def part(samples: Samples, called: str) -> list[Entry]:
+        return [
+            Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
+            for i, source in enumerate(samples.sources)
+        ]
+
+    return Inventory(
+        data.name,
+        part(data.train, "train") + part(data.val, "val"),
+        [c.id for c in data.classes],
+        data.divided,
+    )
+
+
+def of_folder(root: Path) -> Inventory:
+    """A folder that training refuses: one class, other classes in validation, closed folders."""
+    problems: list[Problem] = []
+
+    def unlisted(error: OSError) -> None:
+        path = str(error.filename)
+        problem = Problem(path, "unreadable", f"the folder cannot be listed ({error.strerror})")
+        if problem not in problems:
+            problems.append(problem)
+
+    parts = {
+        "train": find_split(root, TRAIN, unlisted),
+        "val": find_split(root, VALIDATION, unlisted),
+    }
+    if not any(parts.values()):
+        parts["train"] = class_folders(root, unlisted)
+    entries = [
+        Entry(path, str(path), label, part)
+        for part, folders in parts.items()
+        for label, paths in folders.items()
+        for path in paths
+    ]
+    return Inventory(printable(root.resolve().name), entries, labels_of(entries), problems=problems)
+
+
+def of_table(path: Path) -> Inventory:
+    """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
+    entries: dict[str, list[Entry]] = {"train": [], "val": []}
+    problems = []
+    rows = read_rows(path)
+    several = has_bars(rows)
+    for row in rows:
+        photo, label = path.parent / row.values["path"], row.values["label"]
+        if not row.values["path"]:
+            problems.append(Problem(row.where, "unusable", "the row has no path"))
+        elif not label and not several:
+            problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
+        else:
+            try:
+                part = "train" if is_training(row.values.get("split", "train"), "") else "val"
+            except DataError as error:
+                problems.append(Problem(str(photo), "unusable", row.where + str(error)))
+                continue
+            entries[part].append(Entry(photo, str(photo), label, part, several))
+    both = entries["train"] + entries["val"]
+    return Inventory(printable(path.name), both, labels_of(both), problems=problems)
+
+
+def labels_of(entries: Iterable[Entry]) -> list[str]:
+    return sorted({label for entry in entries for label in entry.labels})
+
+
+def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
+    """What lies in the folder and is no photo of the data set; hidden files do not count."""
+    used = {entry.name for entry in found.entries}
+    classes = {class_folder(root, entry) for entry in found.entries}
+    bases = {folder[:-1] for folder in classes}  # the folders whose folders are classes
+    problems: list[Problem] = []
+    aside: Counter[Path] = Counter()
+    for place, folders, files in os.walk(root):
+        here = Path(place)
+        inside = here.relative_to(root).parts
+        in_class = inside[:1] in classes or inside[:2] in classes
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        problems += [
+            Problem(str(here / name), "unused", "links to folders are not followed here")
+            for name in folders
+            if in_class and (here / name).is_symlink()
+        ]
+        for name in sorted(files):
+            path = here / name
+            if name.startswith(".") or name.lower() in LITTER or str(path) in used:
+                continue
+            if in_class:
+                problems.append(Problem(str(path), "unused", "is no photo by its name"))
+            elif is_photo(name) and (not inside or inside in bases):
+                problems.append(Problem(str(path), "unlabelled", "lies in no class folder"))
+            elif is_photo(name):
+                aside[root / inside[0]] += 1
+    for folder, count in aside.items():
+        if class_folders(folder, ignore):
+            problems.append(
+                Problem(str(folder), "unused", f"{count} photos of no part that is read")
+            )
+        else:
+            problems.append(
+                Problem(str(folder), "unlabelled", f"{count} photos in no class folder")
+            )
+    return problems + empty_classes(root, found, bases)
+
+
+def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
+    """The folder, from the root, that gave a photo its label: `cat`, or `train/cat`."""
+    parts = Path(entry.name).relative_to(root).parts
+    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
+    return parts[: 2 if split else 1]
+
+
+def empty_classes(root: Path, found: Inventory, bases: set[tuple[str, ...]]) -> list[Problem]:
+    """Class folders that hold no photo at all, so that no class is made of them."""
+    return [
+        Problem(str(folder), "missing-class", "the folder holds no photo: it makes no class")
+        for base in sorted(bases)
+        for folder in subfolders(root.joinpath(*base), ignore)
+        if folder.name not in found.classes and not photos_in(folder, ignore)
+    ]
+
+
+def ignore(_: OSError) -> None:
+    """A folder that cannot be listed has been reported where the photos were."""
+
+
+def strays_of_table(found: Inventory) -> list[Problem]:
+    """Photos beside those of a table, in the same folders, that no row names."""
+    used = {os.path.normpath(entry.name) for entry in found.entries}
+    return [
+        Problem(str(folder), "unlabelled", f"{count} photos here are in no row of the table")
+        for folder in sorted({Path(name).parent for name in used})
+        if (count := unnamed(folder, used))
+    ]
+
+
+def unnamed(folder: Path, used: set[str]) -> int:
+    try:
+        names = [path for path in folder.iterdir() if is_photo(path.name)]
+    except OSError:  # not there: each of its photos is reported
+        return 0
+    return sum(os.path.normpath(path) not in used for path in names)

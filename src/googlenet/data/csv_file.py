@@ -1,0 +1,126 @@
+"""A CSV file of photos: columns `path,label[,split]`, paths relative to the file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from googlenet.data.dataset import (
+    BAR,
+    Class,
+    ClassIndex,
+    DataError,
+    DataSet,
+    Samples,
+    class_called,
+    in_order,
+    parted,
+    split,
+)
+from googlenet.data.folder import TRAIN, VALIDATION
+from googlenet.runtime.errors import printable
+
+
+def read_csv(
+    path: Path,
+    seed: int | None,
+    classes: Sequence[Class] | None = None,
+    multi: bool | None = None,
+) -> DataSet:
+    """The data set in a CSV file; with `classes`, labelled by that list and no other.
+
+    A label is a class's id or name; if every label is an integer and no class is so called, it
+    is an index.  A bar parts the labels of a photo that has several ("a|b"; "\\|" is a bar in a
+    name), and where any label has one, every photo can have several, or with an empty label
+    none.  `multi` says so of any file; if it is False, such a label is an error.  Other columns
+    are ignored.  Raises DataError, which names the line.
+    """
+    rows = read_rows(path)
+    several = multi if multi is not None else has_bars(rows)
+    labels = [labels_of(row, several) for row in rows]
+    trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
+    # The class list is the training rows'; validation may lack a class but bring none.
+    own = {label for row, train in zip(labels, trains, strict=True) if train for label in row}
+    every = [label for row in labels for label in row]
+    chosen = tuple(classes or map(class_called, in_order(own or set(every))))
+    index = ClassIndex(chosen)
+    find = index.at if index.are_indices(every) else index.find
+    found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
+    sources = tuple(path.parent / row.values["path"] for row in rows)
+    if several:
+        marks = np.zeros((len(rows), len(chosen)), bool)
+        for at, indices in enumerate(found):
+            marks[at, indices] = True
+        photos = Samples(sources, (), marks)
+    else:
+        photos = Samples(sources, tuple(only for (only,) in found))
+    train, val = (
+        photos.take([i for i, trained in enumerate(trains) if trained is part])
+        for part in (True, False)
+    )
+    data = DataSet(printable(path.name), chosen, train, val)
+    return data if len(val) else split(data, seed)
+
+
+def has_bars(rows: Iterable[Row]) -> bool:
+    """Whether any label says by a bar that a photo can have several."""
+    return any(BAR.search(row.values["label"]) for row in rows)
+
+
+def labels_of(row: Row, several: bool) -> list[str]:
+    """The labels of a row.  Raises DataError where it has more or fewer than it may."""
+    label = row.values["label"]
+    if not row.values["path"] or not (label or several):
+        raise DataError(f"{row.where}: path and label must not be empty")
+    labels = parted(label)
+    if not all(labels):
+        raise DataError(f"{row.where}: a label must not be empty between bars, got {label!r}")
+    if not several and len(labels) > 1:
+        raise DataError(f"{row.where}: a photo must have one label, got {label!r}")
+    return labels
+
+
+class Row(NamedTuple):
+    """A row's cells by column, and what to call its place in a message."""
+
+    where: str
+    values: dict[str, str]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of the table, whole or not.  Raises DataError for a file that is no such table."""
+    try:
+        with path.open("rb") as binary:
+            if b"\0" in binary.read(4096):
+                raise DataError(
+                    f"{path}: a data file must be a CSV file, which is text; this is none: "
+                    "a model, a photo or an archive?"
+                )
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(
+                file, restkey="", restval="", strict=True, skipinitialspace=True
+            )
+            rows = [
+                Row(f"{printable(str(path))} line {reader.line_num}", values) for values in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
+    if not rows:
+        raise DataError(f"{path}: a data file must have a header and a row or more, has none")
+    columns = rows[0].values
+    if not {"path", "label"} <= set(columns):
+        raise DataError(
+            f"{path}: a data file must have the columns path and label, "
+            f"has {', '.join(filter(None, columns))}"
+        )
+    return rows
+
+
+def is_training(value: str, where: str) -> bool:
+    if value in TRAIN or value in VALIDATION:
+        return value in TRAIN
+    raise DataError(f"{where}: split must be one of {', '.join(TRAIN + VALIDATION)}, got {value!r}")

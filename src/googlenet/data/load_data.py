@@ -1,0 +1,68 @@
+"""Any data set by what a user calls it: a folder, a CSV file, shards or a built-in name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from googlenet.data.csv_file import read_csv
+from googlenet.data.dataset import Class, DataError, DataSet, Samples, with_several_labels
+from googlenet.data.digits import read_digits
+from googlenet.data.folder import read_folder
+from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
+from googlenet.data.shards.remote import LocalStore, RemoteStore
+from googlenet.runtime.errors import UsageError
+
+BUILT_IN = ("digits",)
+
+
+def load_data(
+    name: str,
+    seed: int | None = 0,
+    classes: Sequence[Class] | None = None,
+    multi: bool | None = None,
+) -> DataSet:
+    """The data set of that name, split by `seed` where it brings no split of its own.
+
+    Without a seed (None) such a data set stays whole, all of it in `train`.
+
+    `classes` is a trained model's list: labels are then its indices, and a label that it lacks
+    is an error.  multi: whether a photo can have several labels; None: if the data say so.
+    Raises UsageError for a name that is nothing, DataError for unusable data.
+    """
+    data = read_data(name, seed, classes, multi)
+    return with_several_labels(data) if multi else data
+
+
+def read_data(
+    name: str, seed: int | None, classes: Sequence[Class] | None, multi: bool | None
+) -> DataSet:
+    """The data set as it is: only a CSV file can have several labels a photo."""
+    path = Path(name)
+    if name in BUILT_IN and not path.exists():
+        data = read_digits(seed)
+        if classes and tuple(c.id for c in classes) != tuple(c.id for c in data.classes):
+            raise DataError("digits: the model must have the classes 0 to 9, it has others")
+        return data
+    if "://" in name:
+        return read_packed(RemoteStore(name.rstrip("/")), seed, classes)
+    if path.is_dir() and is_packed(path):
+        return read_packed(LocalStore(path), seed, classes)
+    if holds_shards(path):
+        return read_shards(path, seed, classes)
+    if path.is_dir():
+        return read_folder(path, seed, classes)
+    if path.is_file():
+        return read_csv(path, seed, classes, multi)
+    raise UsageError(
+        f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
+        f"got {name!r}, which does not exist"
+    )
+
+
+def choose_split(data: DataSet, part: str) -> Samples:
+    """The samples of a part: "train", "val" or "all".  Raises DataError if it is empty."""
+    samples = {"train": data.train, "val": data.val, "all": data.all}[part]
+    if not len(samples):
+        raise DataError(f"{data.name}: the part {part!r} must hold a photo or more, has none")
+    return samples

@@ -1,0 +1,274 @@
+"""Reading a packed data set: tar shards, as `googlenet pack` or another program wrote them.
+
+A folder that we packed has `index.json` (classes, parts, shards; `Index`) and `index.npz` (where
+each photo is, its label and its name).  The second can be made again from the shards' headers.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet, Samples, in_order, split
+from googlenet.data.folder import TRAIN, VALIDATION, class_folders, find_split
+from googlenet.data.shards.remote import LocalStore, Store
+from googlenet.data.shards.sources import PackedSources, Places
+from googlenet.data.shards.tar import find_shards, read_shard, shards_called
+from googlenet.images.archived import LocalShard, StoredPhoto, descriptor
+
+INDEX = "index.json"
+PLACES = "index.npz"
+FORMAT = 1
+PARTS = ("train", "val", "all")  # "all": the data has no split of its own
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A shard: its file's name, how many photos and bytes it has, and its SHA-256."""
+
+    file: str
+    photos: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says.  `left_out` names the photos that could not be read, and why."""
+
+    name: str
+    classes: tuple[Class, ...]
+    parts: dict[str, tuple[ShardFile, ...]]
+    packing: dict[str, Any]  # side, quality, seed: how it was made
+    left_out: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "googlenet": "packed",
+            "format": FORMAT,
+            "name": self.name,
+            "classes": [c._asdict() for c in self.classes],
+            "parts": {
+                part: {
+                    "photos": sum(shard.photos for shard in shards),
+                    "shards": [asdict(shard) for shard in shards],
+                }
+                for part, shards in self.parts.items()
+            },
+            "packing": self.packing,
+            "left_out": self.left_out,
+        }
+
+    @classmethod
+    def from_json(cls, values: Any, where: str) -> Index:
+        """The index that `to_json` wrote.  Raises DataError, which says `where`, for others."""
+        try:
+            if values["googlenet"] != "packed" or values["format"] != FORMAT:
+                raise ValueError(f"format must be {FORMAT}, got {values.get('format')!r}")
+            parts = {
+                str(part): tuple(shard_file(shard) for shard in found["shards"])
+                for part, found in values["parts"].items()
+            }
+            if not set(parts) <= set(PARTS):
+                raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(parts)}")
+            classes = tuple(Class(str(c["id"]), str(c["name"])) for c in values["classes"])
+            left_out = {str(k): str(v) for k, v in values["left_out"].items()}
+            return cls(str(values["name"]), classes, parts, dict(values["packing"]), left_out)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{where}: is no index of a packed data set ({error})") from error
+
+
+def shard_file(values: Mapping[str, Any]) -> ShardFile:
+    found = ShardFile(
+        str(values["file"]), int(values["photos"]), int(values["bytes"]), str(values["sha256"])
+    )
+    if Path(found.file).name != found.file or not found.sha256.isalnum():
+        raise ValueError(f"a shard must lie beside the index, got {found.file!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """The photos of a part in the order of the data that was packed, and their labels."""
+
+    places: Places
+    labels: NDArray[np.int64]
+
+
+def is_packed(folder: Path) -> bool:
+    return (folder / INDEX).is_file()
+
+
+def holds_shards(path: Path) -> bool:
+    """Whether it is another program's shard or folder of shards, and no folder of photos."""
+    if not path.is_dir():
+        return path.suffix == ".tar" and path.is_file()
+    return (
+        bool(find_shards(path))
+        and not any(find_split(path, names) for names in (TRAIN, VALIDATION))
+        and not class_folders(path)
+    )
+
+
+def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
+    """The data set that we packed there; as the data itself would be read, photo for photo.
+
+    Raises DataError where a shard is missing or not the one of the index.
+    """
+    descriptor.cache_clear()  # another data set may have been at this path
+    index = read_index(store)
+    found = {part: read_part(store, index, part) for part in index.parts}
+    chosen = tuple(classes) if classes else index.classes
+    here = ClassIndex(chosen)
+    labels = np.array([here.find(c.id, str(store)) for c in index.classes])
+
+    def samples(part: str) -> Samples:
+        if part not in found:
+            return Samples()
+        shards = tuple(store.shard(s.file, s.bytes, s.sha256) for s in index.parts[part])
+        places, own = found[part].places, found[part].labels
+        return Samples(PackedSources(shards, places), tuple(labels[own].tolist()))
+
+    if "all" in found:
+        return split(DataSet(index.name, chosen, samples("all"), Samples()), seed)
+    data = DataSet(index.name, chosen, samples("train"), samples("val"))
+    return data if len(data.val) else split(data, seed)
+
+
+def shard_photos(path: Path) -> Iterator[StoredPhoto]:
+    """Every photo of a packed folder or of other shards, labelled or not."""
+    if is_packed(path):
+        store = LocalStore(path)
+        index = read_index(store)
+        for part, shards in index.parts.items():
+            files = tuple(store.shard(s.file, s.bytes, s.sha256) for s in shards)
+            yield from PackedSources(files, read_part(store, index, part).places)
+        return
+    for shard in find_shards(path) if path.is_dir() else [path]:
+        for sample in read_shard(shard):
+            name = sample.key + sample.extension
+            yield StoredPhoto(LocalShard(shard), sample.offset, sample.size, name)
+
+
+def read_index(store: Store) -> Index:
+    where = f"{store}/{INDEX}"
+    try:
+        return Index.from_json(json.loads(store.read(INDEX)), where)
+    except ValueError as error:
+        raise DataError(f"{where}: is no index of a packed data set ({error})") from error
+
+
+def read_part(store: Store, index: Index, part: str) -> Part:
+    """Where a part's photos are: from `index.npz`, or from the shards where that is missing."""
+    for shard in index.parts[part]:
+        store.check(shard.file, shard.bytes)
+    if store.has(PLACES):
+        found = parse_places(store.read(PLACES), part, f"{store}/{PLACES}")
+    else:
+        found = scan(store, index.parts[part])
+    sizes = np.array([shard.bytes for shard in index.parts[part]])
+    places = found.places
+    if (
+        len(found.labels) != sum(shard.photos for shard in index.parts[part])
+        or not ((places.shard >= 0) & (places.shard < len(sizes))).all()
+        or not (places.offset + places.size <= sizes[places.shard]).all()
+        or not ((found.labels >= 0) & (found.labels < len(index.classes))).all()
+    ):
+        raise DataError(
+            f"{store}/{PLACES}: is not of these shards; without it, it is made again from them"
+        )
+    return found
+
+
+FIELDS = ("shard", "offset", "size", "names", "ends", "labels")
+
+
+def places_bytes(parts: Mapping[str, Part]) -> bytes:
+    """`index.npz` for these parts."""
+    arrays = {
+        f"{part}_{field}": found.labels if field == "labels" else getattr(found.places, field)
+        for part, found in parts.items()
+        for field in FIELDS
+    }
+    stream = BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def parse_places(content: bytes, part: str, where: str) -> Part:
+    try:
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            *places, labels = (arrays[f"{part}_{field}"] for field in FIELDS)
+        lengths = {len(array) for array in (*places[:3], places[4], labels)}
+        if len(lengths) != 1 or any(array.ndim != 1 for array in places):
+            raise ValueError("its arrays are not of one length")
+        return Part(Places(*places), labels.astype(np.int64))
+    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{where}: cannot be read ({error}); without it, it is made again from the shards"
+        ) from error
+
+
+def scan(
+    store: Store, shards: Sequence[ShardFile], name: Callable[[int], str] | None = None
+) -> Part:
+    """A part from its shards' headers.
+
+    `name` calls a photo by its number in the data; without it the number is its name.
+    """
+    rows, labels = {}, {}
+    for at, shard in enumerate(shards):
+        path = store.path(shard.file)
+        for sample in read_shard(path):
+            if not sample.key.isdigit() or not (sample.label or "").isdigit():
+                raise DataError(f"{path}: has a photo without number or class, {sample.key}")
+            number = int(sample.key)
+            called = name(number) if name else sample.key + sample.extension
+            rows[number] = (at, sample.offset, sample.size, called)
+            labels[number] = int(str(sample.label))
+    order = sorted(rows)
+    return Part(Places.of([rows[i] for i in order]), np.array([labels[i] for i in order], np.int64))
+
+
+def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
+    """Another program's shards, with `.cls` or `.json` labels; ours have an index.
+
+    Shards are of the training or the validation part by a word of their names; where none is of
+    the second, it is split off by the seed.  Labels are read as those of a CSV file.
+    """
+    descriptor.cache_clear()
+    paths = find_shards(folder) if folder.is_dir() else [folder]
+    val = shards_called(folder, paths, VALIDATION) if folder.is_dir() else []
+    train = shards_called(folder, paths, TRAIN) if val else paths
+    contents = {path: read_shard(path) for path in (*train, *val)}
+    for path, samples in contents.items():
+        for sample in samples:
+            if sample.label is None:
+                raise DataError(f"{path}: its photo {sample.key}{sample.extension} has no label")
+    own = {str(s.label) for path in train or val for s in contents[path]}
+    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(own))
+    index = ClassIndex(chosen)
+    every = [str(s.label) for samples in contents.values() for s in samples]
+    find = index.at if index.are_indices(every) else index.find
+
+    def part(paths: Sequence[Path]) -> Samples:
+        places = Places.of(
+            [
+                (at, s.offset, s.size, s.key + s.extension)
+                for at, path in enumerate(paths)
+                for s in contents[path]
+            ]
+        )
+        labels = tuple(find(str(s.label), str(p)) for p in paths for s in contents[p])
+        return Samples(PackedSources(tuple(map(LocalShard, paths)), places), labels)
+
+    data = DataSet(folder.resolve().name, chosen, part(train), part(val) if val else Samples())
+    return data if len(data.val) else split(data, seed)

@@ -1,0 +1,121 @@
+"""The photos of an export: those on which parity is measured, those that calibrate int8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from googlenet.data.dataset import Samples
+from googlenet.data.load_data import choose_split, load_data
+from googlenet.data.loader import prefetch
+from googlenet.images.decode import ImageError, decode
+from googlenet.inference.classifier import Classifier
+from googlenet.runtime.errors import GoogLeNetError
+
+GENERATED = 64
+LIMIT = 1000  # photos on which parity is measured, unless more are asked for
+
+
+@dataclass(frozen=True)
+class ParityPhotos:
+    """`name` says whose they are; `labelled` whether the labels mean anything."""
+
+    name: str
+    samples: Samples
+    labelled: bool = True
+
+
+def generated_photos(count: int = GENERATED) -> ParityPhotos:
+    """Photos that nobody took, for want of others: noise with the spectrum of natural images.
+
+    Amplitude falls as 1/frequency, each colour drawn anew, sides of 96 to 383 pixels.  They say
+    that two programs compute the same, and nothing of accuracy.
+    """
+    photos = []
+    for number in range(count):
+        rng = np.random.default_rng((2014, number))
+        height, width = rng.integers(96, 384, 2)
+        frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        frequency[0, 0] = np.inf
+        noise = rng.normal(size=(3, height, frequency.shape[1])) * np.exp(
+            2j * np.pi * rng.random((3, height, frequency.shape[1]))
+        )
+        waves = np.fft.irfft2(noise / frequency, s=(height, width))
+        waves = waves / waves.std() * rng.uniform(20, 70) + rng.uniform(40, 215, (3, 1, 1))
+        photos.append(waves.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+    return ParityPhotos("generated photos", Samples(tuple(photos), (0,) * count), labelled=False)
+
+
+def parity_photos(
+    classifier: Classifier, data: str | None, held_out: bool, limit: int
+) -> ParityPhotos:
+    """The photos on which parity is measured: those of the data that the model has not learnt.
+
+    That is the validation part where the data has one or has trained the model, or where the
+    rest calibrates (`held_out`); else all of it.  Of more than `limit`, that many spread evenly.
+    """
+    if data is None:
+        return generated_photos(min(GENERATED, limit))
+    found = load_data(data, split_seed(classifier), classifier.classes)
+    same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
+    part = "val" if held_out or same or found.divided else "all"
+    samples = choose_split(found, part)
+    return ParityPhotos(f"{found.name} ({part})", samples.take(spread(len(samples), limit)))
+
+
+def split_seed(classifier: Classifier) -> int:
+    """The seed by which the model's own photos were divided, if it was trained by us."""
+    seed = classifier.provenance.get("seed")
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` indices of `count`, evenly spread."""
+    taken = min(count, limit)
+    return [i * count // taken for i in range(taken)]
+
+
+def calibration_crops(
+    classifier: Classifier, data: str, count: int, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Crops of `count` photos of the data's training part, drawn by the seed: (N, H, W, C)."""
+    samples = load_data(data, split_seed(classifier)).train
+    order = np.random.default_rng(seed).permutation(len(samples))
+    crops: list[NDArray[np.uint8]] = []
+    for found in (crop_of(classifier, samples, int(i)) for i in order):
+        if found is not None:
+            crops.append(found)
+        if len(crops) == count:
+            break
+    if not crops:
+        raise GoogLeNetError(f"{data}: none of the photos that should calibrate can be read")
+    return np.stack(crops)
+
+
+def crop_of(classifier: Classifier, samples: Samples, index: int) -> NDArray[np.uint8] | None:
+    try:
+        return Classifier.crops(classifier, decode(samples.sources[index]))[0]
+    except ImageError:
+        return None
+
+
+def decoded(
+    photos: ParityPhotos, workers: int, bad: Callable[[str], object]
+) -> Iterator[tuple[int, Image.Image]]:
+    """Each photo that can be read, with its index; `bad` hears of the others."""
+
+    def one(index: int) -> tuple[int, Image.Image | str]:
+        try:
+            return index, decode(photos.samples.sources[index])
+        except ImageError as error:
+            return index, str(error)
+
+    for index, found in prefetch(one, range(len(photos.samples)), workers):
+        if isinstance(found, str):
+            bad(found)
+        else:
+            yield index, found

@@ -1,0 +1,74 @@
+"""Crops of photos resized, mirrored and normalised in one pass each, where PyTorch makes several.
+
+The same bits as PyTorch's antialiased `interpolate` and `flip` of bytes, and its arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.kernels.build import PHOTOS, library
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+
+def resized(
+    crop: NDArray[np.uint8], size: tuple[int, int], interpolation: str
+) -> NDArray[np.uint8] | None:
+    """A crop (H, W, 3), any rows of it side by side in memory, at `size` (width, height).
+
+    None where there are no kernels.
+    """
+    kernels = library(PHOTOS)
+    height, width, channels = crop.shape
+    rows_apart = crop.strides[0] >= 3 * width
+    if kernels is None or channels != 3 or crop.strides[1:] != (3, 1) or not rows_apart:
+        return None
+    columns, rows = size
+    found = np.empty((rows, columns, 3), np.uint8)
+    bicubic = INTERPOLATIONS.index(interpolation)
+    kernels.googlenet_resize(
+        crop.ctypes.data, crop.strides[0], width, height, bicubic, found.ctypes.data, columns, rows
+    )
+    return found
+
+
+def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """(H, W, 3) with left and right exchanged; None where there are no kernels."""
+    kernels = library(PHOTOS)
+    if kernels is None or pixels.shape[2:] != (3,) or not pixels.flags.c_contiguous:
+        return None
+    found = np.empty_like(pixels)
+    kernels.googlenet_mirror(pixels.ctypes.data, found.ctypes.data, *pixels.shape[:2])
+    return found
+
+
+def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
+    """(…, 3) uint8 -> (pixel - mean) * scale in float32, of the same shape.
+
+    None where there are no kernels, or for tensors elsewhere, laid out otherwise or traced.
+    """
+    import torch
+
+    from googlenet.kernels.tensor_views import in_memory
+
+    usable = (
+        in_memory(pixels)
+        and pixels.dtype == torch.uint8
+        and pixels.shape[-1] == 3
+        and pixels.is_contiguous()
+    )
+    kernels = library(PHOTOS) if usable else None
+    if kernels is None:
+        return None
+    found = torch.empty(pixels.shape)
+    kernels.googlenet_normalise(
+        pixels.data_ptr(), found.data_ptr(), pixels.numel() // 3, mean.data_ptr(), scale.data_ptr()
+    )
+    return found

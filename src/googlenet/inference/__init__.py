@@ -1,0 +1,1 @@
+"""From an image to a prediction: header, model file, calibration, engines."""

@@ -1,0 +1,82 @@
+"""Max pooling that keeps a byte a window for its backward pass, where PyTorch keeps eight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from googlenet.kernels.build import Pool
+from googlenet.kernels.tensor_views import call, derivable, half, usable
+
+MOST = 16  # side of the largest window whose places fit a byte
+
+
+def max_pool(x: Tensor, kernel: int, stride: int, padding: int = 0, ceil: bool = False) -> Tensor:
+    """`F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil)`: (N, C, H, W) -> (N, C, H', W').
+
+    The same bits, but for a bfloat16 gradient, which is summed in float32 and rounded once.
+    """
+    if not usable(x) or kernel > MOST or 2 * padding > kernel:
+        return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil)
+    if torch.is_grad_enabled() and x.requires_grad:
+        return MaxPool.apply(x, kernel, stride, padding, ceil)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(x, sizes(x, kernel, stride, padding, ceil))[0]
+
+
+class MaxPool(torch.autograd.Function):
+    """`forward` with `backward` as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: int, stride: int, padding: int, ceil: bool) -> Tensor:
+        ctx.sizes, ctx.options = sizes(x, kernel, stride, padding, ceil), (kernel, stride, padding)
+        ctx.ceil = ceil
+        y, which = forward(x, ctx.sizes, keep=True)
+        ctx.save_for_backward(x, which)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, which = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def plain(x: Tensor) -> Tensor:
+                kernel, stride, padding = ctx.options
+                return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ctx.ceil)
+
+            return *derivable(plain, [x], grad), None, None, None, None
+        dx = torch.empty_like(x)
+        backward(grad, which, dx, ctx.sizes)
+        return dx, None, None, None, None
+
+
+def sizes(x: Tensor, kernel: int, stride: int, padding: int, ceil: bool) -> Pool:
+    """The pool's sizes; in ceil mode the last window begins inside the map or its first padding."""
+    n, c, height, width = x.shape
+
+    def output(side: int) -> int:
+        room = side + 2 * padding - kernel
+        count = -(-room // stride) + 1 if ceil else room // stride + 1
+        return count - (ceil and (count - 1) * stride >= side + padding)
+
+    out_height, out_width = output(height), output(width)
+    if min(out_height, out_width) < 1:
+        raise RuntimeError(f"a window of {kernel} pixels must fit a map of {height}×{width}")
+    return Pool(n, height, width, c, out_height, out_width, kernel, stride, padding)
+
+
+def forward(x: Tensor, pool: Pool, keep: bool = False) -> tuple[Tensor, Tensor | None]:
+    """The pooled map and, if asked to `keep` it, where in its window each value was."""
+    shape = (pool.images, pool.channels, pool.out_height, pool.out_width)
+    y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    which = torch.empty_like(y, dtype=torch.uint8) if keep else None
+    call("pool_forward", pool, x, y, which, half=half(x))
+    return y, which
+
+
+def backward(grad: Tensor, which: Tensor, dx: Tensor, pool: Pool, add: bool = False) -> None:
+    """Write the gradient at the pool's input to `dx`, a channels-last map, or add it to that."""
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    call("pool_backward", pool, grad, which, dx, int(add), half=half(dx))

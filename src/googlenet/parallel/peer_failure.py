@@ -1,0 +1,21 @@
+"""What every message between processes may find: that one of them has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from googlenet.runtime.errors import GoogLeNetError
+
+
+class PeerLostError(GoogLeNetError):
+    """Another process has ended, so that this one cannot go on."""
+
+
+@contextmanager
+def collective() -> Iterator[None]:
+    """Says in a sentence that another process did not come.  Raises PeerLostError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLostError("another process of this run has ended") from error

@@ -1,0 +1,59 @@
+"""Tensors that all processes add up, or have from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from googlenet.parallel.peer_failure import collective
+from googlenet.parallel.ranks import world_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def all_reduce(values: Tensor) -> Tensor:
+    """Sums over the processes, in place."""
+    if world_size() > 1:
+        from torch import distributed
+
+        with collective():
+            distributed.all_reduce(values)
+    return values
+
+
+def all_reduce_coalesced_(tensors: Iterable[Tensor]) -> None:
+    """Set each tensor, float32 on one device, to its sum over the processes, in one message."""
+    if world_size() > 1:
+        coalesced(list(tensors), all_reduce)
+
+
+def broadcast_(tensors: Iterable[Tensor]) -> None:
+    """Set each tensor to the first process's, in one message a type."""
+    if world_size() == 1:
+        return
+    from torch import distributed
+
+    def send(flat: Tensor) -> Tensor:
+        with collective():
+            distributed.broadcast(flat, src=0)
+        return flat
+
+    by_type: dict[Any, list[Tensor]] = {}
+    for tensor in tensors:
+        by_type.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    for group in by_type.values():
+        coalesced(group, send)
+
+
+def coalesced(tensors: list[Tensor], change: Callable[[Tensor], Tensor]) -> None:
+    """Change tensors as if they were a single one, whatever their layouts in memory."""
+    if not tensors:
+        return
+    import torch
+
+    with torch.no_grad():
+        flat = change(torch.cat([tensor.reshape(-1) for tensor in tensors]))
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))

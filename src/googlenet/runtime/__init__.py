@@ -1,0 +1,1 @@
+"""What every wing uses: errors, files, devices, processes, the terminal."""

@@ -1,0 +1,63 @@
+"""From the bytes that a client sent to what the network sees of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from googlenet.images.center_view import centre
+from googlenet.images.decode import ImageError, decode, read_header
+from googlenet.images.preprocess import Preprocessing
+from googlenet.serving.heap import give_back
+from googlenet.serving.http_error import RefusalError
+
+LARGE = 4_000_000  # pixels: of a photo after which memory is given back, some ms
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What the network sees: pixels (size, size, channels) uint8, of a photo of that size."""
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def read_photo(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
+    """Decode and preprocess one photo, as `Classifier.predict` does.
+
+    Raises RefusalError: 415 for what is no image of a known format, 413 for too many pixels,
+    422 for one that cannot be decoded.  Its sentence says nothing of this machine.
+    """
+    crop = crop_of(data, preprocessing, max_pixels)
+    if crop.width * crop.height > LARGE:
+        give_back()
+    return crop
+
+
+def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
+    try:
+        header = read_header(data)
+        if header.width * header.height > max_pixels:
+            declared = f"{header.width}×{header.height}"
+            raise RefusalError(413, f"a photo may have {max_pixels} pixels, this has {declared}")
+        photo = decode(data)
+    except ImageError as error:
+        raise refusal(error, max_pixels) from error
+    pixels = np.ascontiguousarray(centre(photo, preprocessing))
+    return Crop(pixels, photo.width, photo.height)
+
+
+def refusal(error: ImageError, max_pixels: int) -> RefusalError:
+    """What a client is told of the decoder's error: its rules, not what Pillow met in the file."""
+    match error.__cause__:
+        case UnidentifiedImageError():
+            return RefusalError(415, "this is no image of a known format")
+        case Image.DecompressionBombError():
+            return RefusalError(413, f"a photo may have {max_pixels} pixels, this has more")
+        case ImageError() as rule:
+            return RefusalError(422, str(rule))
+    return RefusalError(422, "the photo is damaged or incomplete")

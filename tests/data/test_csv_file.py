@@ -1,0 +1,205 @@
+"""CSV files of photos; every error names its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from googlenet.data.csv_file import read_csv
+from googlenet.data.dataset import Class, DataError, DataSet
+
+CLASSES = (Class("n01", "tench"), Class("n02", "goldfish"), Class("n03", "shark"))
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "labels.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_columns_path_and_label(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, "path,label\nx/a.jpg,cat\nb.jpg,dog\n/abs/c.jpg,cat\n"), 0)
+    assert data.classes == (Class("cat", "cat"), Class("dog", "dog"))
+    assert set(zip(data.all.sources, data.all.labels, strict=True)) == {
+        (tmp_path / "x/a.jpg", 0),
+        (tmp_path / "b.jpg", 1),
+        (Path("/abs/c.jpg"), 0),
+    }
+    assert not data.divided
+
+
+def test_split_column_decides(tmp_path: Path) -> None:
+    rows = (
+        "path,label,split\n1,a,train\n2,b,training\n3,a,val\n4,b,valid\n5,a,validation\n6,b,test\n"
+    )
+    data = read_csv(table(tmp_path, rows), 0)
+    assert [p.name for p in paths(data)[0]] == ["1", "2"]
+    assert [p.name for p in paths(data)[1]] == ["3", "4", "5", "6"]
+    assert data.divided
+
+
+def paths(data: DataSet) -> tuple[list[Path], list[Path]]:
+    train, val = ([Path(str(s)) for s in part.sources] for part in (data.train, data.val))
+    return train, val
+
+
+def test_without_a_validation_row_the_seed_splits(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]},train\n" for i in range(20))
+    for text in ("path,label,split\n" + rows, "path,label\n" + rows.replace(",train", "")):
+        data = read_csv(table(tmp_path, text), 1)
+        assert (len(data.train), len(data.val), data.divided) == (16, 4, False)
+
+
+def test_other_columns_their_order_a_mark_and_spaces(tmp_path: Path) -> None:
+    """Excel writes a byte order mark and \\r\\n, pandas an unnamed index, people a space."""
+    text = '\ufeff,label,wnid,path\r\n0, cat,n9,"a, b.jpg"\r\n1,dog,n8,c.jpg,more\r\n'
+    data = read_csv(table(tmp_path, text), 0)
+    assert data.classes == (Class("cat", "cat"), Class("dog", "dog"))
+    assert {Path(str(source)).name for source in data.all.sources} == {"a, b.jpg", "c.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "indices"),
+    [(("n03", "n01"), [2, 0]), (("shark", "tench"), [2, 0]), (("n02", "shark"), [1, 2]),
+     (("2", "0"), [2, 0])],
+)  # fmt: skip
+def test_label_by_id_by_name_and_by_index(
+    tmp_path: Path, labels: tuple[str, str], indices: list[int]
+) -> None:
+    text = f"path,label,split\na,{labels[0]},val\nb,{labels[1]},val\n"
+    assert list(read_csv(table(tmp_path, text), 0, CLASSES).val.labels) == indices
+
+
+def test_numbers_are_classes_of_their_own_without_a_list(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, "path,label,split\na,10,train\nb,9,train\nc,9,val\n"), 0)
+    assert [c.id for c in data.classes] == ["9", "10"]
+    assert data.val.labels == (0,)
+
+
+def test_class_that_training_lacks(tmp_path: Path) -> None:
+    text = "path,label,split\na,cat,train\nb,dog,train\n\nc,zebra,val\n"
+    with pytest.raises(DataError, match=r"line 5: label must be one of the 2 classes \(cat, dog\)"):
+        read_csv(table(tmp_path, text), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must have a header and a row or more, has none"),
+        ("path,label\n", "must have a header and a row or more, has none"),
+        ("file,class\na,b\n", "must have the columns path and label, has file, class"),
+        ("path;label\na;b\n", "must have the columns path and label, has path;label"),
+        ("path,label\na,b\n,c\n", "line 3: path and label must not be empty"),
+        ("path,label\na,b\nc\n", "line 3: path and label must not be empty"),
+        ('path,label\n"a\nb",x\n\n,c\n', "line 5: path and label must not be empty"),
+        ("path,label,split\na,b,train\nc,b,dev\n", "line 3: split must be one of train, .*'dev'"),
+        ('path,label\n"a,b\n', "cannot be read as CSV"),
+        ("path,label\na,b\nc,b\n", "two classes or more, has b"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=f"labels.csv.*{message}"):
+        read_csv(table(tmp_path, text), 0)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [("3", "line 3: label must be below the number of classes, 3, got 3"),
+     ("-1", r"line 3: label must be one of the 3 classes \(n01, n02, n03\), got '-1'|line 2"),
+     ("whale", "label must be one of the 3 classes")],
+)  # fmt: skip
+def test_labels_that_the_model_lacks(tmp_path: Path, label: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_csv(table(tmp_path, f"path,label\na,0\nb,{label}\n"), 0, CLASSES)
+
+
+def test_what_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"path,label\na,\xe9t\xe9\n")
+    with pytest.raises(DataError, match=r"labels\.csv: cannot be read as CSV"):
+        read_csv(path, 0)
+
+
+SEVERAL = "path,label\n1.png,cat|dog\n2.png,\n3.png,dog\n4.png,cat | bird\n5.png,bird\n"
+
+
+def marked(data: DataSet) -> dict[str, set[str]]:
+    """The classes of each photo by its name."""
+    everything = data.all
+    return {
+        Path(everything.name(i)).name: {data.classes[c].id for c in everything.classes_of(i)}
+        for i in range(len(everything))
+    }
+
+
+def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, SEVERAL), 0)
+    assert data.multi
+    assert [c.id for c in data.classes] == ["bird", "cat", "dog"]
+    assert marked(data) == {
+        "1.png": {"cat", "dog"}, "2.png": set(), "3.png": {"dog"}, "4.png": {"cat", "bird"},
+        "5.png": {"bird"},
+    }  # fmt: skip
+    assert ", several labels a photo" in data.describe()
+
+
+def test_one_label_a_photo_stays_one(tmp_path: Path) -> None:
+    text = "path,label\n1.png,cat\n2.png,dog\n"
+    assert not read_csv(table(tmp_path, text), 0).multi
+    several = read_csv(table(tmp_path, text), 0, multi=True)
+    assert marked(several) == {"1.png": {"cat"}, "2.png": {"dog"}}
+
+
+def test_backslash_before_a_bar_keeps_it_in_the_name(tmp_path: Path) -> None:
+    data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b\n2.png,c\\d\n"), 0)
+    assert not data.multi
+    assert [c.id for c in data.classes] == ["a|b", "c\\d"]
+    data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b|c\n2.png,c\n"), 0)
+    assert marked(data) == {"1.png": {"a|b", "c"}, "2.png": {"c"}}
+    assert {data.label(data.all, i) for i in range(2)} == {"a\\|b|c", "c"}
+
+
+def test_indices_of_a_models_classes_between_bars(tmp_path: Path) -> None:
+    called = (*CLASSES[:2], Class("0", "zero"), CLASSES[2], Class("2", "two"))
+    data = read_csv(table(tmp_path, "path,label\n1.png,0|2\n2.png,goldfish\n"), 0, called)
+    assert marked(data)["1.png"] == {"0", "2"}
+    data = read_csv(table(tmp_path, "path,label\n1.png,0|2\n2.png,1\n"), 0, CLASSES)
+    assert marked(data) == {"1.png": {"n01", "n03"}, "2.png": {"n02"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "multi", "message"),
+    [
+        ("1.png,a|\n2.png,b\n", None, r"line 2: a label must not be empty between bars, got 'a\|'"),
+        ("1.png,a|b\n2.png,b\n", False, r"line 2: a photo must have one label, got 'a\|b'"),
+        ("1.png,a|b\n,b\n", None, "line 3: path and label must not be empty"),
+        ("1.png,\n2.png,b\n", False, "line 2: path and label must not be empty"),
+        ("1.png,\n2.png,\n", True, "a data set must have a class or more, has none"),
+    ],
+)
+def test_several_labels_that_cannot_be(
+    tmp_path: Path, text: str, multi: bool | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_csv(table(tmp_path, "path,label\n" + text), 0, multi=multi)
+
+
+def test_split_holds_out_a_fifth_of_every_rarest_class(tmp_path: Path) -> None:
+    """50 photos have a alone, 10 b too, 5 all three, 10 nothing."""
+    labels = ["a"] * 50 + ["a|b"] * 10 + ["a|b|c"] * 5 + [""] * 10
+    rows = "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels))
+    data = read_csv(table(tmp_path, "path,label\n" + rows), 3)
+    held = sorted(labels[int(Path(data.val.name(i)).stem)] for i in range(len(data.val)))
+    assert held == [""] * 2 + ["a"] * 10 + ["a|b"] * 2 + ["a|b|c"]
+    again = read_csv(table(tmp_path, "path,label\n" + rows), 4)
+    assert data.fingerprint() == again.fingerprint()
+    assert [again.val.name(i) for i in range(15)] != [data.val.name(i) for i in range(15)]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """A model file, say, that was given in the data's place."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"\x40\0\0\0\0\0\0\0{}")
+    with pytest.raises(DataError, match=r"model\.safetensors: a data file must be a CSV file, "):
+        read_csv(path, 0)

@@ -1,0 +1,50 @@
+"""What a user may call a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from googlenet.data.dataset import Class, DataError
+from googlenet.data.load_data import choose_split, load_data
+from googlenet.runtime.errors import UsageError
+from tests.fixtures import photo_folder
+
+
+def test_folder_csv_and_built_in(tmp_path: Path) -> None:
+    photo_folder(tmp_path / "photos", {"a": 2, "b": 2})
+    (tmp_path / "t.csv").write_text("path,label\nphotos/a/0.png,a\nphotos/b/0.png,b\n")
+    assert len(load_data(str(tmp_path / "photos")).all) == 4
+    assert len(load_data(str(tmp_path / "t.csv")).all) == 2
+    assert len(load_data("digits").all) == 1797
+
+
+def test_folder_called_digits_comes_before_the_built_in_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo_folder(tmp_path / "digits", {"a": 2, "b": 2})
+    monkeypatch.chdir(tmp_path)
+    assert len(load_data("digits").all) == 4
+
+
+def test_name_that_is_nothing() -> None:
+    with pytest.raises(
+        UsageError, match=r"DATA must be a folder, .* got 'nowhere', which does not"
+    ):
+        load_data("nowhere")
+
+
+def test_digits_with_a_model_of_other_classes() -> None:
+    with pytest.raises(DataError, match="digits: the model must have the classes 0 to 9"):
+        load_data("digits", 0, (Class("a", "a"), Class("b", "b")))
+    classes = tuple(Class(str(i), f"digit {i}") for i in range(10))
+    assert len(load_data("digits", 0, classes).all) == 1797
+
+
+def test_parts(tmp_path: Path) -> None:
+    data = load_data(str(photo_folder(tmp_path, {"train/a": 2, "train/b": 1, "val/a": 1})))
+    assert [len(choose_split(data, part)) for part in ("train", "val", "all")] == [3, 1, 4]
+    alone = load_data(str(photo_folder(tmp_path / "v", {"val/a": 2, "val/b": 1})))
+    with pytest.raises(DataError, match="v: the part 'train' must hold a photo or more, has none"):
+        choose_split(alone, "train")

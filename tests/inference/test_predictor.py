@@ -1,0 +1,276 @@
+"""Predictions without PyTorch: those of the same file, and of the model, with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+import torch
+from filelock import FileLock
+
+from googlenet.images.decode import Source
+from googlenet.inference import predictor as without_pytorch
+from googlenet.inference.calibration import (
+    ENERGY,
+    ENERGY_AND_ANGLES,
+    Calibration,
+    Outputs,
+    Unknown,
+    energy,
+    energy_and_angles,
+)
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.engines import Found
+from googlenet.inference.model_file import KEY, ModelFileError
+from googlenet.inference.prediction import Prediction
+from googlenet.inference.predictor import STREAMS, Predictor, Score, load_predictor
+from googlenet.models.googlenet import GoogLeNet
+from googlenet.runtime.errors import UsageError
+from tests.cli.conftest import command
+from tests.fixtures import noise, tiny_classifier
+
+
+def saved(folder: Path, multi: bool = False) -> Path:
+    model = tiny_classifier(size=32)
+    assert isinstance(model.network, GoogLeNet)
+    numbers = {
+        f"directions.{i}": torch.linalg.qr(torch.randn(width, 3))[0]
+        for i, width in enumerate(model.network.summary_widths)
+    } | {"slopes": torch.tensor([4.0, 3.0])}
+    model.calibration = Calibration(2.0, Unknown(ENERGY_AND_ANGLES, 0.5, 5.0, numbers))
+    if multi:
+        model.multi, model.threshold, model.calibration = True, 0.4, None
+    path = folder / "m.safetensors"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("exported")
+    made = {"model": saved(folder)}
+    for form, name in {"onnx": "m.onnx", "openvino": "m.xml"}.items():
+        with FileLock(folder / "lock"):
+            out = made[form] = folder / name
+            answer = command("export", made["model"], "--to", form, "--out", out, "--photos", 8)
+            assert answer.code == 0, answer.err
+    return made
+
+
+def same(ours: Prediction, theirs: Prediction) -> None:
+    assert (ours.path, ours.indices, ours.unknown) == (theirs.path, theirs.indices, theirs.unknown)
+    assert [name for name, _ in ours.top] == [name for name, _ in theirs.top]
+    for (_, a), (_, b) in zip(ours.top, theirs.top, strict=True):
+        assert a == pytest.approx(b, abs=1e-6)
+    assert ours.score == pytest.approx(theirs.score, abs=1e-5)
+    assert (ours.labels is None) == (theirs.labels is None)
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_answers_are_those_with_pytorch(form: str, files: dict[str, Path], tmp_path: Path) -> None:
+    """More photos than a batch, in order, a bad one among them."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    photos = [noise(60 + n % 7, 90 - n % 5, n) for n in range(11)]
+    sources: list[Source] = [*photos[:4], bad, *photos[4:]]
+    predictor = load_predictor(files[form], None)
+    assert predictor is not None
+    found = list(predictor.predict(sources, top=2, batch=3))
+    expected = list(Classifier.load(files[form]).predict(sources, top=2, batch=3))
+    assert len(found) == len(expected) == 12
+    for ours, theirs in zip(found, expected, strict=True):
+        if theirs.error:
+            assert ours == theirs
+        else:
+            same(ours, theirs)
+    assert found[4].error is not None
+    assert 1 <= predictor.streams <= STREAMS
+
+
+def test_several_streams_change_no_answer(files: dict[str, Path]) -> None:
+    photos = [noise(60, 90, n) for n in range(9)]
+    outputs = []
+    for streams in (1, 3):
+        predictor = load_predictor(files["openvino"], None)
+        assert predictor is not None
+        predictor.streams = streams
+        views = [predictor.view(photo) for photo in photos]
+        outputs.append(list(predictor.judge(views, 3)))
+    for one, three in zip(*outputs, strict=True):
+        same(one, three)
+
+
+def test_several_labels(tmp_path: Path) -> None:
+    model = saved(tmp_path, multi=True)
+    out = tmp_path / "m.onnx"
+    assert command("export", model, "--to", "onnx", "--out", out, "--photos", 8).code == 0
+    predictor = load_predictor(out, None)
+    assert predictor is not None
+    assert (predictor.multi, predictor.threshold) == (True, 0.4)
+    (ours,), (theirs,) = (p.predict([noise(50, 60)]) for p in (predictor, Classifier.load(out)))
+    same(ours, theirs)
+    assert ours.labels is not None
+    assert theirs.labels is not None
+    assert [name for name, _ in ours.labels] == [name for name, _ in theirs.labels]
+
+
+@pytest.mark.parametrize("score", [ENERGY, ENERGY_AND_ANGLES])
+def test_score_is_that_of_calibration(score: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 40 * torch.randn(5, 7, generator=generator)
+    summary = torch.rand(5, 12, generator=generator)
+    summary[0] = 0
+    numbers = {} if score == ENERGY else {
+        "directions.0": torch.linalg.qr(torch.randn(8, 3, generator=generator))[0],
+        "directions.1": torch.linalg.qr(torch.randn(4, 2, generator=generator))[0],
+        "slopes": torch.tensor([4.0, 3.0]),
+    }  # fmt: skip
+    expected = (energy if score == ENERGY else energy_and_angles)(Outputs(logits, summary), numbers)
+    ours = Score(0.5, {name: each.numpy() for name, each in numbers.items()})
+    found = ours.of(Found(logits.numpy(), summary.numpy()))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_other_models_have_none(files: dict[str, Path], tmp_path: Path) -> None:
+    assert load_predictor(files["model"], None) is None
+    assert load_predictor(tmp_path / "nothing.xml", None) is None
+    with pytest.raises(UsageError, match="engine must be one of openvino for this file"):
+        load_predictor(files["openvino"], "torch")
+
+
+def test_header_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("m.xml", "m.bin"):
+        (tmp_path / name).write_bytes(files["openvino"].with_name(name).read_bytes())
+    damaged = tmp_path / "m.xml"
+    damaged.write_text(damaged.read_text().replace("classes", "klasses"))
+    with pytest.raises(ModelFileError, match=r"m\.xml: its header cannot be used"):
+        load_predictor(damaged, None)
+
+
+def edited(source: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The ONNX file with another header."""
+    model = onnx.load(source)
+    (entry,) = (e for e in model.metadata_props if e.key == KEY)
+    header = json.loads(entry.value)
+    change(header)
+    entry.value = json.dumps(header)
+    out = folder / "edited.onnx"
+    onnx.save(model, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.pop("export"), "export must be an object with a precision, is None"),
+        (lambda h: h.update(export=[]), r"export must be an object with a precision, is \[\]"),
+        (lambda h: h["export"].pop("precision"), "export must be an object with a precision"),
+        (lambda h: h["calibration"].update(temperature=0), "temperature must be above 0, is 0"),
+        (lambda h: h["calibration"].update(temperature=nan), "temperature must be above 0, is nan"),
+        (lambda h: h["calibration"]["unknown"].update(threshold=inf), "must be a finite number"),
+        (lambda h: h["calibration"]["unknown"].update(score="x"), "score must be one of energy"),
+        (lambda h: h["export"].pop("unknown"), "the tensors of unknown do not fit the score"),
+        (lambda h: h["calibration"]["unknown"].update(score=ENERGY), "do not fit the score"),
+    ],
+)
+def test_damaged_headers_are_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+    files: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    file = edited(files["onnx"], tmp_path, change)
+    with pytest.raises(
+        ModelFileError, match=rf"edited\.onnx: its header cannot be used.*{message}"
+    ):
+        load_predictor(file, None)
+
+
+def narrower(header: dict[str, Any]) -> None:
+    """Directions for maps that the network has not."""
+    numbers = {"directions.0": np.eye(5, 2, dtype=np.float32), "slopes": np.ones(1, np.float32)}
+    header["export"]["unknown"] = base64.b64encode(safetensors.numpy.save(numbers)).decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["classes"].pop(), r"its network answers with \d classes, its header names \d"),
+        (lambda h: h["export"].update(input="photo"), "onnxruntime cannot run it"),
+        (narrower, "the tensors of unknown do not fit its network"),
+    ],
+)
+def test_headers_of_another_network_are_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+    files: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    predictor = load_predictor(edited(files["onnx"], tmp_path, change), None)
+    assert predictor is not None
+    with pytest.raises(ModelFileError, match=rf"edited\.onnx: {message}"):
+        list(predictor.predict([noise(50, 60)]))
+
+
+def test_an_engine_that_cannot_start_leaves_out_as_it_was(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every photo that is read before is a bad one."""
+
+    def refuse(*_: object) -> None:
+        raise ModelFileError("it cannot start")
+
+    monkeypatch.setattr("googlenet.inference.exported_file.OnnxRuntime", refuse)
+    photos, out = tmp_path / "photos", tmp_path / "x.csv"
+    photos.mkdir()
+    for n in range(200):
+        (photos / f"{n}.jpg").write_text("no photo")
+    out.write_text("before")
+    answer = command("predict", files["onnx"], photos, "--out", out)
+    assert (answer.code, out.read_text()) == (1, "before")
+    assert "it cannot start" in answer.err
+
+
+def test_names_of_the_scores_are_calibration_s() -> None:
+    assert (without_pytorch.ENERGY, without_pytorch.ENERGY_AND_ANGLES) == (
+        ENERGY,
+        ENERGY_AND_ANGLES,
+    )
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_the_program_does_without_pytorch(
+    form: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for n in range(3):
+        noise(50, 60, n).save(photos / f"{n}.jpg")
+    out = tmp_path / "x.csv"
+    code = (
+        "import sys\nfrom googlenet.cli import main\n"
+        f"code = main(['predict', {str(files[form])!r}, {str(photos)!r}, '--out', {str(out)!r}, "
+        "'--threads', '1'])\nprint(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "0 False\n", done.stderr
+    assert len(out.read_text().splitlines()) == 4
+
+
+def test_a_predictor_is_lazy(files: dict[str, Path]) -> None:
+    """The engine starts with the first photo, when others are already being read."""
+    predictor = load_predictor(files["onnx"], None)
+    assert isinstance(predictor, Predictor)
+    assert predictor.running is None
+    next(predictor.predict([noise(40, 40)]))
+    assert predictor.running is not None

@@ -1,0 +1,136 @@
+"""Table 1 as data: derived shapes and channels, against PyTorch's own operators."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from googlenet.models import table
+from googlenet.runtime.errors import UsageError
+
+# ../shared/paper.md, "Other input sizes": the map under the final average pool
+FINAL_SIDES = {96: 3, 128: 4, 160: 5, 192: 6, 224: 7, 256: 8, 288: 9, 320: 10}
+MODULE_OUTPUTS = {
+    "3a": 256, "3b": 480, "4a": 512, "4b": 512, "4c": 512,
+    "4d": 528, "4e": 832, "5a": 832, "5b": 1024,
+}  # fmt: skip
+
+sides = st.integers(3, 400)
+
+
+@pytest.mark.parametrize("size", FINAL_SIDES)
+@pytest.mark.parametrize("name", table.VARIANTS)
+def test_final_map(name: str, size: int) -> None:
+    assert table.final_side(table.variant(name), size) == FINAL_SIDES[size]
+
+
+@pytest.mark.parametrize("name", table.VARIANTS)
+def test_smallest_photo(name: str) -> None:
+    """The smallest that leaves a pixel everywhere works; the one below names the stage."""
+    network = table.variant(name)
+    smallest = next(size for size in range(1, 100) if works(network, size))
+    assert table.final_side(network, smallest) == 1
+    if smallest > 1:
+        message = rf"size must leave at least one pixel after \w+ .*{name}, got {smallest - 1}"
+        with pytest.raises(UsageError, match=message):
+            table.final_side(network, smallest - 1)
+
+
+def works(network: table.Variant, size: int) -> bool:
+    try:
+        return table.final_side(network, size) > 0
+    except UsageError:
+        return False
+
+
+def test_module_outputs_are_those_of_the_paper() -> None:
+    channels = 192
+    for row, widths in table.TABLE_1.items():
+        channels = table.PAPER.module_channels(widths, channels)
+        assert channels == MODULE_OUTPUTS[row], row
+
+
+def test_released_widths_differ_in_two_places() -> None:
+    differing = {
+        (row, column): (old, new)
+        for row in table.TABLE_1
+        for column, old, new in zip(
+            table.Widths._fields, table.TABLE_1[row], table.GOOGLE_2014[row], strict=True
+        )
+        if old != new
+    }
+    assert differing == {("4a", "c3"): (208, 204), ("5a", "r5"): (32, 48)}
+
+
+@given(side=sides, kernel=st.sampled_from([1, 3, 5, 7]), stride=st.integers(1, 3))
+def test_symmetric_convolution_side(side: int, kernel: int, stride: int) -> None:
+    photo = torch.empty(1, 1, side, side, device="meta")
+    weight = torch.empty(1, 1, kernel, kernel, device="meta")
+    output = F.conv2d(photo, weight, stride=stride, padding=kernel // 2)
+    assert table.conv_output(side, kernel, stride, "symmetric") == output.shape[3]
+
+
+@given(side=st.integers(1, 400), kernel=st.integers(2, 3))
+def test_ceil_mode_pool_side(side: int, kernel: int) -> None:
+    photo = torch.empty(1, 1, side, side, device="meta")
+    if side == 1 and kernel == 3:
+        assert table.pool_output(side, kernel, 2, "symmetric") < 1
+        return
+    output = F.max_pool2d(photo, kernel, 2, ceil_mode=True)
+    assert table.pool_output(side, kernel, 2, "symmetric") == output.shape[3]
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_pools_halve_as_the_paper_says(padding: str) -> None:
+    side, seen = 112, []
+    for _ in range(4):
+        side = table.pool_output(side, 3, 2, padding)
+        seen.append(side)
+    assert seen == [56, 28, 14, 7]
+
+
+def test_head_windows_at_224_pixels_are_the_papers() -> None:
+    assert table.head_windows(14) == (5, (0, 3, 6, 9))
+
+
+@given(side=st.integers(1, 200))
+def test_head_windows_span_the_map(side: int) -> None:
+    window, offsets = table.head_windows(side)
+    assert window == max(1, round(5 * side / 14))
+    assert len(offsets) == 4
+    assert offsets[0] == 0
+    assert offsets[-1] + window == side
+    assert list(offsets) == sorted(offsets)
+
+
+@pytest.mark.parametrize("width", [0, -1, 16.5, float("nan"), float("inf")])
+def test_width_outside_its_range(width: float) -> None:
+    with pytest.raises(UsageError, match=r"width must be above 0 and at most 16, got"):
+        table.PAPER.scaled(width)
+
+
+def test_width_multiplies_every_filter() -> None:
+    half = table.PAPER.scaled(0.5)
+    assert half.modules["3a"] == (32, 48, 64, 8, 16, 16)
+    assert half.stem_filters == (32, 32, 96)
+    assert (half.head_filters, half.head_units, half.classes) == (64, 512, 1000)
+    assert min(min(widths) for widths in table.PAPER.scaled(1e-3).modules.values()) == 1
+    assert table.PAPER.scaled(1) is table.PAPER
+
+
+def test_unknown_variant_lists_those_that_exist() -> None:
+    with pytest.raises(UsageError, match=r"variant must be one of paper, .*naive, got 'v2'"):
+        table.variant("v2")
+
+
+def test_lrn_constants_of_both_conventions() -> None:
+    """inception5h: radius 5 is a size of 11, and its alpha of 1e-4 is not divided by it."""
+    paper, tensorflow = table.variant("paper").norm, table.variant("inception5h").norm
+    assert paper == table.LRN(size=5, alpha=1e-4, beta=0.75, k=1.0)
+    assert isinstance(tensorflow, table.LRN)
+    assert tensorflow.size == 2 * 5 + 1
+    assert tensorflow.alpha / tensorflow.size == pytest.approx(1e-4)
+    assert (tensorflow.beta, tensorflow.k) == (0.5, 2.0)
