@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from googlenet.kernels import build
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -83,3 +85,26 @@ def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"skipped under CI=true: {reason}"
+
+
+@pytest.fixture
+def kernels() -> None:
+    """Skips the test where the kernels cannot be had (a failure in CI)."""
+    if build.library() is None:
+        pytest.skip("the kernels are switched off or no C++ compiler builds them")
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a machine without a compiler."""
+    monkeypatch.setenv("GOOGLENET_NATIVE", "0")
+    build.library.cache_clear()
+    yield
+    build.library.cache_clear()
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)

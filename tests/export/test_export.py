@@ -416,8 +416,8 @@ def test_auto_is_what_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch)
     def find(name: str) -> object:
         return None if name in absent else name
 
-    for module in ("load", "engines"):
-        monkeypatch.setattr(f"googlenet.export.{module}.find_spec", find)
+    for module in ("engine_classifier", "engines"):
+        monkeypatch.setattr(f"googlenet.inference.{module}.find_spec", find)
     crop = Classifier.load(model).crops(noise(80, 80))
     for missing in ({"onnx"}, {"openvino", "onnxruntime"}):
         absent = missing
