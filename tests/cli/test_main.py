@@ -47,6 +47,11 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return dict(verbs.choices)
 
 
+def options(verb: str) -> list[argparse.Action]:
+    """The arguments of a verb that its help shows; former names are hidden."""
+    return [a for a in commands()[verb]._actions if a.help != argparse.SUPPRESS]
+
+
 def test_verbs() -> None:
     assert set(VERBS) == {*OPTIONS, "table"}
     assert list(commands()) == list(VERBS)
@@ -54,17 +59,16 @@ def test_verbs() -> None:
 
 @pytest.mark.parametrize("verb", OPTIONS)
 def test_options(verb: str) -> None:
-    actions = commands()[verb]._actions[1:]  # the first is --help
-    assert [a.option_strings[0] if a.option_strings else a.metavar for a in actions] == OPTIONS[
-        verb
-    ].split()
+    actions = options(verb)[1:]  # the first is --help
+    names = [a.option_strings[0] if a.option_strings else a.metavar for a in actions]
+    assert names == OPTIONS[verb].split()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_tells_of_every_option(verb: str) -> None:
     answer = command(verb, "--help")
     assert (answer.code, answer.err) == (0, "")
-    for action in commands()[verb]._actions:
+    for action in options(verb):
         assert action.help
         for option in action.option_strings:
             assert option in answer.out

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from math import inf, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from googlenet.runtime.errors import UsageError
 
@@ -19,6 +20,34 @@ WEIGHTS = (
     "or one by name: bvlc, inception5h, torchvision"
 )
 MODEL = f"an exported file, {WEIGHTS}"
+
+
+class RenamedOption(argparse.Action):
+    """Does what the option `target` does, after a notice of its name."""
+
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, target: argparse.Action, **settings: Any
+    ) -> None:
+        same = {name: getattr(target, name) for name in ("nargs", "const", "type", "choices")}
+        super().__init__(option_strings, target.dest, default=argparse.SUPPRESS, **same, **settings)
+        self.target = target
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        new = self.target.option_strings[0]
+        print(f"{parser.prog}: {option_string} is now called {new}", file=sys.stderr)
+        self.target(parser, namespace, values, new)
+
+
+def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+    """Keep the former name of an option working: hidden from --help, with a notice on stderr."""
+    (target,) = (action for action in parser._actions if new in action.option_strings)
+    parser.add_argument(old, action=RenamedOption, target=target, help=argparse.SUPPRESS)
 
 
 def positive(text: str) -> int:
