@@ -20,7 +20,7 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.models.registry import build_network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.training.batch_size import bytes_a_photo, first_photo, step
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN
@@ -36,7 +36,7 @@ def trainer(variant: str, size: int, precision: str) -> Trainer:
     network = build_network(variant, 10, size=size, generator=torch.Generator().manual_seed(0))
     loader = TrainingLoader(samples, p, Augmentation((), 0))
     recipe = MODERN.with_settings({"variant": variant})
-    return Trainer(network, recipe, loader, seed=0, machine=Machine("cpu", precision))
+    return Trainer(network, recipe, loader, seed=0, machine=ComputeDevice("cpu", precision))
 
 
 def peak() -> int:

@@ -79,7 +79,7 @@ def contestant(name: str, site: str, threads: int) -> Any:
         return lambda x: network(torch.from_numpy(x))
     path, _, engine = name.partition("@")
     from googlenet.inference.classifier import Classifier
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     if path.endswith(".pt2"):  # the program itself
         program = torch.export.load(path).module()
@@ -87,7 +87,7 @@ def contestant(name: str, site: str, threads: int) -> Any:
         return lambda x: program(torch.from_numpy(x).contiguous(memory_format=last))
     precision = "bf16" if engine.endswith("+bf16") else "fp32"
     classifier = Classifier.load(
-        path, Machine("cpu", precision), engine.removesuffix("+bf16") or None
+        path, ComputeDevice("cpu", precision), engine.removesuffix("+bf16") or None
     )
     if hasattr(classifier, "engine"):
         return classifier.engine.run
@@ -378,13 +378,13 @@ def table(found: dict[str, Any]) -> str:
 
 def processor() -> dict[str, Any]:
     """The machine, and which instructions for eight and sixteen bits it has."""
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     flags = next(
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line[:5] == "flags"), ""
     ).split()
     known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-    return Machine.here("fp32").describe() | {
+    return ComputeDevice.detect("fp32").describe() | {
         "cores": os.cpu_count(),
         "instructions": [name for name in known if name in flags],
         "load": os.getloadavg()[0],

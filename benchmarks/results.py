@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.inference.model_file import read_header
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 
 
 def collect(runs: Sequence[Path]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def collect(runs: Sequence[Path]) -> dict[str, Any]:
                 "log": [json.loads(line) for line in log],
             }
         )
-    return {"machine": Machine.here().describe(), "runs": found}
+    return {"machine": ComputeDevice.detect().describe(), "runs": found}
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     command = ["googlenet", "evaluate", *arguments]
     run = [sys.executable, "-m", *command, "--json"]
     output = subprocess.run(run, check=True, capture_output=True, text=True).stdout
-    machine = Machine.here("fp32").describe()
+    machine = ComputeDevice.detect("fp32").describe()
     return {"machine": machine, "command": " ".join(command), "output": json.loads(output)}
 
 

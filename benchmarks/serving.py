@@ -37,7 +37,7 @@ from PIL import Image
 
 from googlenet.data.folder import photos_in
 from googlenet.inference.classifier import Classifier
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 
 READ_TIMEOUT = 5  # of the service under load, so that slow clients come and go
 TOLERANCE = 1e-4  # of a probability: the sums of a batch are added in another order
@@ -376,7 +376,7 @@ def report(
         "wrong in all": len(load.wrong),
         "statuses": dict(sorted(load.statuses.items())),
         "samples": samples[:: max(1, len(samples) // 60)],
-        "machine": Machine.here("fp32").describe(),
+        "machine": ComputeDevice.detect("fp32").describe(),
     }
 
 

@@ -52,7 +52,7 @@ def read(folder: str) -> None:
     """What one of the processes does."""
     from googlenet import parallel
     from googlenet.images.preprocess import Preprocessing
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
     from googlenet.training.recipes import MODERN
     from googlenet.training.settings import Settings
     from googlenet.training.setup import build, load, trainer_of
@@ -61,7 +61,7 @@ def read(folder: str) -> None:
         settings = Settings(folder, MODERN, Preprocessing(), width=0.05, cache="none")
         data = load(settings)
         network = build(settings, len(data.classes))
-        trainer = trainer_of(settings, data, Machine(), network, ())
+        trainer = trainer_of(settings, data, ComputeDevice(), network, ())
         began, computing = time.perf_counter(), time.process_time()
         photos = sum(len(batch) for batch in trainer.batches(0))
         found = {

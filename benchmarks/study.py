@@ -39,7 +39,7 @@ from googlenet.images.center_view import centre
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.inference.classifier import Classifier
 from googlenet.models.googlenet import GoogLeNet
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.epochs import nll
 from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
@@ -82,7 +82,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     setting.change(network)
     steps = recipe.augmentation(preprocessing)
     loader = loading.TrainingLoader(task.data.train, preprocessing, setting.augment(steps, seed))
-    trainer = Trainer(network, recipe, loader, seed=seed, machine=Machine.here(), workers=1)
+    trainer = Trainer(network, recipe, loader, seed=seed, machine=ComputeDevice.detect(), workers=1)
     if setting.optimizer is not None:
         trainer.optimizer = setting.optimizer(network, recipe)
     averages = {share: average(trainer, share) for share in SHARES if task.others}
@@ -322,7 +322,7 @@ def main() -> None:
                 continue
             print(name, seed, flush=True)
             np.random.seed(0)
-            line = key | run(SETTINGS[name], task, seed) | Machine.here().describe()
+            line = key | run(SETTINGS[name], task, seed) | ComputeDevice.detect().describe()
             with arguments.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 

@@ -41,7 +41,7 @@ from googlenet.evaluation.ood import (
 )
 from googlenet.inference.calibration import Outputs
 from googlenet.inference.classifier import Classifier
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 
 Array = NDArray[np.float64]
 Score = Callable[[Array, Array], Array]  # logits (N, classes), features (N, F) -> (N,)
@@ -76,7 +76,7 @@ def noise(kind: str, count: int = 200, side: int = 160) -> Iterator[NDArray[np.u
 
 def write_outputs(model: Path, data: Path, target: Path) -> None:
     """Logits, summary and what the last layer sees of every photo, by centre crop, in fp32."""
-    classifier = Classifier.load(model, Machine.here("fp32"))
+    classifier = Classifier.load(model, ComputeDevice.detect("fp32"))
     seen: list[torch.Tensor] = []
     last = cast(torch.nn.Linear, classifier.network.get_submodule("classifier"))
     last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -281,7 +281,7 @@ def compare(outputs: Path) -> dict[str, Any]:
         rows.append(row)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": Machine.here("fp32").describe(),
+        "machine": ComputeDevice.detect("fp32").describe(),
         "model": json.loads(str(held["made by"])),
         "known": {"fitted_on": len(fitted_on), "measured_on": len(measured_on)},
         "methods": rows,

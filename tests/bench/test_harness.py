@@ -16,7 +16,7 @@ from googlenet.bench.peers import Missing
 from googlenet.kernels import lrn, norm, pool, tensor_views
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError
 from tests.cli.conftest import command
 from tests.fixtures import encoded, noise
@@ -193,7 +193,7 @@ def test_multiply_adds_are_counted_as_we_count_them() -> None:
     [("auto", True, 2), ("auto", False, 1), ("fp32", True, 1), ("bf16", False, 2)],
 )
 def test_precisions(precision: str, has: bool, found: int) -> None:
-    machine = Machine("cpu", precision)
+    machine = ComputeDevice("cpu", precision)
     machine.__dict__["bf16"] = has
     assert len(speed.dtypes(precision, machine)) == found
 

@@ -23,7 +23,7 @@ from googlenet.inference.classifier import Classifier
 from googlenet.inference.engine_classifier import EngineClassifier, planes
 from googlenet.inference.model_file import ModelFileError
 from googlenet.models.googlenet import GoogLeNet
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.serving import answers
 from googlenet.serving.answers import Question
@@ -332,7 +332,7 @@ def test_bf16(
     ]
     assert weights[0] < 0.55 * weights[1]
     loaded = Classifier.load(tmp_path / "m.pt2")
-    assert loaded.machine == Machine("cpu", "auto")  # bf16 where the processor computes in it
+    assert loaded.machine == ComputeDevice("cpu", "auto")  # bf16 where the processor computes in it
     weight = loaded.network.get_parameter("conv1.conv.weight")
     assert torch.equal(weight, weight.bfloat16().float())
     photo = noise(70, 80)
@@ -570,7 +570,7 @@ def test_wrong_engines_are_refused(model: Path, exported: Exported) -> None:
     with pytest.raises(UsageError, match="engine must be one of openvino for this file"):
         Classifier.load(exported["openvino"][0], engine="torch")
     with pytest.raises(UsageError, match="precision must be fp32 with the engine onnxruntime"):
-        Classifier.load(model, Machine("cpu", "bf16"), engine="onnxruntime")
+        Classifier.load(model, ComputeDevice("cpu", "bf16"), engine="onnxruntime")
 
 
 def test_missing_packages_are_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from googlenet.inference.calibration import Calibration
 from googlenet.inference.classifier import Classifier, model_path
 from googlenet.inference.model_file import KEY, ModelFileError, read_header
 from googlenet.inference.prediction import Prediction
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from tests.fixtures import noise, pixels, tiny_classifier
 
@@ -147,7 +147,7 @@ def test_bf16_agrees_roughly_and_is_returned_in_fp32() -> None:
     classifier = tiny_classifier()
     crops = np.stack([pixels(noise(32, 32, seed)) for seed in range(4)])
     exact = classifier.probabilities(crops)
-    classifier.machine = Machine("cpu", "bf16")
+    classifier.machine = ComputeDevice("cpu", "bf16")
     rough = classifier.probabilities(crops)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.1

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from googlenet.runtime.device import Machine, cores, cpu_name, native_bf16, thread_count
+from googlenet.runtime.device import ComputeDevice, cores, cpu_name, native_bf16, thread_count
 from googlenet.runtime.errors import UsageError
 
 
 def test_precision_that_does_not_exist() -> None:
     with pytest.raises(UsageError, match="precision must be one of auto, fp32, bf16, got 'fp16'"):
-        Machine.here("fp16")
+        ComputeDevice.detect("fp16")
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_autocast_computes_in_the_precision(precision: str, kind: torch.dtype) -> None:
-    with Machine("cpu", precision).autocast():
+    with ComputeDevice("cpu", precision).autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == kind
 
@@ -32,7 +32,7 @@ def test_auto_is_bf16_where_the_processor_has_it(
 ) -> None:
     flags = "fpu avx2 avx512_bf16" if has else "fpu avx2 avx512f"
     monkeypatch.setattr("googlenet.runtime.device.cpu_facts", lambda: {"flags": flags})
-    assert Machine("cpu", "auto").bf16 is has
+    assert ComputeDevice("cpu", "auto").bf16 is has
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="PyTorch is asked there")
@@ -56,7 +56,7 @@ def test_as_many_threads_as_pytorch_would_take(
 
 
 def test_description_says_what_a_measurement_needs() -> None:
-    described = Machine("cpu", "fp32").describe()
+    described = ComputeDevice("cpu", "fp32").describe()
     assert described["device"] == cpu_name() != ""
     assert described["precision"] == "fp32"
     assert described["torch"] == torch.__version__

@@ -10,7 +10,7 @@ import torch
 
 from googlenet.inference.model_file import read_header, write_model_file
 from googlenet.runtime.errors import GoogLeNetError
-from googlenet.runtime.files import WriteError, folder_of, write_atomically, write_text
+from googlenet.runtime.files import WriteError, parent_dir, write_atomically, write_text
 
 
 def test_text_is_written_in_utf_8_and_replaced(tmp_path: Path) -> None:
@@ -62,12 +62,12 @@ def test_full_disk_is_one_sentence_and_leaves_the_old_model(tmp_path: Path) -> N
 
 def test_a_folder_made_for_nothing_goes_again(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b" / "x"
-    with folder_of(out):
+    with parent_dir(out):
         assert out.parent.is_dir()
     assert list(tmp_path.iterdir()) == []
-    with folder_of(out):
+    with parent_dir(out):
         out.write_text("kept")
-    with folder_of(tmp_path / "a" / "c" / "x"):
+    with parent_dir(tmp_path / "a" / "c" / "x"):
         pass
     assert out.read_text() == "kept"
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["b"]

@@ -32,7 +32,7 @@ def tuned(setting: str, **variables: str) -> tuple[list[str], str | None, int]:
 
 @LINUX
 def test_tuned_once_and_no_memory_is_taken() -> None:
-    what, spins, size = tuned("process.tune()")
+    what, spins, size = tuned("process.tune_process()")
     assert (what, spins) == (["allocator"], "1000")
     assert size < 200_000  # the heap's address space is reserved, not filled
 
@@ -53,16 +53,16 @@ def test_called_from_a_program_the_command_line_sets_nothing() -> None:
 
 @LINUX
 def test_what_the_user_has_set_stays() -> None:
-    assert tuned("process.tune()", GOOGLENET_TUNE="0")[:2] == ([], None)
-    assert tuned("process.tune()", GOMP_SPINCOUNT="7")[1] == "7"
-    assert tuned("process.tune()", OMP_WAIT_POLICY="active")[1] is None
+    assert tuned("process.tune_process()", GOOGLENET_TUNE="0")[:2] == ([], None)
+    assert tuned("process.tune_process()", GOMP_SPINCOUNT="7")[1] == "7"
+    assert tuned("process.tune_process()", OMP_WAIT_POLICY="active")[1] is None
 
 
 @LINUX
 def test_large_maps_are_not_fresh_memory_each_time() -> None:
     """Page faults of a hundred maps of 64 MiB: those of one, but for what the heap grows."""
     code = (
-        "process.tune()\nimport ctypes, resource\nlibrary = ctypes.CDLL(None)\n"
+        "process.tune_process()\nimport ctypes, resource\nlibrary = ctypes.CDLL(None)\n"
         "library.malloc.restype = ctypes.c_void_p\n"
         "library.free.argtypes = [ctypes.c_void_p]\n"
         "library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]\n"

@@ -20,7 +20,7 @@ from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, margin
 from googlenet.models.registry import build_network
 from googlenet.runtime.console import Console
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import MODERN
@@ -72,7 +72,7 @@ def trainer(
         recipe,
         loader,
         seed=seed,
-        machine=Machine(),
+        machine=ComputeDevice(),
         workers=workers,
         shuffle=shuffle,
         carried=carried,

@@ -12,13 +12,13 @@ from googlenet.bench import inference, training
 from googlenet.bench.harness import UNITS, Conditions, alternate, ceilings, rows
 from googlenet.kernels.build import library
 from googlenet.runtime import process
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 
 
 def measure(
     kind: str,
     given: Conditions,
-    machine: Machine,
+    machine: ComputeDevice,
     *,
     threads: int,
     repetitions: int,
@@ -57,7 +57,7 @@ def measure(
     }
 
 
-def dtypes(precision: str, machine: Machine) -> tuple[torch.dtype, ...]:
+def dtypes(precision: str, machine: ComputeDevice) -> tuple[torch.dtype, ...]:
     """float32, and bfloat16 too where that is asked for, or "auto" finds the machine to have it."""
     both = precision == "bf16" or (precision == "auto" and machine.bf16)
     return (torch.float32, torch.bfloat16) if both else (torch.float32,)

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 from googlenet import __version__, parallel
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
-from googlenet.runtime.process import tune
+from googlenet.runtime.process import tune_process
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Reading the other verbs' modules takes longer than some commands do.
     args = parser(words[:1] if words[:1] and words[0] in VERBS else VERBS).parse_args(words)
     if arguments is None and getattr(args, "allocator", "tuned") == "tuned":
-        tune()  # this process is ours
+        tune_process()  # this process is ours
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -82,7 +82,7 @@ def progress() -> Iterator[Callable[[], object]]:
 def of_input(args: argparse.Namespace) -> dict[str, Any]:
     from googlenet.bench.input import made_up, measure, some
     from googlenet.data.load_data import load_data
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
     from googlenet.runtime.process import allocator
 
     count = args.photos or 48
@@ -93,7 +93,7 @@ def of_input(args: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "data": args.data or "made up",
         "settings": {"allocator": allocator(), "clock": "the working thread's time"},
-        "machine": Machine.here("fp32").describe(),
+        "machine": ComputeDevice.detect("fp32").describe(),
     }
 
 
@@ -103,11 +103,11 @@ def of_networks(args: argparse.Namespace) -> dict[str, Any]:
     from googlenet.bench.harness import Conditions
     from googlenet.bench.speed import dtypes, measure
     from googlenet.models.table import final_side, variant
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     final_side(variant("bn"), args.size)  # refuses a size that leaves no pixel
     precision = args.precision or "auto"
-    machine = Machine(args.device or Machine.here().device, precision)
+    machine = ComputeDevice(args.device or ComputeDevice.detect().device, precision)
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device must be one that PyTorch finds here, got 'cuda'")
     if machine.device == "cuda" and args.clock == "cpu":

@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.evaluation.fit_calibration import calibrate
     from googlenet.inference.classifier import Classifier, model_path, require_weights
     from googlenet.runtime.console import Console
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     check_out(args.out, model_path(args.model), "MODEL")
     if args.out.suffix != ".safetensors":
         raise UsageError(f"--out must be a .safetensors file, got {args.out}")
     require_weights(args.model, "MODEL")
-    classifier = Classifier.load(args.model, Machine.here("fp32"))
+    classifier = Classifier.load(args.model, ComputeDevice.detect("fp32"))
     if classifier.multi:
         raise UsageError(
             f"MODEL must know one label a photo, got {args.model}: temperature and unknown are "

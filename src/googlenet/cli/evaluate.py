@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.evaluation.grid import grid, protocol, protocol_name
     from googlenet.inference.classifier import Classifier
     from googlenet.runtime.console import Console
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
-    machine = Machine.here(args.precision)
+    machine = ComputeDevice.detect(args.precision)
     use_threads(args)
     classifiers = parallel.on_all_ranks(
         lambda: [Classifier.load(path, machine, args.engine) for path in args.models]

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.export.parity_images import calibration_crops, parity_photos
     from googlenet.inference.classifier import Classifier, require_weights
     from googlenet.runtime.console import Console
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
     precision = chosen_precision(args)
     check_out(args)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.calibrate and precision != "int8":
         raise UsageError(f"--calibrate must go with --int8, got it with {precision}")
     require_weights(args.model, "MODEL")
-    classifier = Classifier.load(args.model, Machine("cpu", "fp32"))
+    classifier = Classifier.load(args.model, ComputeDevice("cpu", "fp32"))
     own = precision == "int8" and not args.calibrate
     photos = parity_photos(classifier, args.data, own, args.photos)
     calibration = None

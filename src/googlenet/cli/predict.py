@@ -23,7 +23,7 @@ from googlenet.cli.options import (
     use_threads,
 )
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
-from googlenet.runtime.files import folder_of
+from googlenet.runtime.files import parent_dir
 
 if TYPE_CHECKING:
     from googlenet.images.archived import StoredPhoto
@@ -76,9 +76,9 @@ def load(model: str, engine: str | None) -> Classifier | Predictor:
     if predictor is not None:
         return predictor
     from googlenet.inference.classifier import Classifier
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
 
-    return Classifier.load(model, Machine.here("fp32"), engine)
+    return Classifier.load(model, ComputeDevice.detect("fp32"), engine)
 
 
 def begun(
@@ -186,7 +186,7 @@ def write(path: Path, predictions: Iterable[Prediction], top: int, several: bool
     try:
         # What is no text in a path is escaped, in JSON's own way.
         with (
-            folder_of(path),
+            parent_dir(path),
             path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
             if path.suffix == ".jsonl":

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     from googlenet.inference.classifier import Classifier
     from googlenet.inference.engine_classifier import EngineClassifier
-    from googlenet.runtime.device import Machine
+    from googlenet.runtime.device import ComputeDevice
     from googlenet.serving.limits import Limits
     from googlenet.serving.service import Service
 
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     with listen(args.host, args.port) as listening:
         if token is None and not is_loopback(listening):
             log.warning("anyone who reaches %s may ask: there is no --token", address(listening))
-        classifier = Classifier.load(args.model, Machine.here("fp32"), args.engine)
+        classifier = Classifier.load(args.model, ComputeDevice.detect("fp32"), args.engine)
         if isinstance(classifier, EngineClassifier) and classifier.whole_photos:
             raise UsageError(
                 f"MODEL must not have its preprocessing built in to be served, got {args.model}"

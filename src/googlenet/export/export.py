@@ -28,9 +28,9 @@ from googlenet.inference.engine_classifier import (
 )
 from googlenet.inference.engines import Torch, require
 from googlenet.inference.model_file import FORMAT, KEY
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import folder_of
+from googlenet.runtime.files import parent_dir
 
 FORMATS = ("onnx", "openvino", "torch")
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -86,7 +86,7 @@ def export(
     """
     plan.check()
     try:
-        with folder_of(out), beside(out) as folder:
+        with parent_dir(out), beside(out) as folder:
             made = folder / out.name
             write(classifier, plan, made)
             found = compare(classifier, plan, made, photos, workers, progress, bad)
@@ -115,7 +115,7 @@ def export(
         "network_max_difference": inner and inner.max_difference,
         "calibration_images": 0 if plan.calibration is None else len(plan.calibration),
         "bytes": size,
-        "native_bf16": Machine("cpu", "auto").bf16,
+        "native_bf16": ComputeDevice("cpu", "auto").bf16,
         "passed": failure is None,
         "failure": failure,
     }
@@ -259,7 +259,7 @@ def network_alone(
 def running(classifier: Classifier, plan: Plan, path: Path) -> Classifier:
     """The exported file at work in its own engine: of a `.pt2` file the program itself."""
     if plan.to != "torch":
-        found = load_exported(path, Machine(), None)
+        found = load_exported(path, ComputeDevice(), None)
         assert isinstance(found, EngineClassifier)
         return found
     program = torch.export.load(str(path)).module()  # written a moment ago, by us

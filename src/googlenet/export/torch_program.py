@@ -24,7 +24,7 @@ from googlenet.inference.model_file import KEY, ModelFileError
 from googlenet.models import table
 from googlenet.models.fuse import folded
 from googlenet.models.googlenet import GoogLeNet, MaxPool
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError
 
 WEIGHTS = "data/weights/"
@@ -33,7 +33,7 @@ CONFIG = "model_weights_config.json"
 DTYPES = {7: torch.float32, 13: torch.bfloat16}
 
 
-def read_pt2(path: Path, header: Mapping[str, Any], machine: Machine) -> Classifier:
+def read_pt2(path: Path, header: Mapping[str, Any], machine: ComputeDevice) -> Classifier:
     """The classifier in a `.pt2` file of ours.  Raises ModelFileError for one that is damaged."""
     tensors = read_weights(path)
     try:
@@ -46,7 +46,7 @@ def read_pt2(path: Path, header: Mapping[str, Any], machine: Machine) -> Classif
     load_tensors(classifier.network, tensors, path)
     classifier.machine = machine
     if next(iter(tensors.values())).dtype == torch.bfloat16:
-        classifier.machine = Machine(machine.device, "auto")  # conversion is ten times slower
+        classifier.machine = ComputeDevice(machine.device, "auto")  # conversion is ten times slower
     classifier.network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return classifier
 

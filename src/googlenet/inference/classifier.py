@@ -30,7 +30,7 @@ from googlenet.inference.prediction import Answers, Pixels, Prediction, predicti
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.registry import Network, build_network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 
@@ -52,13 +52,13 @@ class Classifier:
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     licence: str | None = None
-    machine: Machine = field(default_factory=Machine)
+    machine: ComputeDevice = field(default_factory=ComputeDevice)
     multi: bool = False
     threshold: float = 0.5
 
     @classmethod
     def load(
-        cls, path: str | Path, machine: Machine | None = None, engine: str | None = None
+        cls, path: str | Path, machine: ComputeDevice | None = None, engine: str | None = None
     ) -> Classifier:
         """The classifier in a model file, a run folder (its `last.safetensors`), a file that
         `googlenet export` wrote, a published weight file of any known format, or the known file
@@ -70,17 +70,17 @@ class Classifier:
         future format; UsageError for one that does not exist.
         """
         path = model_path(path)
-        if (exported := load_exported(path, machine or Machine(), engine)) is not None:
+        if (exported := load_exported(path, machine or ComputeDevice(), engine)) is not None:
             return exported
         classifier = cls.load_ours(path) if is_model_file(path) else load_foreign(path)
         if engine not in (None, "torch"):
-            computed = with_engine(classifier, machine or Machine(), str(engine))
+            computed = with_engine(classifier, machine or ComputeDevice(), str(engine))
             if computed is not classifier:
                 return computed
         classifier.network.eval()
-        return classifier.to(machine or Machine())
+        return classifier.to(machine or ComputeDevice())
 
-    def to(self, machine: Machine) -> Self:
+    def to(self, machine: ComputeDevice) -> Self:
         """This classifier, its network moved to where it is to compute."""
         self.machine = machine
         self.network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -269,14 +269,14 @@ def require_weights(source: str | Path, name: str) -> None:
         raise UsageError(f"{name} must be a model file, got {source}, an exported one")
 
 
-def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
+def load_exported(path: Path, machine: ComputeDevice, engine: str | None) -> Classifier | None:
     """`deploy.load.load_exported`, imported when first needed: it imports this module."""
     from googlenet.inference import engine_classifier
 
     return engine_classifier.load_exported(path, machine, engine)
 
 
-def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:
+def with_engine(classifier: Classifier, machine: ComputeDevice, engine: str) -> Classifier:
     """`deploy.load.with_engine`, imported when first needed."""
     from googlenet.inference import engine_classifier
 

@@ -26,7 +26,7 @@ from googlenet.inference.exported_file import read_exported, start
 from googlenet.inference.model_file import ModelFileError
 from googlenet.inference.prediction import Pixels
 from googlenet.models.registry import Network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 
@@ -96,7 +96,7 @@ def outputs_of(parts: Sequence[Found]) -> Outputs:
     return Outputs(logits, torch.from_numpy(np.concatenate(summaries)) if summaries else None)
 
 
-def load_exported(path: Path, machine: Machine, engine: str | None) -> Classifier | None:
+def load_exported(path: Path, machine: ComputeDevice, engine: str | None) -> Classifier | None:
     """The classifier in a file that `googlenet export` wrote, None for any other file.
 
     Raises GoogLeNetError for a file that is damaged or whose engine is missing, UsageError for
@@ -144,7 +144,7 @@ def packed_numbers(classifier: Classifier) -> str | None:
     return base64.b64encode(safetensors.torch.save(dict(unknown.numbers))).decode()
 
 
-def with_engine(classifier: Classifier, machine: Machine, engine: str) -> Classifier:
+def with_engine(classifier: Classifier, machine: ComputeDevice, engine: str) -> Classifier:
     """The same classifier, computed by the engine of that name, or by the fastest for "auto".
 
     The classifier itself where that is PyTorch.

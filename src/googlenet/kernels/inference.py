@@ -24,7 +24,7 @@ from googlenet.kernels.tensor_views import channels_last, new_map, usable
 from googlenet.models.fuse import fold_units
 from googlenet.models.googlenet import ConvUnit, Inception
 from googlenet.models.registry import Network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 
 
 class InferenceForm(nn.Module):
@@ -90,7 +90,7 @@ def inference_form(
     faster still, at its first call for each shape of batch, for which it needs a C++ compiler.
     Raises UsageError for a precision that does not exist.
     """
-    machine = Machine.here(precision)
+    machine = ComputeDevice.detect(precision)
     form: Any = deepcopy(network).eval().requires_grad_(False)
     form.drop_heads()
     fold_units(form)

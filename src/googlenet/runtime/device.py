@@ -20,14 +20,14 @@ BF16_INSTRUCTIONS = ("avx512_bf16", "amx_tile")
 
 
 @dataclass(frozen=True)
-class Machine:
+class ComputeDevice:
     """A device and a precision: "auto" is bf16 where the machine computes in it, else fp32."""
 
     device: str = "cpu"
     precision: str = "fp32"
 
     @classmethod
-    def here(cls, precision: str = "auto") -> Machine:
+    def detect(cls, precision: str = "auto") -> ComputeDevice:
         """The machine that we are on.  Raises UsageError for a precision that does not exist."""
         if precision not in PRECISIONS:
             raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -64,7 +64,7 @@ class Machine:
         }
 
 
-def random_state_kept() -> AbstractContextManager[object]:
+def fork_rng() -> AbstractContextManager[object]:
     """Within it PyTorch's random numbers may be drawn and seeded; then they are as before.
 
     Of the GPUs it is that of this process alone: others would each have to be set up for it.

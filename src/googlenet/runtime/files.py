@@ -21,7 +21,7 @@ class WriteError(GoogLeNetError):
 
 
 @contextmanager
-def folder_of(path: Path) -> Iterator[None]:
+def parent_dir(path: Path) -> Iterator[None]:
     """Within it the folder of `path` is there: what is missing of it is made.
 
     Made for nothing, it goes again.  Raises OSError where it cannot be made.
@@ -48,21 +48,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         # Replacing asks the folder alone for permission: a file that somebody protected would go.
         if path.exists() and not path.stat().st_mode & 0o222:
             raise WriteError(f"{path}: is there already and not writable")
-        with folder_of(path):
+        with parent_dir(path):
             try:
                 write(beside)
-                sync(beside)
+                fsync(beside)
                 beside.replace(path)
             finally:
                 with suppress(OSError):  # it is in its place, or there is none
                     beside.unlink()
             with suppress(OSError):  # not every file system can; the file is whole either way
-                sync(path.parent)
+                fsync(path.parent)
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error})") from error
 
 
-def sync(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -85,7 +85,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, write)
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_stale_temp(folder: Path) -> None:
     """Delete what killed processes were writing.  Nobody else may be writing into the folder."""
     for path in folder.glob(LEFT_BEHIND):
         with suppress(OSError):  # it only takes room

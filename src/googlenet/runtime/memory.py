@@ -18,10 +18,10 @@ def available_memory(root: Path = Path("/")) -> int:
 
     `root` is where `proc` and `sys` lie.
     """
-    return max(0, min(int(psutil.virtual_memory().available), *control_group_room(root), 2**63))
+    return max(0, min(int(psutil.virtual_memory().available), *cgroups_headroom(root), 2**63))
 
 
-def control_group_room(root: Path) -> Iterator[int]:
+def cgroups_headroom(root: Path) -> Iterator[int]:
     """Bytes left to each group that this process is in and that has a limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -30,26 +30,26 @@ def control_group_room(root: Path) -> Iterator[int]:
     for line in lines:
         number, controllers, path = line.split(":", 2)
         if number == "0":
-            yield from room_on_the_way(root / "sys/fs/cgroup", path, VERSION_2)
+            yield from cgroup_headroom(root / "sys/fs/cgroup", path, VERSION_2)
         elif "memory" in controllers.split(","):
-            yield from room_on_the_way(root / "sys/fs/cgroup/memory", path, VERSION_1)
+            yield from cgroup_headroom(root / "sys/fs/cgroup/memory", path, VERSION_1)
 
 
-def room_on_the_way(mount: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
+def cgroup_headroom(mount: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
     """Bytes left to a group and to those above it, whose limits hold for it too.
 
     Inside a container the path may be the host's, of which only the root is there.
     """
     group = mount / path.strip("/")
     for folder in (group, *group.parents):
-        room = group_room(folder, names)
+        room = headroom(folder, names)
         if room is not None:
             yield room
         if folder == mount:
             return
 
 
-def group_room(folder: Path, names: tuple[str, str, str]) -> int | None:
+def headroom(folder: Path, names: tuple[str, str, str]) -> int | None:
     """Bytes left to one group; None where it has no limit."""
     limit, used, kept = names
     try:

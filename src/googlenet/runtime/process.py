@@ -1,7 +1,7 @@
 """What our own commands set for their whole process, once, before anything is computed.
 
-`googlenet` on the command line calls `tune`; importing the package, or calling it from another
-program, changes nothing.  `GOOGLENET_TUNE=0` in the environment leaves everything as it was.
+`googlenet` on the command line calls `tune_process`; importing the package, or calling it from
+another program, changes nothing.  `GOOGLENET_TUNE=0` leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SPINS = "1000"  # what libgomp itself takes where it knows of more threads than 
 TUNED: list[str] = []  # what has been done to this process
 
 
-def tune() -> None:
+def tune_process() -> None:
     """Set the allocator and the threads' manners.  Harmless where there is nothing to set."""
     if os.environ.get("GOOGLENET_TUNE") == "0":
         return
-    patient_threads()
-    keep_memory()
+    limit_spinning()
+    retain_heap()
 
 
 def allocator() -> str:
@@ -38,13 +38,13 @@ def allocator() -> str:
     return "tuned" if "allocator" in TUNED else "stock"
 
 
-def patient_threads() -> None:
+def limit_spinning() -> None:
     """Read by OpenMP when PyTorch loads it; what the user has set stays."""
     if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
-def keep_memory() -> None:
+def retain_heap() -> None:
     """Keep freed memory for the next step, in huge pages, if the C library is glibc.
 
     Otherwise every large map is fresh memory from the system, which clears it page by page when

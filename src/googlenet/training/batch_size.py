@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from googlenet import parallel
 from googlenet.data.loader import Batch
-from googlenet.runtime.device import random_state_kept
+from googlenet.runtime.device import fork_rng
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.memory import available_memory
 from googlenet.training.loop import Trainer
@@ -44,7 +44,7 @@ def find_batch(
     def own(batch: int) -> int:
         return -(-batch // processes)
 
-    with random_state_kept():
+    with fork_rng():
         if trainer.machine.device == "cuda":
             found = "tried on the GPU"
             fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))

@@ -19,7 +19,7 @@ from googlenet.evaluation.multilabel import FIGURES as SEVERAL
 from googlenet.evaluation.multilabel import SeveralLabels
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.training.checkpoint import save_checkpoint
 from googlenet.training.early_stopping import best_epoch, out_of_patience
 from googlenet.training.objective import stuck_heads
@@ -204,7 +204,7 @@ def how_to_go_on(run: Run) -> str:
     )
 
 
-def classifier_of(run: Run, network: Network, machine: Machine) -> Classifier:
+def classifier_of(run: Run, network: Network, machine: ComputeDevice) -> Classifier:
     return Classifier(
         network,
         run.data.classes,

@@ -21,7 +21,7 @@ from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batc
 from googlenet.data.shuffle import block_order
 from googlenet.images.device_crops import cropped
 from googlenet.models.registry import Network
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.averaging import WeightAverage, recompute_statistics
 from googlenet.training.balance import balanced_order
@@ -55,7 +55,7 @@ class Trainer:
         loader: TrainingLoader,
         *,
         seed: int,
-        machine: Machine,
+        machine: ComputeDevice,
         workers: int = 2,
         shuffle: str = "full",
         carried: tuple[str, ...] = (),

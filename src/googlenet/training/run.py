@@ -20,7 +20,7 @@ from googlenet.evaluation.label_issues import (
 from googlenet.evaluation.metric_ci import Figure, as_errors, figures, to_json
 from googlenet.evaluation.multilabel import several_figures
 from googlenet.inference.classifier import Classifier
-from googlenet.runtime.device import Machine, random_state_kept
+from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.files import WriteError
 from googlenet.training.epochs import (
     Interrupted,
@@ -63,7 +63,7 @@ def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Train
     PyTorch's global random state is left as it was.
     """
     try:
-        with random_state_kept(), run.console.interruptible():
+        with fork_rng(), run.console.interruptible():
             return work(run, views, look_through)
     except Interrupted:
         raise
@@ -152,7 +152,7 @@ def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
 
     Its figures are in fp32, whatever the precision of training.
     """
-    machine = Machine(run.machine.device, "fp32")
+    machine = ComputeDevice(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
         return classifier_of(run, run.trainer.model(watch), machine)
     best = parallel.on_rank0(lambda: Classifier.load(run.folder.best)).to(machine)

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import remove_leftovers, write_text
+from googlenet.runtime.files import remove_stale_temp, write_text
 
 LOCK = ".lock"
 
@@ -62,7 +62,7 @@ class RunFolder:
         except UsageError:
             self.release()
             raise
-        remove_leftovers(self.path)
+        remove_stale_temp(self.path)
         write_text(self.settings, json.dumps(settings, indent=2) + "\n")
 
     def require_empty(self) -> None:
@@ -81,7 +81,7 @@ class RunFolder:
     def open(self) -> None:
         """Lock the folder of an earlier session, and clear away what a kill left half written."""
         self.acquire()
-        remove_leftovers(self.path)
+        remove_stale_temp(self.path)
 
     def acquire(self) -> None:
         """Raises GoogLeNetError where another process works here, or the lock cannot be had."""

@@ -19,7 +19,7 @@ from googlenet.models.baselines import Baseline
 from googlenet.models.googlenet import AuxiliaryHead
 from googlenet.models.registry import Network, build_network
 from googlenet.runtime.console import Console
-from googlenet.runtime.device import Machine
+from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.checkpoint import (
     Checkpoint,
@@ -50,7 +50,7 @@ class Run:
     folder: RunFolder
     data: DataSet
     trainer: Trainer
-    machine: Machine
+    machine: ComputeDevice
     progress: Progress
     console: Console
     board: Board
@@ -86,7 +86,7 @@ def locked(
     """`prepare`, which leaves no lock behind where this fails."""
     if resume:
         parallel.on_rank0(folder.open)
-    machine = Machine.here(settings.precision)
+    machine = ComputeDevice.detect(settings.precision)
     data = load(settings)
     console.say(data.describe())
     if not resume and (plan.suit or plan.find_batch or plan.limit):
@@ -136,7 +136,7 @@ def begun(
     settings: Settings,
     folder: RunFolder,
     data: DataSet,
-    machine: Machine,
+    machine: ComputeDevice,
     resume: bool,
     console: Console,
 ) -> tuple[Trainer, Progress]:
@@ -179,7 +179,11 @@ def where(trainer: Trainer) -> str:
 
 
 def trainer_of(
-    settings: Settings, data: DataSet, machine: Machine, network: Network, carried: tuple[str, ...]
+    settings: Settings,
+    data: DataSet,
+    machine: ComputeDevice,
+    network: Network,
+    carried: tuple[str, ...],
 ) -> Trainer:
     """The settings' trainer of a network, at its beginning."""
     steps = settings.recipe.augmentation(settings.preprocessing)
@@ -202,7 +206,7 @@ def trainer_of(
     )
 
 
-def scratch(data: DataSet, machine: Machine) -> Callable[[Settings], Trainer]:
+def scratch(data: DataSet, machine: ComputeDevice) -> Callable[[Settings], Trainer]:
     """Makes trainers to measure with; the run's own begins after them, untouched."""
     return lambda settings: trainer_of(
         settings, data, machine, build(settings, len(data.classes)), ()

@@ -15,7 +15,7 @@ from googlenet.data.dataset import DataSet, Samples
 from googlenet.evaluation.accuracy import CROPS_AT_ONCE, score
 from googlenet.images.views import view_count
 from googlenet.inference.classifier import Classifier
-from googlenet.runtime.device import Machine, random_state_kept
+from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
@@ -46,7 +46,7 @@ def calibrate(
     beside: the folder on whose disk the run's files are written.  PyTorch's global random state
     is left as it was.  Raises UsageError where the limit is over before all is measured.
     """
-    with random_state_kept():
+    with fork_rng():
         step = step_seconds(trainer, limit)
         parallel.on_rank0(limit.require_time)
         epoch = model_seconds(trainer, limit.clock)
@@ -59,7 +59,7 @@ def calibrate(
                 trainer.recipe.variant,
                 machine=machine,
             )
-            for machine in (trainer.machine, Machine(trainer.machine.device, "fp32"))
+            for machine in (trainer.machine, ComputeDevice(trainer.machine.device, "fp32"))
         )
         trainer.network.eval()
         validation = epoch + len(data.val) * photo_seconds(fast, data.val, 1, limit.clock)
