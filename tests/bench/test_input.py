@@ -10,14 +10,14 @@ from googlenet.bench.input import (
     alternate,
     build,
     crop_plainly,
-    made_up,
     ours,
+    synthetic,
     tensor_plainly,
 )
 from googlenet.images.augment import RandomResizedCrop
 from tests.fixtures import pixels
 
-PHOTOS = Photos(made_up(5, 80, 60), RandomResizedCrop(32, (0.5, 1.0)))
+PHOTOS = Photos(synthetic(5, 80, 60), RandomResizedCrop(32, (0.5, 1.0)))
 
 
 def test_every_pipeline_draws_the_same_crops() -> None:

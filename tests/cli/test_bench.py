@@ -13,11 +13,11 @@ def test_rows_and_ceilings(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for i in range(2):
             (tmp_path / name / f"{i}.jpg").write_bytes(encoded(noise(60, 40, i), "JPEG"))
-    options = ["--photos", "3", "--size", "32", "--repeats", "2"]
+    options = ["--images", "3", "--size", "32", "--repeats", "2"]
     answer = command("bench", "input", "--data", tmp_path, *options, "--json")
     assert answer.code == 0, answer.err
     found = answer.json()
-    assert (found["kind"], found["unit"], found["photos"]) == ("input", "images/s a core", 3)
+    assert (found["kind"], found["unit"], found["photos"]) == ("input", "images/s per core", 3)
     rows = {row["name"]: row for row in found["results"]}
     assert set(rows) == {
         *("Pillow, uint8 crops", "Pillow, float batches"),
@@ -34,10 +34,10 @@ def test_rows_and_ceilings(tmp_path: Path) -> None:
     }
 
 
-def test_photos_made_up_for_who_has_none() -> None:
-    answer = command("bench", "input", "--photos", "2", "--size", "32", "--repeats", "1")
+def test_synthetic_images_without_data() -> None:
+    answer = command("bench", "input", "--images", "2", "--size", "32", "--repeats", "1")
     assert answer.code == 0, answer.err
-    assert "2 photos (made up), crops of 32 pixels" in answer.out
+    assert "2 images (synthetic), crop size 32" in answer.out
     assert "googlenet turbo, float batches" in answer.out
 
 

@@ -36,7 +36,7 @@ OPTIONS = {
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "
     "--photos --with-preprocessing --workers --json",
-    "bench": "KIND --data --photos --size --batch --threads --repeats --clock --device "
+    "bench": "KIND --data --images --size --batch --threads --repeats --clock --device "
     "--precision --allocator --peers --compile --out --json",
 }
 

@@ -1,1 +1,1 @@
-"""Speed, measured side by side with what one would use instead."""
+"""Benchmarks against the alternatives, interleaved in one run."""

@@ -1,4 +1,4 @@
-"""Photos that lie decoded on the device, where each step draws and crops a batch of them."""
+"""Decoded images on the device, of which each training step draws and crops a batch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet.bench.harness import Conditions
-from googlenet.bench.training import Photos
+from googlenet.bench.harness import Conditions, NextBatch
 from googlenet.data.dataset import Samples
 from googlenet.data.load_data import load_data
 from googlenet.images.augment import RandomResizedCrop, as_image, size_of
@@ -17,21 +16,21 @@ from googlenet.images.device_crops import crop_batch, normalised, padded
 from googlenet.images.preprocess import Preprocessing, margin, resize_shorter
 from googlenet.runtime.errors import GoogLeNetError
 
-KEPT = 1024  # photos, at most
-AREA = (0.08, 1.0)
+MAX_IMAGES = 1024
+CROP_SCALE = (0.08, 1.0)  # of the image's area
 
 
-def cropped_on_device(given: Conditions) -> Photos:
-    """Batches of random crops, drawn for the step, of photos from all over the data."""
+def cropped_on_device(given: Conditions) -> NextBatch:
+    """Batches of random crops of images from all over the data, drawn at each step."""
     assert given.data
     samples = load_data(given.data).all
     if samples.marks is not None:
-        raise GoogLeNetError(f"{given.data}: must have one label a photo to be measured with")
-    at = np.unique(np.linspace(0, len(samples) - 1, min(KEPT, len(samples))).astype(int))
+        raise GoogLeNetError(f"{given.data}: must have one label per image for bench training")
+    at = np.unique(np.linspace(0, len(samples) - 1, min(MAX_IMAGES, len(samples))).astype(int))
     arrays, classes = decoded(samples.take([int(i) for i in at]), margin(given.size))
-    photos = padded(arrays).to(given.device)
+    images = padded(arrays).to(given.device)
     labels = torch.tensor(classes).to(given.device)
-    crop = RandomResizedCrop(given.size, AREA)
+    crop = RandomResizedCrop(given.size, CROP_SCALE)
     preprocessing = Preprocessing(size=given.size, resize=margin(given.size))
     steps = iter(range(1 << 62))
 
@@ -42,7 +41,7 @@ def cropped_on_device(given: Conditions) -> Photos:
         mirrored = rng.random(given.batch) < 0.5
         chosen = torch.from_numpy(drawn).to(given.device)
         crops = crop_batch(
-            photos[chosen],
+            images[chosen],
             torch.tensor(boxes).to(given.device),
             torch.from_numpy(mirrored).to(given.device),
             given.size,
@@ -53,16 +52,16 @@ def cropped_on_device(given: Conditions) -> Photos:
 
 
 def decoded(samples: Samples, side: int) -> tuple[list[NDArray[np.uint8]], list[int]]:
-    """Photos with a shorter side of at most `side`, and their labels; bad ones left out."""
+    """Images with a shorter side of at most `side`, and their labels, without unreadable ones."""
     arrays, labels = [], []
     for source, label in zip(samples.sources, samples.labels, strict=True):
         try:
-            photo = as_image(decode(source))
+            image = as_image(decode(source))
         except ImageError:
             continue
-        small = photo if min(photo.size) <= side else resize_shorter(photo, side, "bilinear")
+        small = image if min(image.size) <= side else resize_shorter(image, side, "bilinear")
         arrays.append(np.asarray(small.convert("RGB")))
         labels.append(int(label))
     if not arrays:
-        raise GoogLeNetError("no photo of the data could be read")
+        raise GoogLeNetError("no image of the data could be read")
     return arrays, labels

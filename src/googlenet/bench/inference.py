@@ -1,4 +1,4 @@
-"""Reading photos inside PyTorch and in other engines, ours and a peer's: photos to logits."""
+"""Inference in PyTorch and in other engines, ours and a peer's: image tensors to logits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from googlenet.bench.harness import Conditions, Contestant
+from googlenet.bench.harness import (
+    Candidate,
+    Conditions,
+    compile_modes,
+    dtype_name,
+    peer_modes,
+    synthetic_images,
+)
 from googlenet.bench.peers import Missing, counted_macs, reference, timm_network
-from googlenet.bench.training import VARIANTS, manners, short
-from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO
+from googlenet.bench.training import VARIANTS
+from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO, require
 from googlenet.kernels.inference import inference_form
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
@@ -22,98 +29,82 @@ ENGINES: dict[str, type[OnnxRuntime | OpenVINO]] = {
 }
 
 
-def contestants(given: Conditions) -> tuple[dict[str, Contestant], dict[str, str], str]:
-    """Who takes part, who does not and why, and to which of them the ratios are."""
-    found: dict[str, Contestant] = {}
+def candidates(given: Conditions) -> tuple[dict[str, Candidate], dict[str, str], str]:
+    """The candidates, what is skipped and why, and the candidate that ratios are relative to."""
+    found: dict[str, Candidate] = {}
     skipped: dict[str, str] = {}
-    last = torch.channels_last
     peer = reference(given.peers, skipped)
     macs = network_cost("torchvision", given.size).total.macs
-    settings = [("eager fp32", torch.contiguous_format, torch.float32, False)]
-    settings += [
-        (f"{manner}{short(d)}", last, d, compiled)
-        for manner, compiled in manners(given.compiled, "channels-last ")
-        for d in given.dtypes
-    ]
-    for name, layout, dtype, compiled in settings:
+    for mode in peer_modes(given):
         network = peer.build().eval()
-        if compiled:
+        if mode.compiled:
             network.compile()
-        found[f"{peer.name}, {name}"] = Contestant(
-            reads(network, given, layout, dtype), dtype, macs
-        )
+        step = forward_step(network, given, mode.layout, mode.dtype)
+        found[f"{peer.name}, {mode.name}"] = Candidate(step, mode.dtype, macs)
     add_timm(found, skipped, given)
     if given.device == "cpu":
         add_engines(found, skipped, given)
     for variant in VARIANTS:
         macs = network_cost(variant, given.size).total.macs
         for dtype in given.dtypes:
-            for manner, compiled in manners(given.compiled):
+            for mode_name, compiled in compile_modes(given.compiled):
                 ours = GoogLeNet(variant, 1000).to(given.device)
-                form = inference_form(ours, precision=short(dtype), compiled=compiled)
-                name = f"googlenet {variant}, {manner}{short(dtype)}"
-                found[name] = Contestant(reads(form, given, last, None), dtype, macs)
+                form = inference_form(ours, precision=dtype_name(dtype), compiled=compiled)
+                step = forward_step(form, given, torch.channels_last, None)
+                name = f"googlenet {variant}, {mode_name}{dtype_name(dtype)}"
+                found[name] = Candidate(step, dtype, macs)
     return found, skipped, peer.base
 
 
-def add_timm(found: dict[str, Contestant], skipped: dict[str, str], given: Conditions) -> None:
-    """Another network, with 1.8 times the multiply-adds: to be compared by the share it reaches."""
+def add_timm(found: dict[str, Candidate], skipped: dict[str, str], given: Conditions) -> None:
+    """timm's Inception v3, of 1.8 times the multiply-adds: compare it by its % of roofline."""
     try:
         macs = counted_macs(timm_network(given.peers), given.size)
         for dtype in given.dtypes:
-            read = reads(timm_network(given.peers), given, torch.channels_last, dtype)
-            name = f"timm inception_v3, channels-last {short(dtype)}"
-            found[name] = Contestant(read, dtype, macs)
+            step = forward_step(timm_network(given.peers), given, torch.channels_last, dtype)
+            name = f"timm inception_v3, channels-last {dtype_name(dtype)}"
+            found[name] = Candidate(step, dtype, macs)
     except Missing as missing:
         skipped["timm"] = str(missing)
 
 
-def add_engines(found: dict[str, Contestant], skipped: dict[str, str], given: Conditions) -> None:
-    """The layers of torchvision's network in other engines, from our own graph of them."""
+def add_engines(found: dict[str, Candidate], skipped: dict[str, str], given: Conditions) -> None:
+    """The layers of torchvision's network in other engines, exported by us."""
     macs = network_cost("torchvision", given.size).total.macs
-    photos = made_up(given, torch.contiguous_format).numpy()
+    images = synthetic_images(given, torch.contiguous_format).numpy()
     for name, kind in ENGINES.items():
         try:
-            engine = start(kind, given.size)
+            engine = load_engine(kind, given.size)
         except GoogLeNetError as error:
             skipped[name] = str(error)
             continue
-        read = lambda engine=engine: engine.run(photos)  # noqa: E731
-        found[f"{name}, torchvision's layers, fp32"] = Contestant(read, torch.float32, macs)
+        step = lambda engine=engine: engine.run(images)  # noqa: E731
+        found[f"{name}, torchvision's layers, fp32"] = Candidate(step, torch.float32, macs)
 
 
-def start(kind: type[OnnxRuntime | OpenVINO], size: int) -> Engine:
+def load_engine(kind: type[OnnxRuntime | OpenVINO], size: int) -> Engine:
     """An engine with random weights.  Raises GoogLeNetError where a package is missing."""
-    from googlenet.inference.engines import require
-
     require("onnx")
-    from googlenet.export.onnx_graph import network_model
+    from googlenet.export.onnx_graph import network_model  # imports onnx
 
     network = GoogLeNet("torchvision", 1000).eval()
     network.drop_heads()
     return kind(network_model(network, size).SerializeToString())
 
 
-def made_up(given: Conditions, layout: torch.memory_format) -> Tensor:
-    """The same photos each time."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(given.batch, 3, given.size, given.size, generator=generator)
-    return x.to(given.device).contiguous(memory_format=layout)
-
-
-def reads(
+def forward_step(
     network: nn.Module, given: Conditions, layout: torch.memory_format, autocast: torch.dtype | None
 ) -> Callable[[], Tensor]:
-    """A pass over a batch; a peer computes in bfloat16 under autocast."""
-    x = made_up(given, layout)
+    """A forward pass of one batch; `autocast`: a peer's precision, None for ours, which has it."""
+    x = synthetic_images(given, layout)
     network = network.to(device=given.device)
-    if autocast is not None:  # a peer: ours is in its form already
+    if autocast is not None:
         network = network.to(memory_format=layout)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def read() -> Tensor:
+    def step() -> Tensor:
         with torch.autocast(given.device, torch.bfloat16, enabled=autocast == torch.bfloat16):
             logits: Tensor = network(x)
         return logits
 
-    return read
+    return step

@@ -32,7 +32,7 @@ from googlenet.images.decode import open_photo, srgb_transform
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, margin
 from googlenet.runtime.errors import GoogLeNetError
 
-UNIT = "images/s a core"
+UNIT = "images/s per core"
 BATCH = 32
 EVERYTHING = 1 << 40  # bytes: a cache without a limit
 
@@ -52,7 +52,7 @@ class Photos:
         return [s for s in self.samples.sources if isinstance(s, Path | StoredPhoto)]
 
 
-def made_up(count: int, width: int = 500, height: int = 375) -> Samples:
+def synthetic(count: int, width: int = 500, height: int = 375) -> Samples:
     """JPEGs in memory of soft random patterns, for who has no photos at hand."""
     rng = np.random.default_rng(0)
     sources = []
@@ -61,13 +61,13 @@ def made_up(count: int, width: int = 500, height: int = 375) -> Samples:
         soft = Image.fromarray(grains).resize((width, height), Image.Resampling.BICUBIC)
         stream = BytesIO()
         soft.save(stream, "JPEG", quality=90)
-        shard = Held(stream.getvalue())
+        shard = InMemoryShard(stream.getvalue())
         sources.append(StoredPhoto(shard, 0, len(shard.content), f"{number}.jpg"))
     return Samples(tuple(sources), (0,) * count)
 
 
 @dataclass(frozen=True)
-class Held:
+class InMemoryShard:
     """A shard in memory."""
 
     content: bytes
@@ -76,7 +76,7 @@ class Held:
         return self.content[offset : offset + size]
 
 
-def some(samples: Samples, count: int) -> Samples:
+def sample(samples: Samples, count: int) -> Samples:
     """So many photos from all over the data, fewer where some would be no comparison.
 
     That is: arrays, which are no files to read, and photos with a colour profile that `decode`
@@ -138,14 +138,14 @@ def peer_of(name: str) -> str:
 
 def row(name: str, speeds: list[float], peer: float, ceiling: float) -> dict[str, Any]:
     """`ratio` is to Pillow's pipeline to the same output, `of_ceiling` to decoding alone."""
-    middle = median(speeds)
+    speed = median(speeds)
     return {
         "name": name,
-        "median": round(middle, 1),
+        "median": round(speed, 1),
         "low": round(min(speeds), 1),
         "high": round(max(speeds), 1),
-        "ratio": round(middle / peer, 3),
-        "of_ceiling": round(middle / ceiling, 3),
+        "ratio": round(speed / peer, 3),
+        "of_ceiling": round(speed / ceiling, 3),
     }
 
 

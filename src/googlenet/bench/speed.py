@@ -1,4 +1,4 @@
-"""`googlenet bench training` and `googlenet bench inference`: from options to the value printed."""
+"""`googlenet bench training` and `googlenet bench inference`: from options to results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from googlenet.bench import inference, training
-from googlenet.bench.harness import UNITS, Conditions, alternate, ceilings, rows
+from googlenet.bench.harness import UNITS, Conditions, interleave, result_rows, roofline
 from googlenet.kernels.build import library
 from googlenet.runtime import process
 from googlenet.runtime.device import ComputeDevice
@@ -25,16 +25,16 @@ def measure(
     clock: str = "wall",
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """The ceilings, then every contestant of a kind in turn: what `--json` prints."""
+    """The roofline, then all candidates of a kind, interleaved: what `--json` prints."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     device = given.device
-    ceiling = ceilings(given.dtypes, clock, device)
-    contestants = training.contestants if kind == "training" else inference.contestants
-    found, skipped, base = contestants(given)
+    ceiling = roofline(given.dtypes, clock, device)
+    candidates = training.candidates if kind == "training" else inference.candidates
+    found, skipped, base = candidates(given)
     if torch.bfloat16 not in given.dtypes:
-        skipped["bf16"] = "this machine computes it by conversion (--precision bf16 does it anyway)"
-    speeds = alternate(found, given.batch, repetitions, clock, progress, device=device)
+        skipped["bf16"] = "this machine emulates it (--precision bf16 measures it anyway)"
+    speeds = interleave(found, given.batch, repetitions, clock, progress, device=device)
     return {
         "kind": kind,
         "unit": UNITS[clock],
@@ -52,12 +52,12 @@ def measure(
         "machine": machine.describe(),
         "ceiling": {name: round(value, 2) for name, value in ceiling.items()},
         "base": base,
-        "results": rows(found, speeds, ceiling, base, device),
+        "results": result_rows(found, speeds, ceiling, base, device),
         "skipped": skipped,
     }
 
 
 def dtypes(precision: str, machine: ComputeDevice) -> tuple[torch.dtype, ...]:
-    """float32, and bfloat16 too where that is asked for, or "auto" finds the machine to have it."""
+    """float32, and bfloat16 if requested or, with "auto", supported by the machine."""
     both = precision == "bf16" or (precision == "auto" and machine.bf16)
     return (torch.float32, torch.bfloat16) if both else (torch.float32,)

@@ -1,4 +1,4 @@
-"""A step of training, ours and a peer's: the same photos, heads, loss and optimizer."""
+"""Training steps, ours and a peer's: the same images, auxiliary heads, loss and optimizer."""
 
 from __future__ import annotations
 
@@ -9,78 +9,70 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.bench.harness import Conditions, Contestant
+from googlenet.bench.device_crops import cropped_on_device
+from googlenet.bench.harness import (
+    Candidate,
+    Conditions,
+    NextBatch,
+    compile_modes,
+    dtype_name,
+    peer_modes,
+    synthetic_images,
+)
 from googlenet.bench.peers import Forward, peer_forward, reference
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
 
-HEADS = 0.3  # what each auxiliary head's loss counts (section 5)
+AUX_LOSS_WEIGHT = 0.3  # of each auxiliary head (section 5)
 VARIANTS = ("torchvision", "bn", "paper")
 
-Photos = Callable[[], tuple[Tensor, Tensor]]  # the next batch, normalised, and its labels
 
-
-def contestants(given: Conditions) -> tuple[dict[str, Contestant], dict[str, str], str]:
-    """Who takes part, who does not and why, and to which of them the ratios are."""
-    found: dict[str, Contestant] = {}
+def candidates(given: Conditions) -> tuple[dict[str, Candidate], dict[str, str], str]:
+    """The candidates, what is skipped and why, and the candidate that ratios are relative to."""
+    found: dict[str, Candidate] = {}
     skipped: dict[str, str] = {}
     peer = reference(given.peers, skipped)
-    last = torch.channels_last
-    settings = [("eager fp32", torch.contiguous_format, torch.float32, False)]
-    settings += [
-        (f"{manner}{short(d)}", last, d, compiled)
-        for manner, compiled in manners(given.compiled, "channels-last ")
-        for d in given.dtypes
-    ]
     macs = training_macs("torchvision", given.size)
-    for name, layout, dtype, compiled in settings:
+    for mode in peer_modes(given):
         network = peer.build().to(given.device)
-        photos = made_up(given, layout)
-        step = steps(network, peer_forward(network), photos, dtype, layout, compiled)
-        found[f"{peer.name}, {name}"] = Contestant(step, dtype, macs)
-    sources = {"": made_up(given, last)}
+        batches = synthetic(given, mode.layout)
+        step = train_step(
+            network, peer_forward(network), batches, mode.dtype, mode.layout, mode.compiled
+        )
+        found[f"{peer.name}, {mode.name}"] = Candidate(step, mode.dtype, macs)
+    last = torch.channels_last
+    sources = {"": synthetic(given, last)}
     if given.data:
-        from googlenet.bench.device_crops import cropped_on_device
-
         sources[", cropped on the device"] = cropped_on_device(given)
     for variant in VARIANTS:
         macs = training_macs(variant, given.size)
-        for dtype, (manner, compiled), (source, photos) in product(
-            given.dtypes, manners(given.compiled), sources.items()
+        for dtype, (mode_name, compiled), (source, batches) in product(
+            given.dtypes, compile_modes(given.compiled), sources.items()
         ):
             ours = GoogLeNet(variant, 1000).to(given.device)
-            step = steps(ours, ours.forward_heads, photos, dtype, last, compiled)
-            name = f"googlenet {variant}, {manner}{short(dtype)}{source}"
-            found[name] = Contestant(step, dtype, macs)
+            step = train_step(ours, ours.forward_heads, batches, dtype, last, compiled)
+            name = f"googlenet {variant}, {mode_name}{dtype_name(dtype)}{source}"
+            found[name] = Candidate(step, dtype, macs)
     return found, skipped, peer.base
 
 
-def manners(compiled: bool, eager: str = "") -> list[tuple[str, bool]]:
-    return [(eager, False), *([("compiled ", True)] if compiled else [])]
-
-
-def short(dtype: torch.dtype) -> str:
-    return "bf16" if dtype == torch.bfloat16 else "fp32"
-
-
-def made_up(given: Conditions, layout: torch.memory_format) -> Photos:
-    """The same photos each time."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(given.batch, 3, given.size, given.size, generator=generator)
-    x = x.to(given.device).contiguous(memory_format=layout)
+def synthetic(given: Conditions, layout: torch.memory_format) -> NextBatch:
+    """The same batch of random images and labels each time."""
+    x = synthetic_images(given, layout)
+    generator = torch.Generator().manual_seed(1)
     labels = torch.randint(1000, (given.batch,), generator=generator).to(given.device)
     return lambda: (x, labels)
 
 
-def steps(
+def train_step(
     network: nn.Module,
     forward: Forward,
-    photos: Photos,
+    next_batch: NextBatch,
     dtype: torch.dtype,
     layout: torch.memory_format,
     compiled: bool = False,
 ) -> Callable[[], None]:
-    """A step: forward with both heads, backward, SGD with momentum."""
+    """Forward with both auxiliary heads, backward, SGD with momentum."""
     network.train().to(memory_format=layout)  # type: ignore[call-overload]
     device = next(network.parameters()).device.type
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
@@ -89,23 +81,22 @@ def steps(
         with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
             logits = forward(x)
         losses = {head: F.cross_entropy(out.float(), labels) for head, out in logits.items()}
-        return losses["main"] + HEADS * (losses["4a"] + losses["4d"])
+        return losses["main"] + AUX_LOSS_WEIGHT * (losses["4a"] + losses["4d"])
 
-    computed = torch.compile(loss_of) if compiled else loss_of
+    loss_fn = torch.compile(loss_of) if compiled else loss_of
 
     def step() -> None:
-        x, labels = photos()
+        x, labels = next_batch()
         optimizer.zero_grad()
-        computed(x, labels).backward()  # type: ignore[no-untyped-call]
+        loss_fn(x, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step
 
 
 def training_macs(variant: str, size: int) -> int:
-    """Multiply-adds of a step for a photo: forward, and for the gradients of maps and weights.
-
-    The first convolution's map is the photo, which needs no gradient.
+    """Multiply-adds of a training step per image: forward, and the gradients of feature maps and
+    weights.  The first convolution's input is the image, which needs no gradient.
     """
     cost = network_cost(variant, size)
     forward = cost.total.macs + sum(row.cost.macs for row in cost.heads)

@@ -1,4 +1,4 @@
-"""measure speed side by side with what one would use instead"""
+"""measure speed against the alternatives, interleaved in one run"""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from googlenet.cli.options import add_json, positive
+from googlenet.cli.columns import aligned
+from googlenet.cli.options import add_json, add_renamed, add_threads, positive
 from googlenet.runtime.errors import UsageError
 
 KINDS = ("input", "training", "inference")
@@ -22,44 +23,57 @@ BATCHES = {"cpu": 32, "cuda": 256}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    kinds = "input: photos to crops for training; training: steps; inference: photos to logits"
+    kinds = (
+        "input: from JPEGs to training crops; training: whole training steps; "
+        "inference: from image tensors to logits"
+    )
     add("kind", metavar="KIND", choices=KINDS, help=kinds)
-    data = "input: photos (default: patterns made up here); training: also with crops of these"
-    add("--data", metavar="DATA", help=f"{data}, made on the device")
-    add("--photos", type=positive, metavar="N", help="input: how many (default: 48)")
-    add("--size", type=positive, default=224, help="side of the crops in pixels (default: 224)")
-    add("--batch", type=positive, metavar="N", help="photos a step (default: 32; on a GPU 256)")
-    add("--threads", type=positive, metavar="N", help="threads of each side (default: PyTorch's)")
-    repeats = ("--repeats", "--repetitions")
-    add(*repeats, type=positive, default=7, metavar="N", help="of each in turn (default: 7)")
-    clock = "what counts: the clock on the wall, or the processor's time (default: wall)"
-    add("--clock", choices=CLOCKS, help=clock)
-    add("--device", choices=DEVICES, help="where to compute (default: a GPU if there is one)")
-    precision = "bf16: both, also on a machine without; auto: both where it has it (default)"
+    data = (
+        "input: images to read (default: synthetic ones); "
+        "training: also measure training on crops of these, made on the device"
+    )
+    add("--data", metavar="DATA", help=data)
+    images = "input: number of images (default: 48)"
+    add("--images", type=positive, metavar="N", help=images)
+    add("--size", type=positive, default=224, metavar="PIXELS", help="crop size (default: 224)")
+    add("--batch", type=positive, metavar="N", help="batch size (default: 32, on a GPU 256)")
+    add_threads(parser)
+    repeats = "repetitions per candidate (default: 7)"
+    add("--repeats", type=positive, default=7, metavar="N", help=repeats)
+    add("--clock", choices=CLOCKS, help="measure wall time (default) or CPU time")
+    add("--device", choices=DEVICES, help="where to compute (default: the GPU if there is one)")
+    precision = "auto: fp32, and bf16 if the hardware has it (default); bf16: both in any case"
     add("--precision", choices=PRECISIONS, help=precision)
-    allocator = "memory, for both sides: kept, as in all our commands, or as the system comes"
-    add("--allocator", choices=ALLOCATORS, default="tuned", help=f"{allocator} (default: tuned)")
-    add("--peers", type=Path, metavar="DIR", help="where torchvision and timm are, if not here")
-    add("--compile", action="store_true", help="networks: also with torch.compile, both sides")
-    add("--out", type=Path, metavar="FILE", help="write the JSON value to a file too")
+    allocator = (
+        "memory allocation of all candidates: tuned, as in every googlenet command (default), "
+        "or stock, the system's own"
+    )
+    add("--allocator", choices=ALLOCATORS, default="tuned", help=allocator)
+    peers = "folder where torchvision and timm are installed, if not beside googlenet"
+    add("--peers", type=Path, metavar="DIR", help=peers)
+    compiled = "training, inference: also measure all networks with torch.compile"
+    add("--compile", action="store_true", help=compiled)
+    add("--out", type=Path, metavar="FILE", help="also write the JSON value to a file")
     add_json(parser)
+    add_renamed(parser, old="--photos", new="--images")
+    add_renamed(parser, old="--repetitions", new="--repeats")
 
 
-# Options that do not belong to all kinds.
-STRANGERS = {
+# Options that do not apply to every kind.
+NOT_FOR = {
     "input": ("batch", "threads", "clock", "device", "precision", "peers", "compile"),
-    "training": ("photos",),
-    "inference": ("photos", "data"),
+    "training": ("images",),
+    "inference": ("images", "data"),
 }
 
 
 def run(args: argparse.Namespace) -> int:
     from googlenet.runtime.files import write_text
 
-    for name in STRANGERS[args.kind]:
+    for name in NOT_FOR[args.kind]:
         if getattr(args, name):
-            raise UsageError(f"--{name} must be left out of bench {args.kind}")
-    found = of_input(args) if args.kind == "input" else of_networks(args)
+            raise UsageError(f"--{name} is not valid for bench {args.kind}")
+    found = bench_input(args) if args.kind == "input" else bench_networks(args)
     if args.out:
         write_text(args.out, json.dumps(found, indent=1) + "\n")
     print(json.dumps(found) if args.json else report(found))
@@ -68,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def progress() -> Iterator[Callable[[], object]]:
-    """A count on the terminal, where the package that draws it is installed."""
+    """A progress bar on a terminal, if tqdm is installed."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -79,25 +93,25 @@ def progress() -> Iterator[Callable[[], object]]:
         yield bar.update
 
 
-def of_input(args: argparse.Namespace) -> dict[str, Any]:
-    from googlenet.bench.input import made_up, measure, some
+def bench_input(args: argparse.Namespace) -> dict[str, Any]:
+    from googlenet.bench.input import measure, sample, synthetic
     from googlenet.data.load_data import load_data
     from googlenet.runtime.device import ComputeDevice
     from googlenet.runtime.process import allocator
 
-    count = args.photos or 48
-    samples = some(load_data(args.data).all, count) if args.data else made_up(count)
+    count = args.images or 48
+    samples = sample(load_data(args.data).all, count) if args.data else synthetic(count)
     with progress() as after_each:
         found = measure(samples, args.size, args.repeats, after_each)
     return found | {
         "date": datetime.now(UTC).date().isoformat(),
-        "data": args.data or "made up",
-        "settings": {"allocator": allocator(), "clock": "the working thread's time"},
+        "data": args.data or "synthetic",
+        "settings": {"allocator": allocator(), "clock": "thread CPU time"},
         "machine": ComputeDevice.detect("fp32").describe(),
     }
 
 
-def of_networks(args: argparse.Namespace) -> dict[str, Any]:
+def bench_networks(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from googlenet.bench.harness import Conditions
@@ -105,13 +119,13 @@ def of_networks(args: argparse.Namespace) -> dict[str, Any]:
     from googlenet.models.table import final_side, variant
     from googlenet.runtime.device import ComputeDevice
 
-    final_side(variant("bn"), args.size)  # refuses a size that leaves no pixel
+    final_side(variant("bn"), args.size)  # raises UsageError for a size that is too small
     precision = args.precision or "auto"
     machine = ComputeDevice(args.device or ComputeDevice.detect().device, precision)
     if machine.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device must be one that PyTorch finds here, got 'cuda'")
+        raise UsageError("--device cuda needs a GPU, and PyTorch finds none")
     if machine.device == "cuda" and args.clock == "cpu":
-        raise UsageError("--clock must be wall on a GPU, got 'cpu'")
+        raise UsageError("--clock cpu is not valid on a GPU")
     given = Conditions(
         size=args.size,
         batch=args.batch or BATCHES[machine.device],
@@ -134,24 +148,24 @@ def of_networks(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(found: dict[str, Any]) -> str:
-    """The value as a table for a reader."""
-    limited = any("limit" in row for row in found["results"])
-    columns = f"{found['unit']:<46} {'median':>8} {'low':>8} {'high':>8} {'ratio':>6}"
-    lines = [heading(found)]
-    lines += [f"ceiling: {name} {value:.4g}" for name, value in found["ceiling"].items()]
-    lines.append(f"{columns} {'limit':>8} {'of it':>6}" if limited else f"{columns} {'ceiling':>8}")
+    """The results as a table of text."""
+    if found["kind"] == "input":
+        ceilings, note = ["of decoding"], "ratio: to Pillow's pipeline with the same output"
+    else:
+        ceilings = ["roofline", "of it"]
+        note = (
+            f"ratio: to {found['base']}; roofline: images/s with all multiply-adds at the matrix "
+            "product's speed"
+        )
+    table = [[found["unit"], "median", "low", "high", "ratio", *ceilings]]
     for row in found["results"]:
-        ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}x"
-        limit = f"{row['limit']:>8.4g} " if limited else "  "
-        lines.append(
-            f"{row['name']:<46} {row['median']:>8.4g} {row['low']:>8.4g} {row['high']:>8.4g} "
-            f"{ratio:>6} {limit}{100 * row['of_ceiling']:>4.0f} %"
-        )
-    if limited:
-        lines.append(
-            f"ratio: to {found['base']}; limit: images/s if the multiply-adds took no longer than "
-            "in the matrix product"
-        )
+        speeds = [f"{row[key]:.4g}" for key in ("median", "low", "high")]
+        ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}×"
+        limit = [f"{row['limit']:.4g}"] if "limit" in row else []
+        table.append([row["name"], *speeds, ratio, *limit, f"{row['of_ceiling']:.0%}"])
+    lines = [heading(found)]
+    lines += [f"roofline: {name} {value:.4g}" for name, value in found["ceiling"].items()]
+    lines += [*aligned(table), note]
     lines += [f"skipped: {name}: {why}" for name, why in found.get("skipped", {}).items()]
     return "\n".join(lines)
 
@@ -160,12 +174,13 @@ def heading(found: dict[str, Any]) -> str:
     device = found["machine"]["device"]
     if found["kind"] == "input":
         return (
-            f"{found['photos']} photos ({found['data']}), crops of {found['size']} pixels, "
-            f"{found['repeats']} repetitions, {device}"
+            f"{found['photos']} images ({found['data']}), crop size {found['size']}, "
+            f"{found['repeats']} interleaved repetitions, {device}"
         )
-    is_set = found["settings"]
+    used = found["settings"]
     return (
-        f"{found['kind']}, batches of {is_set['batch']} photos of {is_set['size']} pixels, threads "
-        f"{is_set['threads']}, {is_set['repetitions']} repetitions in turn, allocator "
-        f"{is_set['allocator']}, kernels {'built' if is_set['kernels'] else 'none'}, {device}"
+        f"{found['kind']}, batch size {used['batch']}, image size {used['size']}, "
+        f"{used['threads']} threads, {used['repetitions']} interleaved repetitions, "
+        f"{used['allocator']} allocator, native kernels {'on' if used['kernels'] else 'off'}, "
+        f"{device}"
     )
