@@ -14,7 +14,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from googlenet.kernels import build
+from googlenet.images import library as pixels
+from googlenet.kernels import library as network
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -90,7 +91,7 @@ def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 @pytest.fixture
 def kernels() -> None:
     """Skips the test where the kernels cannot be had (a failure in CI)."""
-    if build.library() is None:
+    if network.library() is None or pixels.library() is None:
         pytest.skip("the kernels are switched off or no C++ compiler builds them")
 
 
@@ -98,9 +99,11 @@ def kernels() -> None:
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a machine without a compiler."""
     monkeypatch.setenv("GOOGLENET_NATIVE", "0")
-    build.library.cache_clear()
+    for each in (network.LIBRARY, pixels.LIBRARY):
+        each.forget()
     yield
-    build.library.cache_clear()
+    for each in (network.LIBRARY, pixels.LIBRARY):
+        each.forget()
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from PIL import Image
 from googlenet.images import center_view as module
 from googlenet.images.center_view import centre, columns_first, kernels_for, planes, resizer, seen
 from googlenet.images.decode import ImageError, decode
+from googlenet.images.library import LIBRARY
 from googlenet.images.preprocess import IMAGENET_MEAN, Preprocessing
 from googlenet.images.views import center
-from googlenet.kernels import build
 from tests.fixtures import encoded, noise
 
 WITH_KERNEL = [
@@ -33,10 +33,10 @@ def kernels() -> None:
 @pytest.fixture
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("GOOGLENET_NATIVE", "0")
-    build.library.cache_clear()
+    LIBRARY.forget()
     resizer.cache_clear()
     yield
-    build.library.cache_clear()
+    LIBRARY.forget()
     resizer.cache_clear()
 
 

@@ -10,7 +10,7 @@ import torch
 
 from googlenet.bench import inference, training
 from googlenet.bench.harness import UNITS, Conditions, interleave, result_rows, roofline
-from googlenet.kernels.build import library
+from googlenet.kernels.library import library
 from googlenet.runtime import process
 from googlenet.runtime.device import ComputeDevice
 

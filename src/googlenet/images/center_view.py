@@ -19,9 +19,9 @@ from PIL import Image
 
 from googlenet.images.decode import Source, decode
 from googlenet.images.lazy_jpeg import Box, CodedPhoto, DamagedError, Photo, available, open_turbo
+from googlenet.images.library import library
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import center
-from googlenet.kernels.build import PHOTOS, library
 
 Pixels = NDArray[np.uint8]
 
@@ -115,7 +115,7 @@ def resizer() -> ctypes.CDLL | None:
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None
-    kernels, probe = library(PHOTOS), np.zeros((1, 1, 3), np.uint8)
+    kernels, probe = library(), np.zeros((1, 1, 3), np.uint8)
     if kernels is None:
         return None
     at = probe.ctypes.data
@@ -126,7 +126,7 @@ def planes(views: Pixels | Sequence[Pixels], p: Preprocessing) -> NDArray[np.flo
     """`Preprocessing.normalise`, to the bit, as NCHW arrays: N of (H, W, C) -> (N, C, H, W)."""
     height, width, channels = views[0].shape
     out = np.empty((len(views), channels, height, width), np.float32)
-    kernels = library(PHOTOS)
+    kernels = library()
     mean, scale = np.array(p.mean, np.float32), np.array(p.scale, np.float32)
     for view, plane in zip(views, out, strict=True):
         rows, stride, step = view.strides

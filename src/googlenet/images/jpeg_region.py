@@ -16,7 +16,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.kernels.build import LONG, PHOTOS, library
+from googlenet.images.library import library
+from googlenet.runtime.compiled import LONG
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -56,7 +57,7 @@ def available() -> bool:
 @cache
 def pillow_s_library() -> Functions | None:
     """Its functions; None where there are no kernels or Pillow's library is another one."""
-    if library(PHOTOS) is None:
+    if library() is None:
         return None
     folder = Path(PIL.__file__).parent
     for path in sorted(found for place in PLACES for found in folder.glob(place)):
@@ -91,7 +92,7 @@ def right(functions: Functions) -> bool:
 def decoded(
     functions: Functions, content: bytes, denominator: int, size: tuple[int, int], box: Box
 ) -> NDArray[np.uint8]:
-    kernels = library(PHOTOS)
+    kernels = library()
     assert kernels is not None
     width, height = size
     left, top, right, bottom = box

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.kernels.build import PHOTOS, library
+from googlenet.images.library import library
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ def resized(
 
     None where there are no kernels.
     """
-    kernels = library(PHOTOS)
+    kernels = library()
     height, width, channels = crop.shape
     rows_apart = crop.strides[0] >= 3 * width
     if kernels is None or channels != 3 or crop.strides[1:] != (3, 1) or not rows_apart:
@@ -41,7 +41,7 @@ def resized(
 
 def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """(H, W, 3) with left and right exchanged; None where there are no kernels."""
-    kernels = library(PHOTOS)
+    kernels = library()
     if kernels is None or pixels.shape[2:] != (3,) or not pixels.flags.c_contiguous:
         return None
     found = np.empty_like(pixels)
@@ -56,15 +56,16 @@ def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
     """
     import torch
 
-    from googlenet.kernels.tensor_views import in_memory
-
     usable = (
-        in_memory(pixels)
+        type(pixels) is torch.Tensor
+        and pixels.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and pixels.dtype == torch.uint8
         and pixels.shape[-1] == 3
         and pixels.is_contiguous()
     )
-    kernels = library(PHOTOS) if usable else None
+    kernels = library() if usable else None
     if kernels is None:
         return None
     found = torch.empty(pixels.shape)

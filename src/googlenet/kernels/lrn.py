@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from googlenet.kernels.build import Response
+from googlenet.kernels.library import Response
 from googlenet.kernels.tensor_views import call, half, usable
 from googlenet.models.table import LRN
 

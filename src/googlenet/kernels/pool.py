@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from googlenet.kernels.build import Pool
+from googlenet.kernels.library import Pool
 from googlenet.kernels.tensor_views import call, derivable, half, usable
 
 MOST = 16  # side of the largest window whose places fit a byte

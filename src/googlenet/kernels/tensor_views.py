@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from googlenet.kernels.build import Maps, library
+from googlenet.kernels.library import Maps, library
 
 DTYPES = (torch.float32, torch.bfloat16)
 SWITCHED_OFF = ContextVar("switched_off", default=False)

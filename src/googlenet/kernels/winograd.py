@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from googlenet.kernels.build import Filters, Tiles, library
+from googlenet.kernels.library import Filters, Tiles, library
 from googlenet.kernels.tensor_views import call, half, new_map, pixel_stride
 
 PLACES = 36

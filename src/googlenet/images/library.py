@@ -1,0 +1,31 @@
+"""The pixels' kernels in C++: their sources, and how Python calls them."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+from googlenet.runtime.compiled import INT, LONG, POINTER, CompiledLibrary
+
+HERE = Path(__file__).parent
+LIBRARY = CompiledLibrary(
+    name="pixels",
+    sources=tuple(HERE / f"{name}.cpp" for name in ("pixels", "region", "resize")),
+    fallback="Pillow and PyTorch, which are slower, decode and resize",
+    # Pillow's bits: products and sums are not contracted into one operation.
+    extra_flags={"resize.cpp": ("-ffp-contract=off",)},
+    signatures={
+        "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
+        "mirror": [POINTER, POINTER, LONG, LONG],
+        "normalise": [POINTER, POINTER, LONG, POINTER, POINTER],
+        "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
+        "window": [POINTER, *[LONG] * 12, INT, POINTER],
+        "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
+    },
+    returns_int=("window",),
+)
+
+
+def library() -> ctypes.CDLL | None:
+    """The kernels, or None where they are switched off or cannot be built or loaded."""
+    return LIBRARY.load()
