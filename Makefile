@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready
 	$(BIN)/googlenet table
 	$(BIN)/googlenet train digits --size 48 --epochs 15 --views 1,10,144 \
-		--set area=0.6,1 --set aspect=0.8,1.25
+		--set crop_scale=0.6,1 --set crop_ratio=0.8,1.25
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest --numprocesses auto

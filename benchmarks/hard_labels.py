@@ -31,7 +31,7 @@ from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.details import class_metrics
 from googlenet.inference.classifier import Classifier
 
-SMALL = ("--size=32", "--width=0.25", "--no-mirror", "--set=area=0.6,1", "--precision=fp32")
+SMALL = ("--size=32", "--width=0.25", "--no-mirror", "--set=crop_scale=0.6,1", "--precision=fp32")
 FLIPPED = 0.05  # of the labels of the noisy set
 RATIO = 50  # between the largest and the smallest class of the imbalanced set
 

@@ -73,8 +73,8 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     network = GoogLeNet(
         setting.variant,
         len(task.data.classes),
-        heads=recipe.heads > 0,
-        initialisation=recipe.initialisation,
+        heads=recipe.aux_loss_weight > 0,
+        initialisation=recipe.initialization,
         generator=torch.Generator().manual_seed(seed),
     )
     set_dropout(network, recipe)
@@ -156,7 +156,7 @@ def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
     network.eval()
     whole = dict.fromkeys(("main", *network.heads), 1.0)
     trainer.fit_statistics(Voters(network, whole), STATISTICS_PHOTOS, lambda: None)
-    by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.heads)
+    by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.aux_loss_weight)
     asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
     resize, found = margin(task.size, MODERN.resize), {}
     for name, weights in asked.items():

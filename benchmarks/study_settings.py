@@ -42,28 +42,31 @@ BASE: dict[str, Any] = {
     "optimizer": "sgd",
     "learning_rate": 0.1,
     "batch": 64,
-    "rest_rate": 1.0,
+    "non_muon_lr_scale": 1.0,
     "nesterov": True,
     "weight_decay": 5e-4,
-    "warmup": 0.2,
+    "warmup_fraction": 0.2,
     "label_smoothing": 0.1,
     "dropout": 0.0,
     "head_dropout": -1.0,
-    "area": (0.35, 1.0),
-    "heads": 0.3,
-    "average": "ema",
-    "average_decay": 0.998,
+    "crop_scale": (0.35, 1.0),
+    "aux_loss_weight": 0.3,
+    "weight_average": "ema",
+    "ema_decay": 0.998,
     "schedule": "cosine",
-    "mixing": 0.0,
+    "cutmix_prob": 0.0,
 }
-HALF = {"batch": 32, "learning_rate": 0.05, "average_decay": 0.999}
-DOUBLE = {"batch": 128, "learning_rate": 0.2, "average_decay": 0.996}
-FOURFOLD = {"batch": 256, "learning_rate": 0.4, "average_decay": 0.992}
+HALF = {"batch": 32, "learning_rate": 0.05, "ema_decay": 0.999}
+DOUBLE = {"batch": 128, "learning_rate": 0.2, "ema_decay": 0.996}
+FOURFOLD = {"batch": 256, "learning_rate": 0.4, "ema_decay": 0.992}
 QUARTER = {"batch": 16, "learning_rate": 0.025}
-MUON: dict[str, Any] = {"optimizer": "muon", "turn": 0.025}
-NOW = MUON | {"learning_rate": 0.02, "warmup": 0.05}  # `modern` when `now-…` was first tried
+MUON: dict[str, Any] = {"optimizer": "muon", "muon_lr": 0.025}
+NOW = MUON | {
+    "learning_rate": 0.02,
+    "warmup_fraction": 0.05,
+}  # `modern` when `now-…` was first tried
 PLAIN_HEADS = NOW | {"head_dropout": 0.0}  # what it is, but for the centre view and CutMix
-LARGE = MUON | DOUBLE | {"turn": 0.035}
+LARGE = MUON | DOUBLE | {"muon_lr": 0.035}
 
 SETTINGS = {
     "base": Setting("SGD with Nesterov momentum, batch 64, cosine, both heads"),
@@ -71,25 +74,25 @@ SETTINGS = {
     "batch-32-rate": Setting("more steps, the same rate", HALF | {"learning_rate": 0.1}),
     "batch-16": Setting("a quarter of the batch, rate in proportion", QUARTER),
     "batch-8": Setting("an eighth", QUARTER | {"batch": 8, "learning_rate": 0.0125}),
-    "heads-off": Setting("no auxiliary heads", {"heads": 0.0}),
-    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"turn": 0.05}),
+    "heads-off": Setting("no auxiliary heads", {"aux_loss_weight": 0.0}),
+    "muon-0.05": Setting("Muon: filters turn by 0.05 rad a step", MUON | {"muon_lr": 0.05}),
     "muon": Setting("by 0.025", MUON, predicted="+1 to +2", kept=True),
-    "muon-0.0125": Setting("by 0.0125", MUON | {"turn": 0.0125}),
-    "muon-0.1": Setting("by 0.1", MUON | {"turn": 0.1}),
+    "muon-0.0125": Setting("by 0.0125", MUON | {"muon_lr": 0.0125}),
+    "muon-0.1": Setting("by 0.1", MUON | {"muon_lr": 0.1}),
     "muon-3": Setting(
         "three steps of its iteration for five", MUON, ideas.newton_schulz(3), predicted="-0.5"
     ),
-    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"turn": 0.018}, predicted="+0.3"),
+    "muon-32": Setting("batch 32, by 0.018", MUON | HALF | {"muon_lr": 0.018}, predicted="+0.3"),
     "muon-128": Setting("batch 128, by 0.035", LARGE),
-    "muon-128-heads-off": Setting("batch 128, no heads", LARGE | {"heads": 0.0}),
-    "muon-128-warmup": Setting("batch 128, a warm-up of 5 %", LARGE | {"warmup": 0.05}),
-    "muon-128-crop-50": Setting("batch 128, crops of 50–100 %", LARGE | {"area": (0.5, 1.0)}),
+    "muon-128-heads-off": Setting("batch 128, no heads", LARGE | {"aux_loss_weight": 0.0}),
+    "muon-128-warmup": Setting("batch 128, a warm-up of 5 %", LARGE | {"warmup_fraction": 0.05}),
+    "muon-128-crop-50": Setting("batch 128, crops of 50–100 %", LARGE | {"crop_scale": (0.5, 1.0)}),
     "muon-128-momentum": Setting("batch 128, a momentum of 0.95", LARGE | {"momentum": 0.95}),
     "muon-128-0.025": Setting("batch 128, by 0.025", MUON | DOUBLE),
     "muon-128-growing-88": Setting(
-        "batch 128, crops from 5/8 to 7/8", LARGE | {"sides": (0.625, 0.875)}
+        "batch 128, crops from 5/8 to 7/8", LARGE | {"progressive_resize": (0.625, 0.875)}
     ),
-    "muon-256": Setting("batch 256, by 0.05", MUON | FOURFOLD | {"turn": 0.05}),
+    "muon-256": Setting("batch 256, by 0.05", MUON | FOURFOLD | {"muon_lr": 0.05}),
     "muon-rate": Setting(
         "half the rate for all but filters", MUON | {"learning_rate": 0.05}, predicted="+1"
     ),
@@ -107,7 +110,7 @@ SETTINGS = {
     ),
     "muon-rate-0.02-0.05": Setting(
         "a fifth of it, filters by 0.05",
-        MUON | {"learning_rate": 0.02, "turn": 0.05},
+        MUON | {"learning_rate": 0.02, "muon_lr": 0.05},
         predicted="+2",
     ),
     "muon-rate-0.02-warmup": Setting(
@@ -127,39 +130,41 @@ SETTINGS = {
         "today's, channels weighed after each module", NOW, change=ideas.gated, predicted="+0.7"
     ),
     "now-crop-25": Setting(
-        "today's, crops of 25–100 %", NOW | {"area": (0.25, 1.0)}, predicted="-0.3"
+        "today's, crops of 25–100 %", NOW | {"crop_scale": (0.25, 1.0)}, predicted="-0.3"
     ),
     "now-crop-50": Setting(
-        "today's, crops of 50–100 %", NOW | {"area": (0.5, 1.0)}, predicted="+0.3"
+        "today's, crops of 50–100 %", NOW | {"crop_scale": (0.5, 1.0)}, predicted="+0.3"
     ),
     "now-32": Setting(
         "today's, batch 32, by 0.018",
-        NOW | HALF | {"learning_rate": 0.01, "turn": 0.018},
+        NOW | HALF | {"learning_rate": 0.01, "muon_lr": 0.018},
         predicted="+0.5",
     ),
-    "now-heads-0.1": Setting("today's, heads count 0.1", NOW | {"heads": 0.1}, predicted="0"),
+    "now-heads-0.1": Setting(
+        "today's, heads count 0.1", NOW | {"aux_loss_weight": 0.1}, predicted="0"
+    ),
     "now-heads-dropout-0": Setting(
         "today's, no dropout in the heads", PLAIN_HEADS, predicted="+0.2", kept=True
     ),
     "now-heads-dropout-0-crop-25": Setting(
         "today's, no dropout in the heads, crops of 25–100 %",
-        PLAIN_HEADS | {"area": (0.25, 1.0)},
+        PLAIN_HEADS | {"crop_scale": (0.25, 1.0)},
         predicted="+0.2",
     ),
     "now-heads-dropout-0-mixing": Setting(
         "today's, no dropout in the heads, CutMix in a quarter of the steps",
-        PLAIN_HEADS | {"mixing": 0.25},
+        PLAIN_HEADS | {"cutmix_prob": 0.25},
         predicted="+0.2",
     ),
     "now-heads-dropout-0-mixing-half": Setting(
         "today's, no dropout in the heads, CutMix in half of the steps",
-        PLAIN_HEADS | {"mixing": 0.5},
+        PLAIN_HEADS | {"cutmix_prob": 0.5},
         predicted="0",
         kept=True,
     ),
     "now-heads-dropout-0-0.5": Setting(
         "today's, no dropout in the heads, they count 0.5",
-        PLAIN_HEADS | {"heads": 0.5},
+        PLAIN_HEADS | {"aux_loss_weight": 0.5},
         predicted="+0.2",
     ),
     "now-momentum": Setting(
@@ -171,17 +176,17 @@ SETTINGS = {
     "now-linear": Setting("today's, falling linearly", NOW | {"schedule": "linear"}, predicted="0"),
     "now-linear-32": Setting(
         "today's, falling linearly, batch 32, by 0.018",
-        NOW | HALF | {"learning_rate": 0.01, "turn": 0.018, "schedule": "linear"},
+        NOW | HALF | {"learning_rate": 0.01, "muon_lr": 0.018, "schedule": "linear"},
         predicted="+0.5",
     ),
     "now-linear-0.035": Setting(
         "today's, falling linearly, filters by 0.035",
-        NOW | {"turn": 0.035, "schedule": "linear"},
+        NOW | {"muon_lr": 0.035, "schedule": "linear"},
         predicted="+0.3",
     ),
     "now-linear-mixing-half": Setting(
         "today's, falling linearly, CutMix in half of the steps",
-        NOW | {"schedule": "linear", "mixing": 0.5},
+        NOW | {"schedule": "linear", "cutmix_prob": 0.5},
         predicted="+1 in 20 epochs",
     ),
     "now-trapezium": Setting(
@@ -189,8 +194,8 @@ SETTINGS = {
         NOW | {"schedule": "trapezium"},
         predicted="+0.3",
     ),
-    "now-0.035": Setting("today's, filters by 0.035", NOW | {"turn": 0.035}, predicted="0"),
-    "now-0.018": Setting("today's, filters by 0.018", NOW | {"turn": 0.018}, predicted="+0.3"),
+    "now-0.035": Setting("today's, filters by 0.035", NOW | {"muon_lr": 0.035}, predicted="0"),
+    "now-0.018": Setting("today's, filters by 0.018", NOW | {"muon_lr": 0.018}, predicted="+0.3"),
     "now-each": Setting(
         "today's, each filter turns by the angle",
         NOW,
@@ -211,7 +216,7 @@ SETTINGS = {
     ),
     "now-gentle": Setting(
         "today's, crops of 25–100 %, in the last epoch of 50–100 %",
-        NOW | {"area": (0.25, 1.0)},
+        NOW | {"crop_scale": (0.25, 1.0)},
         augment=ideas.Gentle,
         predicted="+0.3",
     ),
@@ -227,7 +232,7 @@ SETTINGS = {
     "now-smoothing-0": Setting(
         "today's, no label smoothing", NOW | {"label_smoothing": 0.0}, predicted="-0.5"
     ),
-    "now-0.05": Setting("today's, filters by 0.05", NOW | {"turn": 0.05}, predicted="-0.5"),
+    "now-0.05": Setting("today's, filters by 0.05", NOW | {"muon_lr": 0.05}, predicted="-0.5"),
     "now-heads-dropout-0-orthogonal": Setting(
         "today's, no dropout in the heads, filters begin orthogonal",
         PLAIN_HEADS,
@@ -236,39 +241,51 @@ SETTINGS = {
     ),
     "now-mixing-half": Setting(
         "today's, CutMix in half of the steps",
-        NOW | {"mixing": 0.5},
+        NOW | {"cutmix_prob": 0.5},
         predicted="+2 in 38 epochs of few photos",
         kept=True,
     ),
-    "now-mixing": Setting("today's, CutMix in every step", NOW | {"mixing": 1.0}),
-    "muon-heads-off": Setting("no auxiliary heads", MUON | {"heads": 0.0}),
+    "now-mixing": Setting("today's, CutMix in every step", NOW | {"cutmix_prob": 1.0}),
+    "muon-heads-off": Setting("no auxiliary heads", MUON | {"aux_loss_weight": 0.0}),
     "muon-silu": Setting("SiLU for ReLU", MUON, change=ideas.activation(nn.SiLU), predicted="+0.5"),
     "muon-blur": Setting("smoothed pooling", MUON, change=ideas.blurred, predicted="+0.5"),
     "muon-fine-5": Setting(
         "no pool before 5a", MUON, change=ideas.without_pool("pool4"), predicted="+1"
     ),
     "muon-fine-4": Setting("no pool before 4a", MUON, change=ideas.without_pool("pool3")),
-    "muon-crop-20": Setting("crops of 20–100 %", MUON | {"area": (0.2, 1.0)}),
-    "muon-crop-50": Setting("crops of 50–100 %", MUON | {"area": (0.5, 1.0)}, predicted="+0.5"),
-    "muon-crop-8": Setting("crops of 8–100 %", MUON | {"area": (0.08, 1.0)}),
+    "muon-crop-20": Setting("crops of 20–100 %", MUON | {"crop_scale": (0.2, 1.0)}),
+    "muon-crop-50": Setting(
+        "crops of 50–100 %", MUON | {"crop_scale": (0.5, 1.0)}, predicted="+0.5"
+    ),
+    "muon-crop-8": Setting("crops of 8–100 %", MUON | {"crop_scale": (0.08, 1.0)}),
     "muon-crop-8-colour": Setting(
-        "and photometric distortions", MUON | {"area": (0.08, 1.0), "photometric": True}
+        "and photometric distortions", MUON | {"crop_scale": (0.08, 1.0), "color_jitter": True}
     ),
     "muon-dropout": Setting("dropout of 40 %", MUON | {"dropout": 0.4}),
     "muon-mixing": Setting(
-        "CutMix in every step", MUON | {"mixing": 1.0}, predicted="+3 in 80 epochs"
+        "CutMix in every step", MUON | {"cutmix_prob": 1.0}, predicted="+3 in 80 epochs"
     ),
     "muon-mixing-half": Setting(
-        "CutMix in half of the steps", MUON | {"mixing": 0.5}, predicted="+3 in 80 epochs"
+        "CutMix in half of the steps", MUON | {"cutmix_prob": 0.5}, predicted="+3 in 80 epochs"
     ),
-    "muon-warmup-10": Setting("a warm-up of 10 %", MUON | {"warmup": 0.1}, predicted="+0.3"),
+    "muon-warmup-10": Setting(
+        "a warm-up of 10 %", MUON | {"warmup_fraction": 0.1}, predicted="+0.3"
+    ),
     "muon-momentum": Setting("a momentum of 0.95", MUON | {"momentum": 0.95}, predicted="+0.3"),
-    "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup": 0.05}),
-    "muon-16": Setting("batch 16, by 0.0125", MUON | QUARTER | {"turn": 0.0125}),
-    "muon-sides-88": Setting("crops of 7/8 of the size", MUON | {"sides": (0.875, 0.875)}),
-    "muon-sides-75": Setting("crops of 3/4 of the size", MUON | {"sides": (0.75, 0.75)}),
-    "muon-growing": Setting("crops from 5/8 to the size", MUON | {"sides": (0.625, 1.0)}),
-    "muon-growing-88": Setting("crops from 5/8 to 7/8", MUON | {"sides": (0.625, 0.875)}),
+    "muon-warmup": Setting("a warm-up of 5 %", MUON | {"warmup_fraction": 0.05}),
+    "muon-16": Setting("batch 16, by 0.0125", MUON | QUARTER | {"muon_lr": 0.0125}),
+    "muon-sides-88": Setting(
+        "crops of 7/8 of the size", MUON | {"progressive_resize": (0.875, 0.875)}
+    ),
+    "muon-sides-75": Setting(
+        "crops of 3/4 of the size", MUON | {"progressive_resize": (0.75, 0.75)}
+    ),
+    "muon-growing": Setting(
+        "crops from 5/8 to the size", MUON | {"progressive_resize": (0.625, 1.0)}
+    ),
+    "muon-growing-88": Setting(
+        "crops from 5/8 to 7/8", MUON | {"progressive_resize": (0.625, 0.875)}
+    ),
     "muon-linear": Setting("falling linearly", MUON | {"schedule": "linear"}, predicted="+0.3"),
     "silu": Setting("SiLU for ReLU", change=ideas.activation(nn.SiLU)),
     "mish": Setting("Mish for ReLU", change=ideas.activation(nn.Mish)),
@@ -277,8 +294,8 @@ SETTINGS = {
     "fine-4": Setting("no pool before 4a", change=ideas.without_pool("pool3")),
     "fine-3": Setting("no pool before 3a", change=ideas.without_pool("pool2")),
     "fine-2": Setting("no pool after conv1", change=ideas.without_pool("pool1")),
-    "crop-20": Setting("crops of 20–100 %", {"area": (0.2, 1.0)}),
-    "crop-50": Setting("crops of 50–100 %", {"area": (0.5, 1.0)}),
+    "crop-20": Setting("crops of 20–100 %", {"crop_scale": (0.2, 1.0)}),
+    "crop-50": Setting("crops of 50–100 %", {"crop_scale": (0.5, 1.0)}),
     "decay-2": Setting("twice the weight decay", {"weight_decay": 1e-3}),
 }
 
@@ -291,7 +308,7 @@ SETTINGS |= {
     ),
     "muon-naive": Setting("modules without reductions, as many products", MUON, variant=NAIVE),
 }
-# A tenth of the rate, as `plain_rate` has it.
+# A tenth of the rate, as `no_bn_lr_scale` has it.
 PLAIN: dict[str, Any] = {"learning_rate": 0.01}
 SETTINGS |= {
     "plain": Setting("the paper's network: LRN, no batch normalisation", PLAIN, variant="paper"),

@@ -82,7 +82,7 @@ def accuracies_of(recipe: str, optimizer: str, file: str = "imagenette") -> list
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_states_the_accuracy_that_was_measured(name: str) -> None:
     accuracies = accuracies_of(name, RECIPES[name].optimizer)
-    said = re.search(r"Imagenette, 128 px, 5 epochs: ([\d.]+) % top-1", RECIPES[name].about)
+    said = re.search(r"Imagenette, 128 px, 5 epochs: ([\d.]+) % top-1", RECIPES[name].description)
     assert said
     assert float(said[1]) == pytest.approx(mean(accuracies), abs=0.051)
 
@@ -100,7 +100,7 @@ def test_what_is_stated_of_twenty_epochs_was_measured() -> None:
     accuracies = accuracies_of("modern", "muon", "imagenette-twenty-epochs")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"in 20 epochs {mean(accuracies):.2f} %" in readme
-    said = re.search(r"; 20 epochs: ([\d.]+) %", RECIPES["modern"].about)
+    said = re.search(r"; 20 epochs: ([\d.]+) %", RECIPES["modern"].description)
     assert said
     assert float(said[1]) == pytest.approx(mean(accuracies), abs=0.051)
 

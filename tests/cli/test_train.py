@@ -66,19 +66,32 @@ def test_options_decide() -> None:
 
 def test_what_is_set_is_taken_as_it_is() -> None:
     found = settings(
-        "photos", "--batch", "128", "--set", "learning_rate=0.3", "--set", "area=0.5,1"
+        "photos", "--batch", "128", "--set", "learning_rate=0.3", "--set", "crop_scale=0.5,1"
     )
-    assert (found.recipe.learning_rate, found.recipe.area) == (0.3, (0.5, 1.0))
-    halved = settings("photos", "--variant", "paper", "--set", "plain_rate=0.5")
+    assert (found.recipe.learning_rate, found.recipe.crop_scale) == (0.3, (0.5, 1.0))
+    halved = settings("photos", "--variant", "paper", "--set", "no_bn_lr_scale=0.5")
     assert halved.recipe.learning_rate == pytest.approx(0.5 * MODERN.learning_rate)
     assert settings("photos", "--set", "variant=paper") == settings("photos", "--variant", "paper")
+
+
+def test_old_names_of_recipe_fields_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    new = ("--set", "crop_scale=0.5,1", "--balance", "class_weights")
+    assert settings("photos", *new).recipe.balance == "class_weights"
+    assert capsys.readouterr().err == ""
+    old = ("--set", "area=0.5,1", "--set", "balance=weights")
+    assert settings("photos", *old) == settings("photos", *new)
+    assert capsys.readouterr().err == (
+        "notice: --set area is now --set crop_scale\n"
+        "notice: --set balance=weights is now --set balance=class_weights\n"
+    )
+    assert settings("photos", "--balance", "weights").recipe.balance == "class_weights"
 
 
 @pytest.mark.parametrize(
     ("options", "suit", "given"),
     [
         ([], True, set()),
-        (["--batch", "8", "--set", "turn=0.01"], True, {"turn"}),
+        (["--batch", "8", "--set", "muon_lr=0.01"], True, {"muon_lr"}),
         (["--epochs", "5"], False, set()),
         (["--time-limit", "1h"], False, set()),
         (["--set", "epochs=5"], False, {"epochs"}),
@@ -108,7 +121,7 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
     found = settings("photos", "--weights", str(trained.run))
     assert found.preprocessing == source.preprocessing
     assert (found.recipe.variant, found.width) == ("bn", 0.05)
-    asked = settings("photos", "--weights", str(trained.run), "--set", "resize=1.5")
+    asked = settings("photos", "--weights", str(trained.run), "--set", "resize_ratio=1.5")
     assert asked.preprocessing.resize == 48
 
 
@@ -118,7 +131,7 @@ def test_fine_tuning_at_another_size_cuts_the_view_at_the_same_scale(tmp_path: P
     for size in (56, 112, 224):
         found = settings(*weights, "--size", str(size))
         p = found.preprocessing
-        assert (p.size, p.resize, found.recipe.resize) == (size, size * 8 // 7, 8 / 7)
+        assert (p.size, p.resize, found.recipe.resize_ratio) == (size, size * 8 // 7, 8 / 7)
 
 
 def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
@@ -141,7 +154,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--variant", "vgg"], 2, "variant must be one of paper, google2014,"),
         (["DATA", "--set", "epochs"], 2, "--set must be NAME=VALUE, got 'epochs'"),
         (["DATA", "--set", "name=mine"], 2, "--set must change what a recipe does, got 'name="),
-        (["DATA", "--set", "rate=1"], 2, "--set must name one of name, about,"),
+        (["DATA", "--set", "rate=1"], 2, "--set must name one of name, description,"),
         (["DATA", "--set", "epochs=x"], 2, "epochs must be a whole number, got 'x'"),
         (["DATA", "--set", "schedule=x"], 2, "schedule must be one of constant,"),
         (["DATA", "--size", "16"], 2, "size must leave at least one pixel after "),
@@ -152,7 +165,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--seed", "-1"], 2, "seed must be from 0"),
         (["DATA", "--precision", "fp8"], 2, "precision must be one of auto, fp32, bf16"),
         (["DATA", "--batch", "1", "--size", "32"], 2, "batch must leave 2 photos or more"),
-        (["DATA", "--balance", "classes"], 2, "balance must be one of none, weights, samp"),
+        (["DATA", "--balance", "classes"], 2, "balance must be one of none, class_weights, "),
         (["DATA", "--augment", "gpu"], 2, "augment must be one of host, device, got 'gpu'"),
         (["DATA", "--recipe", "bvlc", "--augment", "device"], 2, "augment must be host with crop "
          "bvlc, got device"),

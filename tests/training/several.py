@@ -31,7 +31,7 @@ from tests.fixtures import COLOURS, tiny_classifier
 from tests.training.small_runs import QUICK, nothing, samples, trainer
 
 PAPER = QUICK.with_settings(
-    {"variant": "paper", "batch": 5, "epochs": 1, "learning_rate": 0.02, "warmup": 0}
+    {"variant": "paper", "batch": 5, "epochs": 1, "learning_rate": 0.02, "warmup_fraction": 0}
 )
 
 
@@ -56,18 +56,20 @@ def with_bad(photos: int, *bad: int) -> Samples:
 
 TRAINERS: dict[str, Callable[[], Trainer]] = {
     "paper": lambda: trainer(PAPER, samples(11)),  # batches of 4, 4 and 3
-    "weights": lambda: trainer(PAPER.with_settings({"balance": "weights"}), samples(11)),
+    "weights": lambda: trainer(PAPER.with_settings({"balance": "class_weights"}), samples(11)),
     "several labels": lambda: trainer(PAPER, several_labels()),
     "several labels, weights": lambda: trainer(
-        PAPER.with_settings({"balance": "weights"}), several_labels()
+        PAPER.with_settings({"balance": "class_weights"}), several_labels()
     ),
-    "sampling": lambda: trainer(PAPER.with_settings({"balance": "sampling"}), samples(11)),
+    "sampling": lambda: trainer(PAPER.with_settings({"balance": "balanced_sampler"}), samples(11)),
     # With shares of one photo some are empty; the last batch has but one.
     "bad photos": lambda: trainer(PAPER.with_settings({"batch": 2}), with_bad(11, 1, 3, 4)),
     "crops on the device": lambda: trainer(PAPER, with_bad(11, 3), augment="device"),
     # Two batches of five, of which each process has enough for statistics of its own.
-    "bn": lambda: trainer(PAPER.with_settings({"variant": "bn", "average": "none"})),
-    "bn, averaged": lambda: trainer(PAPER.with_settings({"variant": "bn", "average": "mean"})),
+    "bn": lambda: trainer(PAPER.with_settings({"variant": "bn", "weight_average": "none"})),
+    "bn, averaged": lambda: trainer(
+        PAPER.with_settings({"variant": "bn", "weight_average": "mean"})
+    ),
 }
 
 

@@ -59,12 +59,12 @@ def uneven() -> Samples:
 
 
 def test_a_balanced_epoch_sees_every_class_alike() -> None:
-    t = trainer(QUICK.with_settings({"balance": "sampling"}), uneven())
+    t = trainer(QUICK.with_settings({"balance": "balanced_sampler"}), uneven())
     seen = Counter(int(label) for batch in t.batches(0) for label in batch.labels)
     assert sorted(seen.values()) == [3, 3, 4]
 
 
-@pytest.mark.parametrize("balance", ["weights", "sampling"])
+@pytest.mark.parametrize("balance", ["class_weights", "balanced_sampler"])
 def test_balance_repeats_to_the_bit_and_makes_a_difference(balance: str) -> None:
     recipe = QUICK.with_settings({"balance": balance, "epochs": 1})
     one, other = (trainer(recipe, uneven(), workers=w) for w in (1, 3))

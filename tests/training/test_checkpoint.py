@@ -46,7 +46,7 @@ def then() -> Progress:
     return Progress(
         DATA,
         "order",
-        {"seed": 1, "recipe": {"epochs": 2, "area": (0.35, 1.0)}},
+        {"seed": 1, "recipe": {"epochs": 2, "crop_scale": (0.35, 1.0)}},
         {"device": "a processor", "precision": "fp32", "threads": "1", "torch": "2.9"},
         Origin(("conv1.conv.weight",), {"recipe": "modern"}, "CC0-1.0"),
         [{"epoch": 1, "loss": 1 / 3}],
@@ -105,8 +105,8 @@ def test_other_data_are_refused(path: Path) -> None:
     ("settings", "message"),
     [
         ({"seed": 2}, r"seed was 1, got 2"),
-        ({"recipe": {"epochs": 3, "area": [0.35, 1.0]}}, r"recipe\.epochs was 2, got 3"),
-        ({"recipe": {"epochs": 2}}, r"recipe\.area was \[0\.35, 1\.0\], got None"),
+        ({"recipe": {"epochs": 3, "crop_scale": [0.35, 1.0]}}, r"recipe\.epochs was 2, got 3"),
+        ({"recipe": {"epochs": 2}}, r"recipe\.crop_scale was \[0\.35, 1\.0\], got None"),
         ({"recipe": "modern"}, r"recipe was \{.*\}, got 'modern'"),
     ],
 )
@@ -117,6 +117,16 @@ def test_other_settings_are_refused(path: Path, settings: dict[str, Any], messag
         restore(
             read_checkpoint(path), trainer(), replace(before, settings=before.settings | settings)
         )
+
+
+def test_settings_with_the_old_names_are_the_same(path: Path) -> None:
+    trained, progress = trainer(), then()
+    old = {"epochs": 2, "area": [0.35, 1.0], "balance": "weights", "decay_biases": False}
+    new = {"epochs": 2, "crop_scale": [0.35, 1.0], "balance": "class_weights"}
+    progress.settings = {"seed": 1, "recipe": old}
+    save_checkpoint(path.with_name("old.safetensors"), trained, progress)
+    now = replace(then(), settings={"seed": 1, "recipe": new})
+    assert restore(read_checkpoint(path.with_name("old.safetensors")), trainer(), now).best == 62.5
 
 
 def test_settings_that_there_were_not_before_are_no_difference(path: Path) -> None:

@@ -70,7 +70,13 @@ def switch_dropout_off(t: Trainer) -> None:
 def test_logged_losses_are_means_over_photos_not_over_batches() -> None:
     """Five photos in batches of 3 and 2, at a rate of 0 so that the network stays the same."""
     recipe = QUICK.with_settings(
-        {"batch": 3, "learning_rate": 0, "label_smoothing": 0, "variant": "paper", "area": "1,1"}
+        {
+            "batch": 3,
+            "learning_rate": 0,
+            "label_smoothing": 0,
+            "variant": "paper",
+            "crop_scale": "1,1",
+        }
     )
     t = trainer(recipe, samples(5))
     switch_dropout_off(t)
@@ -125,7 +131,7 @@ def test_accuracy_counts_photos() -> None:
 
 
 def test_without_heads_there_are_no_heads() -> None:
-    t = trainer(QUICK.with_settings({"heads": 0}))
+    t = trainer(QUICK.with_settings({"aux_loss_weight": 0}))
     assert t.network.heads == ()
     assert "loss_4a" not in t.train_epoch(nothing)
 
@@ -168,18 +174,18 @@ def test_dropout_differs_from_step_to_step_and_seed_to_seed() -> None:
 
 
 def test_mixing_is_part_of_a_step() -> None:
-    plain, mixing = trainer(), trainer(replace(QUICK, mixing=1.0))
+    plain, mixing = trainer(), trainer(replace(QUICK, cutmix_prob=1.0))
     for run in (plain, mixing):
         run.train_epoch(nothing)
     assert not same_bits(state(plain.network), state(mixing.network))
-    assert trainer(replace(QUICK, mixing=-1.0, epochs=20)).mixing == 0.5
-    assert trainer(replace(QUICK, mixing=-1.0)).mixing == 0
+    assert trainer(replace(QUICK, cutmix_prob=-1.0, epochs=20)).mixing == 0.5
+    assert trainer(replace(QUICK, cutmix_prob=-1.0)).mixing == 0
 
 
 @pytest.mark.parametrize(("steps", "mixing"), [(1, 0.0), (2, 0.0), (3, 0.0), (2, 0.5)])
 def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
     """Ten photos in three steps; also where the stop falls on an epoch's last step."""
-    recipe = replace(QUICK, mixing=mixing)
+    recipe = replace(QUICK, cutmix_prob=mixing)
     straight, stopped = trainer(recipe), trainer(recipe)
     rows = [straight.train_epoch(nothing) for _ in range(2)]
     with pytest.raises(StopError):
@@ -195,7 +201,7 @@ def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
 
 
 def test_rate_follows_the_schedule_step_by_step() -> None:
-    recipe = QUICK.with_settings({"epochs": 4, "schedule": "cosine", "warmup": 0.5})
+    recipe = QUICK.with_settings({"epochs": 4, "schedule": "cosine", "warmup_fraction": 0.5})
     t = trainer(recipe)
     assert t.epoch_steps == 3
     rates = [t.learning_rate(step) / recipe.learning_rate for step in range(12)]
@@ -203,7 +209,7 @@ def test_rate_follows_the_schedule_step_by_step() -> None:
     assert rates[6:] == pytest.approx([(1 + np.cos(np.pi * k / 6)) / 2 for k in range(6)])
     groups = t.optimizer.param_groups
     factors = [group["factor"] for group in groups]
-    assert set(factors) == {1.0, recipe.rest_rate}
+    assert set(factors) == {1.0, recipe.non_muon_lr_scale}
     seen: list[list[float]] = []
     t.train_epoch(lambda: seen.append([group["lr"] for group in groups]))
     for step, found in enumerate(seen):
@@ -212,7 +218,7 @@ def test_rate_follows_the_schedule_step_by_step() -> None:
 
 def test_crops_on_the_device_are_learnt_from_as_the_host_s() -> None:
     """The network sees the same to within a level and a half, in both epochs' sizes."""
-    recipe = QUICK.with_settings({"sides": "0.7,1", "area": "0.5,1"})
+    recipe = QUICK.with_settings({"progressive_resize": "0.7,1", "crop_scale": "0.5,1"})
     host, device = (trainer(recipe, size=48, augment=augment) for augment in ("host", "device"))
     scale = torch.tensor(host.loader.preprocessing.scale)[:, None, None]
     for epoch in range(2):
@@ -226,7 +232,7 @@ def test_crops_on_the_device_are_learnt_from_as_the_host_s() -> None:
 
 
 def test_crops_grow_from_epoch_to_epoch() -> None:
-    recipe = QUICK.with_settings({"sides": "0.5,1", "epochs": 3})
+    recipe = QUICK.with_settings({"progressive_resize": "0.5,1", "epochs": 3})
     t = trainer(recipe, size=80)
     seen = []
     while not t.finished:
@@ -269,7 +275,7 @@ def test_model_is_the_average_without_heads_and_leaves_the_run_alone() -> None:
 
 
 def test_model_without_average_is_the_network_to_the_bit() -> None:
-    t = trainer(QUICK.with_settings({"average": "none"}))
+    t = trainer(QUICK.with_settings({"weight_average": "none"}))
     t.train_epoch(nothing)
     trained = state(t.network)
     model = state(t.model())
@@ -279,7 +285,7 @@ def test_model_without_average_is_the_network_to_the_bit() -> None:
 
 def test_learns_what_is_there_to_learn() -> None:
     """Colours told apart by a network of a tenth of the width: five seeds gave 88 % and more."""
-    recipe = QUICK.with_settings({"epochs": 12, "batch": 8, "average": "none", "dropout": 0})
+    recipe = QUICK.with_settings({"epochs": 12, "batch": 8, "weight_average": "none", "dropout": 0})
     t = trainer(recipe, samples(48), width=0.1)
     rows = []
     while not t.finished:
@@ -329,7 +335,7 @@ def test_bad_photo_that_leaves_another_alone_in_its_batch() -> None:
 
 
 def test_loss_that_is_no_number_ends_the_run() -> None:
-    t = trainer(QUICK.with_settings({"learning_rate": 10_000, "warmup": 0, "epochs": 60}))
+    t = trainer(QUICK.with_settings({"learning_rate": 10_000, "warmup_fraction": 0, "epochs": 60}))
     message = r"the loss became (nan|inf) at step \d+ with learning rate .*--set learning_rate="
     with pytest.raises(GoogLeNetError, match=message):
         deque(t.train_epoch(nothing) for _ in range(60))

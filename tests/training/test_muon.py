@@ -98,7 +98,7 @@ def test_other_groups_are_sgd_s_bits() -> None:
 
 
 def test_only_filters_before_batch_normalisation_turn() -> None:
-    recipe = MODERN.with_settings({"optimizer": "muon", "turn": 0.05, "learning_rate": 0.1})
+    recipe = MODERN.with_settings({"optimizer": "muon", "muon_lr": 0.05, "learning_rate": 0.1})
     network = build_network("bn", 3, size=32, width=0.05)
     names = {id(p): name for name, p in network.named_parameters()}
     optimizer = build_optimizer(network, recipe, ("conv1.conv.weight",))
@@ -107,22 +107,22 @@ def test_only_filters_before_batch_normalisation_turn() -> None:
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.early_rate**0.5)
+    assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.pretrained_lr_scale**0.5)
     assert found["aux_4a.conv.conv.weight"] == (0.5, 0.0, 1.0)
-    assert found["classifier.weight"] == (0.0, recipe.weight_decay, recipe.rest_rate)
-    assert found["conv1.bn.weight"] == (0.0, 0.0, recipe.rest_rate)
+    assert found["classifier.weight"] == (0.0, recipe.weight_decay, recipe.non_muon_lr_scale)
+    assert found["conv1.bn.weight"] == (0.0, 0.0, recipe.non_muon_lr_scale)
     plain = build_network("paper", 3, size=32, width=0.05)
     assert not any(group["turn"] for group in build_optimizer(plain, recipe).param_groups)
 
 
 def test_sgd_has_one_rate_for_filters_and_the_rest() -> None:
-    recipe = MODERN.with_settings({"optimizer": "sgd", "rest_rate": 0.2})
+    recipe = MODERN.with_settings({"optimizer": "sgd", "non_muon_lr_scale": 0.2})
     network = build_network("bn", 3, size=32, width=0.05)
     assert {group["factor"] for group in build_optimizer(network, recipe).param_groups} == {1.0}
 
 
 def test_at_the_full_rate_a_step_turns_by_the_recipe_s_angle() -> None:
-    recipe = MODERN.with_settings({"optimizer": "muon", "turn": 0.02, "momentum": 0})
+    recipe = MODERN.with_settings({"optimizer": "muon", "muon_lr": 0.02, "momentum": 0})
     network = build_network("bn", 3, size=32, width=0.05, heads=False)
     filters = network.get_parameter("inception_4a.3x3.conv.weight")
     before = filters.detach().clone()

@@ -38,7 +38,7 @@ def test_without_weights_it_is_pytorchs_cross_entropy_to_the_bit() -> None:
 
 def test_with_weights_every_class_counts_the_same() -> None:
     """The mean over all photos is the mean over classes of each class's mean loss."""
-    recipe = SMOOTH.with_settings({"balance": "weights"})
+    recipe = SMOOTH.with_settings({"balance": "class_weights"})
     labels = torch.tensor(LABELS)
     by_class = [
         F.cross_entropy(logits()[labels == c], labels[labels == c], label_smoothing=0.1)
@@ -48,7 +48,7 @@ def test_with_weights_every_class_counts_the_same() -> None:
     assert float(found) == pytest.approx(float(torch.stack(by_class).mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize("balance", ["none", "weights", "sampling"])
+@pytest.mark.parametrize("balance", ["none", "class_weights", "balanced_sampler"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_plateau_is_the_least_loss_of_a_constant_answer(balance: str, smoothing: float) -> None:
     """Found by minimising over the logits of an answer that is the same for every photo."""
@@ -100,7 +100,7 @@ def test_several_labels_are_pytorchs_binary_cross_entropy() -> None:
 
 def test_weights_of_several_labels_balance_each_class_by_itself() -> None:
     """Over all photos, a class's yes and its no have the same sum of weights; absent ones none."""
-    recipe = QUICK.with_settings({"balance": "weights"})
+    recipe = QUICK.with_settings({"balance": "class_weights"})
     weights = objective(recipe, SEVERAL, 3).weights
     assert weights is not None
     yes, no = (MARKS * weights[1].numpy()).sum(0), (~MARKS * weights[0].numpy()).sum(0)
@@ -108,7 +108,7 @@ def test_weights_of_several_labels_balance_each_class_by_itself() -> None:
     np.testing.assert_allclose(no, [2.5, 2.5, 5])
 
 
-@pytest.mark.parametrize("balance", ["none", "weights"])
+@pytest.mark.parametrize("balance", ["none", "class_weights"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_plateau_of_several_labels_is_the_least_loss_of_a_constant_answer(
     balance: str, smoothing: float
@@ -137,4 +137,4 @@ def test_right_answers_of_several_labels_are_right_in_every_class() -> None:
 
 def test_photos_with_several_labels_cannot_be_drawn_by_class() -> None:
     with pytest.raises(UsageError, match="balance must be none or weights where photos have sev"):
-        objective(QUICK.with_settings({"balance": "sampling"}), SEVERAL, 3)
+        objective(QUICK.with_settings({"balance": "balanced_sampler"}), SEVERAL, 3)

@@ -42,11 +42,6 @@ def test_weights_decay_biases_and_normalisation_do_not(variant: str) -> None:
     assert len(found) == len(list(net.parameters()))
 
 
-def test_everything_decays_where_the_recipe_says_so() -> None:
-    found = grouped(network(), SGD.with_settings({"decay_biases": True}))
-    assert {decay for decay, _ in found.values()} == {5e-4}
-
-
 def test_bvlc_s_biases_learn_twice_as_fast_without_decay() -> None:
     found = grouped(network("paper"), BVLC)
     assert all(
@@ -56,13 +51,13 @@ def test_bvlc_s_biases_learn_twice_as_fast_without_decay() -> None:
 
 
 def test_normalisation_s_weight_is_no_bias() -> None:
-    found = grouped(network("bn"), SGD.with_settings({"bias_rate": 2}))
+    found = grouped(network("bn"), SGD.with_settings({"bias_lr_scale": 2}))
     assert found["conv1.bn.weight"] == (0.0, 1.0)
     assert found["conv1.bn.bias"] == (0.0, 2.0)
 
 
 def test_tensors_brought_along_learn_at_the_early_rate() -> None:
-    recipe = SGD.with_settings({"early_rate": 0.1})
+    recipe = SGD.with_settings({"pretrained_lr_scale": 0.1})
     found = grouped(network(), recipe, ("conv1.conv.weight", "conv1.bn.bias"))
     assert found["conv1.conv.weight"] == (5e-4, 0.1)
     assert found["conv1.bn.bias"] == (0.0, 0.1)
@@ -73,7 +68,7 @@ def test_tensors_brought_along_learn_at_the_early_rate() -> None:
 def test_two_steps_are_those_of_the_formula(nesterov: bool) -> None:
     """v ← m·v + g + λw; w ← w − r·v, with Nesterov − r·(g + λw + m·v) (Sutskever et al. 2013)."""
     net = nn.Sequential(nn.Linear(3, 2))
-    recipe = SGD.with_settings({"nesterov": nesterov, "bias_rate": 2, "weight_decay": 0.01})
+    recipe = SGD.with_settings({"nesterov": nesterov, "bias_lr_scale": 2, "weight_decay": 0.01})
     optimizer = build_optimizer(net, recipe)
     expected = {n: p.detach().double() for n, p in net.named_parameters()}
     velocity = {n: torch.zeros_like(p) for n, p in expected.items()}

@@ -22,7 +22,7 @@ def test_few_photos_get_more_epochs_where_that_is_asked_for(
 ) -> None:
     """Sixteen photos to train on, in batches of 4, and at least 25 steps."""
     data = photo_folder(tmp_path / "data", {"red": 10, "blue": 10})
-    recipe = QUICK.with_settings({"fewest_steps": 25})
+    recipe = QUICK.with_settings({"min_steps": 25})
     out, said = RunFolder(tmp_path / "run"), io.StringIO()
     run = prepare(settings(data, recipe=recipe), out, Console(said), False, Plan(suit=suit))
     assert run.trainer.recipe.epochs == epochs

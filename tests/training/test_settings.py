@@ -15,7 +15,7 @@ from googlenet.training.recipes import BVLC, MODERN, PAPER
 from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
-    "photos", PAPER.with_settings({"epochs": 3, "area": "0.1,0.9"}),
+    "photos", PAPER.with_settings({"epochs": 3, "crop_scale": "0.1,0.9"}),
     Preprocessing(size=64, resize=73, mode="letterbox"),
     width=0.5, seed=2**62, precision="bf16", weights="m.safetensors", workers=5,
 )  # fmt: skip
@@ -28,15 +28,15 @@ def test_json_round_trip() -> None:
 def test_recipe_that_is_no_longer_there_can_be_resumed() -> None:
     """Settings hold every field: neither a new name nor other values of a recipe matter."""
     values = json.loads(json.dumps(FULL.to_json()))
-    values["recipe"] |= {"name": "my-own", "about": "gone"}
+    values["recipe"] |= {"name": "my-own", "description": "gone"}
     recipe = Settings.from_json(values).recipe
-    assert (recipe.name, recipe.about) == ("my-own", "gone")
-    assert replace(recipe, name=PAPER.name, about=PAPER.about) == FULL.recipe
+    assert (recipe.name, recipe.description) == ("my-own", "gone")
+    assert replace(recipe, name=PAPER.name, description=PAPER.description) == FULL.recipe
 
 
 def test_field_that_was_not_there_before_has_its_default() -> None:
     values = json.loads(json.dumps(FULL.to_json()))
-    del values["recipe"]["plain_rate"], values["time_limit"]
+    del values["recipe"]["no_bn_lr_scale"], values["time_limit"]
     for name in ("decoder", "shuffle", "cache", "augment"):
         del values[name]
     assert Settings.from_json(values) == replace(FULL, time_limit=None, cache="none")
@@ -97,8 +97,10 @@ def test_settings_without_a_value(key: str) -> None:
 
 
 def test_balanced_draws_are_no_order_of_shards() -> None:
-    recipe = PAPER.with_settings({"balance": "sampling"})
-    with pytest.raises(UsageError, match="shuffle must be full with balance sampling, got blocks"):
+    recipe = PAPER.with_settings({"balance": "balanced_sampler"})
+    with pytest.raises(
+        UsageError, match="shuffle must be full with balance balanced_sampler, got blocks"
+    ):
         Settings("x", recipe, Preprocessing(), shuffle="blocks")
 
 
@@ -108,8 +110,8 @@ def test_balanced_draws_are_no_order_of_shards() -> None:
         (BVLC, "crop bvlc"),
         (PAPER, "interpolations bilinear,area,nearest,bicubic"),
         (MODERN.with_settings({"interpolations": "bicubic"}), "interpolations bicubic"),
-        (MODERN.with_settings({"photometric": "yes"}), "photometric true"),
-        (MODERN.with_settings({"lighting": 0.1}), "lighting 0.1"),
+        (MODERN.with_settings({"color_jitter": "yes"}), "color_jitter true"),
+        (MODERN.with_settings({"pca_noise": 0.1}), "pca_noise 0.1"),
     ],
 )
 def test_recipes_that_only_the_host_can_follow(recipe: Recipe, what: str) -> None:

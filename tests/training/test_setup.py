@@ -52,8 +52,10 @@ def test_data_without_validation(tmp_path: Path) -> None:
 
 
 def test_crops_of_other_sides_where_a_network_takes_one_alone(data: Path, tmp_path: Path) -> None:
-    recipe = QUICK.with_settings({"variant": "lenet5", "sides": "0.5,1", "optimizer": "sgd"})
-    with pytest.raises(UsageError, match="sides must be 1,1 for lenet5, whose connected layers"):
+    recipe = QUICK.with_settings(
+        {"variant": "lenet5", "progressive_resize": "0.5,1", "optimizer": "sgd"}
+    )
+    with pytest.raises(UsageError, match="progressive_resize must be 1,1 for lenet5"):
         prepared(settings(data, recipe=recipe), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -198,11 +198,11 @@ def test_part_of_an_epoch_where_a_whole_one_does_not_fit(tmp_path: Path, clock: 
     data = photo_folder(tmp_path / "data", parts)
     short, said = prepared(settings(data, time_limit=66), tmp_path / "run", clock)
     assert "one epoch of " in said.getvalue()
-    assert 0.5 <= short.settings.recipe.epoch_share < 1
+    assert 0.5 <= short.settings.recipe.epoch_fraction < 1
     assert short.settings.recipe.epochs == 1
     train(short)
     assert short.trainer.finished
-    assert short.trainer.step == round(short.settings.recipe.epoch_share * 20)
+    assert short.trainer.step == round(short.settings.recipe.epoch_fraction * 20)
 
 
 def test_nothing_is_written_where_the_limit_is_too_short(
@@ -224,7 +224,7 @@ def test_limit_that_is_over_while_it_is_measured(data: Path, tmp_path: Path, clo
 
 def test_share_of_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     """A part of the order of a whole epoch, another one in the next."""
-    part, whole = trainer(QUICK.with_settings({"epoch_share": 0.5})), trainer()
+    part, whole = trainer(QUICK.with_settings({"epoch_fraction": 0.5})), trainer()
     drawn = [[int(i) for b in part.epoch_draws(e) for i in b] for e in (0, 1)]
     assert drawn[0] == [int(i) for b in whole.epoch_draws(0) for i in b][:5]
     assert len(drawn[1]) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -59,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mode", help="crop, squash or letterbox: how a photo becomes square (default: crop)")
     add("--no-mirror", action="store_true", help="mirrored photos are not of their class (text)")
     add("--precision", help="auto (default), fp32 or bf16")
-    add("--balance", help="none (default), weights or sampling: rare classes count as the others")
+    add(
+        "--balance",
+        help="none (default), class_weights or balanced_sampler: for imbalanced classes",
+    )
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
     add("--doubts", type=natural, default=2048, metavar="N", help="training photos to look through "
@@ -152,12 +156,13 @@ def resolve(args: argparse.Namespace) -> Settings:
     from googlenet.images import lazy_jpeg
     from googlenet.inference.classifier import Classifier, require_weights
     from googlenet.models.registry import has_batch_norm
+    from googlenet.training.recipe import current_names
     from googlenet.training.recipes import recipe_named
     from googlenet.training.settings import Settings
 
     if args.decoder == "turbo":
         lazy_jpeg.require()
-    fields = dict(map(assignment, args.set))
+    fields = recipe_fields(args.set, notice)
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
         require_weights(args.weights, "--weights")
@@ -166,19 +171,20 @@ def resolve(args: argparse.Namespace) -> Settings:
     variant = asked or (source.variant if source else recipe.variant)
     if source and variant != source.variant:
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
-    recipe = recipe.adapted(
+    recipe = recipe.for_model(
         variant,
         None if args.batch == "auto" else args.batch,
-        normalised=has_batch_norm(variant),
+        batch_norm=has_batch_norm(variant),
         # Fresh heads on a trained network would teach it their own beginnings.
-        heads=source is None or bool(source.network.heads),
+        aux_heads=source is None or bool(source.network.heads),
     )
     if source:  # photos are prepared as for the weights that one begins with
         p = source.preprocessing
-        recipe = replace(recipe, resize=p.resize / p.size)
+        recipe = replace(recipe, resize_ratio=p.resize / p.size)
     # What was set is not adapted.
     given = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
-    recipe = recipe.with_settings({k: v for k, v in given.items() if v} | fields)
+    given = current_names({k: v for k, v in given.items() if v})
+    recipe = recipe.with_settings(given | fields)
     return Settings(
         data=args.data,
         recipe=recipe,
@@ -199,7 +205,7 @@ def resolve(args: argparse.Namespace) -> Settings:
 
 def default_shuffle(data: str, recipe: Recipe) -> str:
     """A few shards at a time where each has to be copied first, but for draws of their own."""
-    return "blocks" if "://" in data and recipe.balance != "sampling" else "full"
+    return "blocks" if "://" in data and recipe.balance != "balanced_sampler" else "full"
 
 
 def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
@@ -207,7 +213,7 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     from googlenet.training.plan import Plan
     from googlenet.training.time_budget import TimeLimit
 
-    fields = dict(map(assignment, args.set))
+    fields = recipe_fields(args.set)
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
     return Plan(
@@ -240,17 +246,34 @@ def preprocessing(
     return replace(
         base,
         size=size,
-        resize=margin(size, recipe.resize),
+        resize=margin(size, recipe.resize_ratio),
         mode=mode,
         mirror=base.mirror and not args.no_mirror and not built_in,
     )
+
+
+def recipe_fields(
+    assignments: list[str], notify: Callable[[str, str], object] = lambda old, new: None
+) -> dict[str, str]:
+    """The fields of the recipe that --set names, by their present names."""
+    from googlenet.training.recipe import current_names
+
+    return current_names(dict(map(assignment, assignments)), notify)
+
+
+def notice(old: str, new: str) -> None:
+    print(f"notice: --set {old} is now --set {new}", file=sys.stderr)
 
 
 def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
-    if name in ("name", "about"):  # by which a reader knows where the others come from
+    if name in (
+        "name",
+        "description",
+        "about",
+    ):  # by which a reader knows where the others come from
         raise UsageError(f"--set must change what a recipe does, got {text!r}")
     return name, value
 

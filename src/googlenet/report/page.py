@@ -84,8 +84,8 @@ def render(run: Run, trained: Trained) -> str:
         doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
-            "train on": sorted(run.trainer.bad.values()),
-            "validate on": sorted(scores.bad.values()),
+            "training": sorted(run.trainer.bad.values()),
+            "validation": sorted(scores.bad.values()),
         },
         settings=run.settings.to_json(),
         machine=run.machine.describe(),

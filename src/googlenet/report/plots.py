@@ -32,7 +32,7 @@ STYLE: Any = {
 }
 MEASURES = {  # title of the middle drawing and name of the line of validation, by the log's column
     "top1_accuracy": ("Top-1 accuracy, %", "validation"),
-    "mean_average_precision": ("All labels right, and mAP, %", "validation, mAP"),
+    "mean_average_precision": ("Exact match and mAP, %", "validation, mAP"),
 }
 LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
 
@@ -96,12 +96,12 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
         drawn = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
         for at, (bins, title, colour) in enumerate(
             (
-                (before, "Before: as the network says it", GREY),
-                (after, "After: by the temperature", BLUE),
+                (before, "Before temperature scaling", GREY),
+                (after, "After temperature scaling", BLUE),
             )
         ):
             upper, lower = drawn[0, at], drawn[1, at]
-            upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1, label="as it should be")
+            upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1, label="perfect calibration")
             lows, width = [row["low"] for row in bins], [row["high"] - row["low"] for row in bins]
             shape: Any = {"width": width, "align": "edge", "edgecolor": "white", "color": colour}
             upper.bar(lows, [row["accuracy"] for row in bins], **shape, label="accuracy")
@@ -113,8 +113,8 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
             upper.set_title(title)
             upper.set(xlim=(0, 1), ylim=(0, 1))
             lower.set_xlabel("confidence")
-        drawn[0, 0].set_ylabel("share of right answers")
-        drawn[1, 0].set_ylabel("photos")
+        drawn[0, 0].set_ylabel("accuracy")
+        drawn[1, 0].set_ylabel("images")
         handles, labels = drawn[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         return svg(figure)
@@ -134,7 +134,7 @@ def heat_map(numbers: NDArray[np.number], shares: NDArray[np.float64], names: Se
         figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xlabel("answer")
+        axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
         if few:
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-BALANCES = ("none", "weights", "sampling")
+BALANCES = ("none", "class_weights", "balanced_sampler")
 
 
 def class_counts(labels: Sequence[int], classes: int) -> NDArray[np.int64]:

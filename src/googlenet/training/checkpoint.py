@@ -23,6 +23,7 @@ from googlenet.inference.model_file import (
 )
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer
+from googlenet.training.recipe import current_names
 from googlenet.training.transfer import Origin
 
 KEY = "googlenet-checkpoint"
@@ -125,7 +126,10 @@ def require_same(values: Mapping[str, Any], now: Progress, path: Path) -> None:
             f"{path}: the run began with these photos in another order or another split"
         )
     here = json.loads(json.dumps(now.settings))
-    for name, (old, new) in differences(values.get("settings", here), here):
+    then = dict(values.get("settings", here))
+    if "recipe" in then:
+        then["recipe"] = current_names(then["recipe"])
+    for name, (old, new) in differences(then, here):
         raise UsageError(
             f"{path.with_name('settings.json')}: must say what the run began with: "
             f"{name} was {old!r}, got {new!r}"

@@ -115,7 +115,7 @@ def name_left_out(run: Run, bad: Mapping[str, str]) -> None:
 def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
     """Say it once of a head that should have learnt something by now and has not."""
     recipe, epoch = run.trainer.recipe, run.trainer.epoch
-    if epoch < 3 or epoch - 1 < recipe.warmup * recipe.epochs:
+    if epoch < 3 or epoch - 1 < recipe.warmup_fraction * recipe.epochs:
         return
     for head in stuck_heads(row, run.trainer.objective.plateaus):
         if head not in run.warned:

@@ -66,7 +66,7 @@ class Trainer:
         self.frozen = freeze_up_to(network, recipe.freeze)
         self.optimizer = build_optimizer(network, recipe, carried)
         self.shuffle = shuffle
-        self.mixing = recipe.mixed_share(len(loader.samples))
+        self.mixing = recipe.cutmix_prob_for(len(loader.samples))
         self.objective = objective(recipe, loader.samples, network.classes, machine.device)
         sizes = [len(batch) for batch in self.epoch_draws(0)]
         self.epoch_steps = len(sizes)
@@ -78,8 +78,8 @@ class Trainer:
                 f"batch must leave {self.least} photos or more to {each} with batch "
                 f"normalisation, got {recipe.batch} for {len(loader.samples)} photos"
             )
-        start = int(recipe.average_from * recipe.epochs * self.epoch_steps)
-        self.average = WeightAverage(network, recipe.average, recipe.average_decay, start)
+        start = int(recipe.polyak_start * recipe.epochs * self.epoch_steps)
+        self.average = WeightAverage(network, recipe.weight_average, recipe.ema_decay, start)
         self.step = 0
         self.sums: dict[str, float] = {}  # over the photos of the epoch so far
         self.ended: dict[str, float] = {}  # those of the epoch before
@@ -129,19 +129,19 @@ class Trainer:
     def load(self, epoch: int, draws: list[NDArray[np.int64]]) -> Iterator[Batch]:
         """This process's share of each of an epoch's batches."""
         shares = [draw[parallel.rank() :: parallel.world_size()] for draw in draws]
-        side = self.recipe.side(epoch, self.loader.preprocessing.size)
+        side = self.recipe.crop_size(epoch, self.loader.preprocessing.size)
         return prefetch(lambda chosen: self.loader.load(epoch, chosen, side), shares, self.workers)
 
     def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
         """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""
         samples = self.loader.samples
-        if self.recipe.balance == "sampling":
+        if self.recipe.balance == "balanced_sampler":
             order = balanced_order(samples.labels, self.seed, epoch)
         elif self.shuffle == "blocks":
             order = block_order(samples, self.seed, epoch)
         else:
             order = epoch_order(len(samples), self.seed, epoch)
-        drawn = max(1, round(self.recipe.epoch_share * len(order)))
+        drawn = max(1, round(self.recipe.epoch_fraction * len(order)))
         return equal_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
@@ -183,7 +183,7 @@ class Trainer:
             correct = self.objective.correct(logits["main"], labels)
         if whole is None:
             return losses, correct
-        heads = self.network.heads if self.recipe.heads else ()
+        heads = self.network.heads if self.recipe.aux_loss_weight else ()
         figures = torch.zeros(2 + len(heads), device=self.machine.device)
         names = ("main", *heads)
         if losses:
@@ -195,7 +195,7 @@ class Trainer:
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """The loss that is minimised: the main one, and the heads' with their weight."""
         heads = sum(value for head, value in losses.items() if head != "main")
-        return losses["main"] + self.recipe.heads * heads
+        return losses["main"] + self.recipe.aux_loss_weight * heads
 
     def labels(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.labels).to(self.machine.device)
@@ -204,7 +204,7 @@ class Trainer:
         return self.objective.divisor(self.labels(batch))
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        if self.recipe.heads:
+        if self.recipe.aux_loss_weight:
             return self.network.forward_heads(crops)
         main: Tensor = self.network(crops)
         return {"main": main}
@@ -219,7 +219,7 @@ class Trainer:
         """The rate of the step after `step` steps, for the recipe's batch size."""
         progress = step / self.epoch_steps
         recipe = self.recipe
-        factor = rate_factor(recipe.schedule, recipe.warmup, progress, recipe.epochs)
+        factor = rate_factor(recipe.schedule, recipe.warmup_fraction, progress, recipe.epochs)
         return recipe.learning_rate * factor
 
     def count(self, losses: dict[str, Tensor], correct: int, photos: int) -> None:
@@ -262,7 +262,7 @@ class Trainer:
         network.drop_heads()
         self.average.copy_to(network)
         network.eval()
-        if self.recipe.average != "none":
+        if self.recipe.weight_average != "none":
             self.fit_statistics(network, photos, after_batch)
         return network
 

@@ -102,7 +102,7 @@ def objective(
         return objective_of_several(recipe, samples.marks, device)
     counts = class_counts(samples.labels, classes)
     weights = None
-    if recipe.balance == "weights":
+    if recipe.balance == "class_weights":
         weights = torch.from_numpy(class_weights(counts)).to(device, torch.float32)
     # How much each class counts, of 1: what the best constant answer goes by.
     counting = counts if recipe.balance == "none" else counts > 0
@@ -115,14 +115,14 @@ def objective_of_several(
     recipe: Recipe, marks: NDArray[np.bool_], device: torch.device | str
 ) -> BinaryCrossEntropy:
     """The objective for photos with several labels: classes by themselves, each a yes or no."""
-    if recipe.balance == "sampling":
+    if recipe.balance == "balanced_sampler":
         raise UsageError(
             "balance must be none or weights where photos have several labels, got sampling: "
             "a photo cannot be drawn for one of its labels alone"
         )
     answers = np.stack([(~marks).sum(0), marks.sum(0)])  # (2, classes): no, yes
     weights = None
-    if recipe.balance == "weights":
+    if recipe.balance == "class_weights":
         by_class = np.stack([class_weights(answers[:, c]) for c in range(answers.shape[1])], 1)
         weights = torch.from_numpy(by_class).to(device, torch.float32)
     counting = answers if recipe.balance == "none" else answers > 0

@@ -29,23 +29,23 @@ def build_optimizer(
     """
     muon = recipe.optimizer == "muon"
     turning = normalised_filters(network) if muon else frozenset()
-    rest_rate = recipe.rest_rate if turning else 1.0
+    rest_rate = recipe.non_muon_lr_scale if turning else 1.0
 
     def key(named: tuple[str, nn.Parameter]) -> tuple[bool, float, float]:
         name, parameter = named
         vector, turns = parameter.ndim <= 1, name in turning
-        decays = not turns and (not vector or recipe.decay_biases)
-        factor = recipe.bias_rate if vector and name.endswith("bias") else 1.0
+        decays = not turns and not vector
+        factor = recipe.bias_lr_scale if vector and name.endswith("bias") else 1.0
         if not turns:
             factor *= rest_rate
         if name in carried:  # an angle goes with the square root, as it does with the batch
-            factor *= sqrt(recipe.early_rate) if turns else recipe.early_rate
+            factor *= sqrt(recipe.pretrained_lr_scale) if turns else recipe.pretrained_lr_scale
         return turns, recipe.weight_decay if decays else 0.0, factor
 
     trained = sorted(((n, p) for n, p in network.named_parameters() if p.requires_grad), key=key)
     if not trained:
         raise UsageError(f"freeze must leave something to train, got {recipe.freeze!r}")
-    radians = recipe.turn / recipe.learning_rate if recipe.learning_rate else 0.0
+    radians = recipe.muon_lr / recipe.learning_rate if recipe.learning_rate else 0.0
     groups = [
         {
             "params": list(members),

@@ -62,7 +62,7 @@ def decide(
 
 def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
     """The recipe for so many photos."""
-    found = recipe.suited(photos)
+    found = recipe.with_min_steps(photos)
     if found != recipe:
         console.say(f"few photos, so {found.epochs} epochs in place of {recipe.epochs}")
     return found
@@ -71,8 +71,10 @@ def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
 def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
     """Find out what steps and evaluations cost, with the largest crops, for the limit to go by."""
     assert plan.limit
-    side = max(settings.recipe.sides)
-    trainer = make(replace(settings, recipe=replace(settings.recipe, sides=(side, side))))
+    side = max(settings.recipe.progressive_resize)
+    trainer = make(
+        replace(settings, recipe=replace(settings.recipe, progressive_resize=(side, side)))
+    )
     plan.limit.costs = calibrate(
         trainer, data, plan.limit, views=plan.views, doubts=plan.doubts, beside=beside
     )
@@ -83,7 +85,7 @@ def fitting(
 ) -> Recipe:
     """The recipe with the largest batch that fits, shared by so many processes."""
     batch, found = find_batch(trainer, recipe.batch, processes=processes)
-    smaller = recipe.rescaled(batch, plan.given)
+    smaller = recipe.with_batch_size(batch, plan.given)
     console.say(f"batch {batch} ({found}), learning rate {smaller.learning_rate:.4g}")
     return smaller
 
@@ -102,4 +104,4 @@ def timed(
         f"time limit {shown(limit.seconds)}: an epoch takes {epoch:.1f} s, its validation "
         f"{costs.validation:.1f} s, the end {costs.end:.1f} s: {what}"
     )
-    return recipe.lasting(fits.epochs, fits.share)
+    return recipe.with_epochs(fits.epochs, fits.share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil, sqrt
 from typing import Any, get_type_hints
@@ -22,77 +22,67 @@ from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "muon")
-AVERAGES = ("none", "mean", "ema")
-LONGER = 10  # times the recipe's epochs are the most that few photos get
-OFTEN = 20  # times that a run shows each photo are enough to learn it by heart
-MANY = 100_000  # photos are too many for that
-LEAST_SIDE = 32  # pixels of a training crop that is smaller than what the model sees
+WEIGHT_AVERAGES = ("none", "mean", "ema")
+CROPS = ("random_resized", "bvlc")
+MAX_EPOCHS_FACTOR = 10  # a small dataset gets at most this many times the recipe's epochs
+MEMORIZATION_EPOCHS = 20  # epochs after which a run has memorized its training images
+MEMORIZATION_IMAGES = 100_000  # a larger dataset is not memorized
+MIN_PROGRESSIVE_SIZE = 32  # pixels
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a network is trained, but for data, size and seed.
+    """Everything that decides how a network is trained except data, image size and seed.
 
-    Every field can be set from the command line with `--set name=value`.  A run's settings hold
-    every field: the default of a new one must be what was done before it was there.
+    Every field can be set on the command line with `--set name=value`.  settings.json holds every
+    field, so the default of a new field must reproduce the behavior from before it existed.
     """
 
     name: str
-    about: str  # source, cost and expected result
+    description: str  # source, cost and expected result
     variant: str = "bn"
-    initialisation: str = "he"
+    initialization: str = "he"
     epochs: int = 20
-    fewest_steps: int = 0  # of a run whose epochs nobody set; few photos get more epochs for it
-    epoch_share: float = 1.0  # share of the photos that an epoch draws; by seed and epoch, which
-    patience: int = 0  # epochs without a better validation after which the run ends; 0: never
+    min_steps: int = 0  # a small dataset gets more epochs until the run has this many steps
+    epoch_fraction: float = 1.0  # of the training images, drawn anew in each epoch
+    patience: int = 0  # epochs without improvement before early stopping; 0: never
     batch: int = 64
-    optimizer: str = "sgd"  # with momentum; "muon" turns filters before batch normalisation
-    learning_rate: float = 0.05  # at `batch` photos a step; another batch scales it in proportion
+    optimizer: str = "sgd"  # with momentum; "muon" orthogonalizes steps of normalized filters
+    learning_rate: float = 0.05  # at batch size `batch`; scales linearly with --batch
     momentum: float = 0.9
     nesterov: bool = False
-    turn: float = 0.025  # muon: radians by which a step at the full rate turns a layer's filters
-    rest_rate: float = 1.0  # muon: factor on the rate of what it does not turn
+    muon_lr: float = 0.025  # radians by which a step rotates a layer's filters at the peak rate
+    non_muon_lr_scale: float = 1.0  # with muon: factor on learning_rate for the other parameters
     weight_decay: float = 2e-4
-    decay_biases: bool = False  # whether biases and normalisation are decayed too
-    bias_rate: float = 1.0  # factor on the learning rate of biases
-    plain_rate: float = 1.0  # factor on it for networks without batch normalisation
-    early_rate: float = 0.1  # fine-tuning: factor on the rate of the tensors brought along
-    freeze: str = ""  # the stage up to and including which nothing is trained
+    bias_lr_scale: float = 1.0
+    no_bn_lr_scale: float = 1.0  # factor on learning_rate for networks without batch normalization
+    pretrained_lr_scale: float = 0.1  # fine-tuning: factor on it for pretrained tensors
+    freeze: str = ""  # every stage up to and including this one is frozen
     schedule: str = "cosine"
-    warmup: float = 0.0  # share of the run in which the rate rises from zero
-    # The average of the weights that becomes the model.
-    average: str = "ema"
-    average_from: float = 0.5  # "mean": share of the run after which it begins
-    average_decay: float = 0.998  # "ema": how much of it a step keeps
-    # The loss.
-    heads: float = 0.3  # weight of each auxiliary head; 0 trains without them
+    warmup_fraction: float = 0.0  # of the run: linear warm-up from zero
+    # The weight average that becomes the model.
+    weight_average: str = "ema"
+    polyak_start: float = 0.5  # "mean": fraction of the run after which averaging starts
+    ema_decay: float = 0.998  # "ema": per step
+    # Loss.
+    aux_loss_weight: float = 0.3  # of each auxiliary head; 0 trains without them
     label_smoothing: float = 0.0
-    balance: str = "none"  # "weights" or "sampling": classes of unequal size count the same
+    balance: str = "none"  # for imbalanced classes: "class_weights" or "balanced_sampler"
     dropout: float = -1.0  # before the classifier; below 0: the variant's own
-    head_dropout: float = -1.0  # before the auxiliary heads' classifiers; below 0 likewise
-    # Sampling.
-    crop: str = "area"  # "area": random area and aspect; "bvlc": random crop of the squashed photo
-    area: tuple[float, float] = (0.08, 1.0)
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    head_dropout: float = -1.0  # before the auxiliary classifiers; below 0: the variant's own
+    # Augmentation.
+    crop: str = "random_resized"  # or "bvlc": random crop of the squashed image
+    crop_scale: tuple[float, float] = (0.08, 1.0)  # fraction of the image's area
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width / height
     interpolations: tuple[str, ...] = ("bilinear",)
-    sides: tuple[float, float] = (1.0, 1.0)  # crops in the first and last epoch, of the size
-    photometric: bool = False
-    lighting: float = 0.0
-    # Share of the steps whose photos get a box of another (CutMix); below 0: `mixed_share`'s.
-    mixing: float = 0.0
-    # The side to which a photo is resized before the centre view is cut, in sides of that view.
-    resize: float = MARGIN
+    progressive_resize: tuple[float, float] = (1.0, 1.0)  # first and last crop size / image size
+    color_jitter: bool = False
+    pca_noise: float = 0.0  # standard deviation
+    cutmix_prob: float = 0.0  # per step; below 0: by the length of the run, see `cutmix_prob_for`
+    resize_ratio: float = MARGIN  # evaluation: resize size / center view size
 
     def __post_init__(self) -> None:
-        choices: dict[str, Sequence[str]] = {
-            "initialisation": tuple(INITIALISATIONS),
-            "optimizer": OPTIMIZERS,
-            "schedule": tuple(SCHEDULES),
-            "average": AVERAGES,
-            "balance": BALANCES,
-            "crop": ("area", "bvlc"),
-        }
-        for name, allowed in choices.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 rule = f"{name} must be one of {', '.join(allowed)}"
                 raise UsageError(f"{rule}, got {getattr(self, name)!r}")
@@ -100,9 +90,9 @@ class Recipe:
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else (value,)
             if not all(low <= v <= high for v in values):
-                own = f", or below 0 for {LEFT_OPEN[name]}" if name in LEFT_OPEN else ""
+                own = f", or below 0 for {DEFAULT_BELOW_0[name]}" if name in DEFAULT_BELOW_0 else ""
                 raise UsageError(f"{name} must be from {max(0, low)} to {high}{own}, got {value}")
-        for name in ("area", "aspect"):
+        for name in ("crop_scale", "crop_ratio"):
             low, high = getattr(self, name)
             if low > high:
                 raise UsageError(f"{name} must be a range, low,high, got {low},{high}")
@@ -112,137 +102,197 @@ class Recipe:
                 raise UsageError(f"interpolations must be among {known}, got {interpolation!r}")
 
     def augmentation(self, preprocessing: Preprocessing) -> tuple[Step, ...]:
-        """What training does to a photo, in order."""
+        """The augmentation of a training image, in order."""
         size = preprocessing.size
         steps: list[Step] = []
         if self.crop == "bvlc":
             steps.append(RandomCrop(size))
         else:
-            steps.append(RandomResizedCrop(size, self.area, self.aspect, self.interpolations))
+            crop = RandomResizedCrop(size, self.crop_scale, self.crop_ratio, self.interpolations)
+            steps.append(crop)
         steps += mirror_if_allowed(preprocessing)
-        if self.photometric:
+        if self.color_jitter:
             steps.append(Photometric())
-        if self.lighting:
-            steps.append(Lighting(self.lighting))
+        if self.pca_noise:
+            steps.append(Lighting(self.pca_noise))
         return tuple(steps)
 
-    def side(self, epoch: int, size: int) -> int:
-        """The side of an epoch's training crops in pixels, where the model sees `size`.
+    def crop_size(self, epoch: int, image_size: int) -> int:
+        """Side of an epoch's training crops in pixels (progressive resizing).
 
-        It goes in even steps from the first epoch's share of the size to the last's, to the
-        nearest multiple of 8, and is 32 at least where the size is.
+        Interpolated linearly between the first and last epoch and rounded to a multiple of 8;
+        at least 32, at most image_size.
         """
-        first, last = self.sides
-        passed = min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
-        share = first + (last - first) * passed
-        return min(size, max(LEAST_SIDE, 8 * round(size * share / 8))) if share < 1 else size
+        first, last = self.progressive_resize
+        progress = min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        ratio = first + (last - first) * progress
+        if ratio >= 1:
+            return image_size
+        return min(image_size, max(MIN_PROGRESSIVE_SIZE, 8 * round(image_size * ratio / 8)))
 
-    def settings(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON."""
+    def to_json(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def adapted(
-        self, variant: str, batch: int | None = None, *, normalised: bool, heads: bool
+    def for_model(
+        self, variant: str, batch: int | None = None, *, batch_norm: bool, aux_heads: bool
     ) -> Recipe:
-        """The recipe for a network and a batch, its learning rate worked out.
+        """The recipe for a network and batch size, with the learning rate worked out.
 
-        The rate is in proportion to the batch (Goyal et al. 2017, arXiv 1706.02677), times
-        `plain_rate` without batch normalisation, where Muon has nothing to turn either.
+        The rate scales linearly with the batch size (Goyal et al. 2017, arXiv 1706.02677) and by
+        `no_bn_lr_scale` without batch normalization, where Muon has nothing to rotate either.
         """
-        scaled = self.rescaled(batch or self.batch)
+        scaled = self.with_batch_size(batch or self.batch)
         return replace(
             scaled,
             variant=variant,
-            optimizer=self.optimizer if normalised else "sgd",
-            learning_rate=scaled.learning_rate * (1.0 if normalised else self.plain_rate),
-            heads=self.heads if heads else 0.0,
+            optimizer=self.optimizer if batch_norm else "sgd",
+            learning_rate=scaled.learning_rate * (1.0 if batch_norm else self.no_bn_lr_scale),
+            aux_loss_weight=self.aux_loss_weight if aux_heads else 0.0,
         )
 
-    def rescaled(self, batch: int, given: Collection[str] = ()) -> Recipe:
-        """The recipe for another batch, its learning rate in proportion if it is not `given`.
+    def with_batch_size(self, batch: int, overrides: Collection[str] = ()) -> Recipe:
+        """The recipe for another batch size; learning rates in `overrides` stay as they are.
 
-        A step of Muon has one length whatever the gradient's: its angle goes with the square root
-        (Malladi et al. 2022, arXiv 2205.10287, on optimizers that divide by the gradient's size).
+        `learning_rate` scales linearly.  A Muon step has the same length for any gradient, so
+        `muon_lr` scales with the square root (Malladi et al. 2022, arXiv 2205.10287, for
+        optimizers that divide by the gradient's magnitude).
         """
         factor = batch / self.batch
-        rate, turn = self.learning_rate * factor, min(1.0, self.turn * sqrt(factor))
+        muon_lr = min(1.0, self.muon_lr * sqrt(factor))
         return replace(
             self,
             batch=batch,
-            learning_rate=self.learning_rate if "learning_rate" in given else rate,
-            turn=self.turn if "turn" in given else turn,
+            learning_rate=self.learning_rate * (1 if "learning_rate" in overrides else factor),
+            muon_lr=self.muon_lr if "muon_lr" in overrides else muon_lr,
         )
 
-    def suited(self, photos: int) -> Recipe:
-        """The recipe for so many photos: few get as many epochs as `fewest_steps` take."""
-        steps = ceil(max(1, round(self.epoch_share * photos)) / self.batch)
-        needed = min(ceil(self.fewest_steps / steps), LONGER * self.epochs)
+    def with_min_steps(self, images: int) -> Recipe:
+        """The recipe for this many training images: few get more epochs, to reach `min_steps`."""
+        epoch_steps = ceil(max(1, round(self.epoch_fraction * images)) / self.batch)
+        needed = min(ceil(self.min_steps / epoch_steps), MAX_EPOCHS_FACTOR * self.epochs)
         return replace(self, epochs=max(self.epochs, needed))
 
-    def mixed_share(self, photos: int) -> float:
-        """The share of a run's steps with CutMix, for so many photos to train on.
+    def cutmix_prob_for(self, images: int) -> float:
+        """The fraction of a run's steps with CutMix, for this many training images.
 
-        Where the recipe leaves it open, half in a run that shows a photo often enough to learn
-        it by heart, none in a shorter one, or one of very many photos (docs/study.md).
+        Unless the recipe sets it: 0.5 in a run long enough to memorize its images, else 0
+        (docs/study.md).
         """
-        if self.mixing >= 0:
-            return self.mixing
-        often = self.epochs * self.epoch_share >= OFTEN and photos <= MANY
-        return 0.5 if often else 0.0
+        if self.cutmix_prob >= 0:
+            return self.cutmix_prob
+        long = self.epochs * self.epoch_fraction >= MEMORIZATION_EPOCHS
+        return 0.5 if long and images <= MEMORIZATION_IMAGES else 0.0
 
-    def lasting(self, epochs: int, epoch_share: float = 1.0) -> Recipe:
-        """The recipe for a run of another length: here is what a short run does otherwise."""
-        return replace(self, epochs=epochs, epoch_share=epoch_share)
+    def with_epochs(self, epochs: int, epoch_fraction: float = 1.0) -> Recipe:
+        """The recipe for a run of another length: whatever a short run does differently."""
+        return replace(self, epochs=epochs, epoch_fraction=epoch_fraction)
 
-    def with_settings(self, settings: dict[str, Any]) -> Recipe:
-        """The recipe with fields replaced; strings become the field's type.
+    def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
+        """The recipe with fields replaced; strings are parsed to the field's type.
 
-        Raises UsageError for a field that a recipe does not have or a value that does not fit.
+        Raises UsageError for an unknown field or an invalid value.
         """
-        return replace(self, **parsed(settings, "--set"))
+        return replace(self, **parse_fields(settings, "--set"))
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Recipe:
-        """The recipe that `settings` wrote, whether or not there is still one of its name.
+    def from_json(cls, settings: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_json` wrote, now or under the fields' old names.
 
-        Raises UsageError as `with_settings` does, TypeError where name or about are missing.
+        Raises UsageError like `with_settings`, TypeError if name or description is missing.
         """
-        return cls(**parsed(settings, "the recipe"))
+        return cls(**parse_fields(current_names(settings), "the recipe"))
 
 
+CHOICES: dict[str, Sequence[str]] = {
+    "initialization": tuple(INITIALISATIONS),
+    "optimizer": OPTIMIZERS,
+    "schedule": tuple(SCHEDULES),
+    "weight_average": WEIGHT_AVERAGES,
+    "balance": BALANCES,
+    "crop": CROPS,
+}
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
-    "fewest_steps": (0, 2**31),
-    "epoch_share": (1e-6, 1),
+    "min_steps": (0, 2**31),
+    "epoch_fraction": (1e-6, 1),
     "patience": (0, 100_000),
     "batch": (1, 65_536),
     "learning_rate": (0, 1e4),
     "momentum": (0, 1),
-    "turn": (1e-6, 1),
+    "muon_lr": (1e-6, 1),
     "weight_decay": (0, 1e4),
-    "bias_rate": (0, 1e4),
-    "early_rate": (0, 1e4),
-    "plain_rate": (0, 1e4),
-    "rest_rate": (0, 1e4),
-    "warmup": (0, 1),
-    "average_from": (0, 1),
-    "average_decay": (0, 1),
-    "heads": (0, 1e4),
+    "bias_lr_scale": (0, 1e4),
+    "pretrained_lr_scale": (0, 1e4),
+    "no_bn_lr_scale": (0, 1e4),
+    "non_muon_lr_scale": (0, 1e4),
+    "warmup_fraction": (0, 1),
+    "polyak_start": (0, 1),
+    "ema_decay": (0, 1),
+    "aux_loss_weight": (0, 1e4),
     "label_smoothing": (0, 1),
     "dropout": (-1, 1),
     "head_dropout": (-1, 1),
-    "area": (1e-4, 1),
-    "aspect": (0.01, 100),
-    "sides": (0.1, 1),
-    "lighting": (0, 10),
-    "mixing": (-1, 1),
-    "resize": (1, 4),
+    "crop_scale": (1e-4, 1),
+    "crop_ratio": (0.01, 100),
+    "progressive_resize": (0.1, 1),
+    "pca_noise": (0, 10),
+    "cutmix_prob": (-1, 1),
+    "resize_ratio": (1, 4),
 }
-LEFT_OPEN = {  # what a value below 0 stands for
+DEFAULT_BELOW_0 = {  # what a value below 0 stands for
     "dropout": "the variant's own",
     "head_dropout": "the variant's own",
-    "mixing": "what suits the run's length",
+    "cutmix_prob": "a default that fits the run's length",
 }
+
+# Names of before, in scripts and in the settings.json of earlier runs.
+RENAMED_FIELDS = {
+    "about": "description",
+    "initialisation": "initialization",
+    "fewest_steps": "min_steps",
+    "epoch_share": "epoch_fraction",
+    "turn": "muon_lr",
+    "rest_rate": "non_muon_lr_scale",
+    "bias_rate": "bias_lr_scale",
+    "plain_rate": "no_bn_lr_scale",
+    "early_rate": "pretrained_lr_scale",
+    "warmup": "warmup_fraction",
+    "average": "weight_average",
+    "average_from": "polyak_start",
+    "average_decay": "ema_decay",
+    "heads": "aux_loss_weight",
+    "area": "crop_scale",
+    "aspect": "crop_ratio",
+    "sides": "progressive_resize",
+    "photometric": "color_jitter",
+    "lighting": "pca_noise",
+    "mixing": "cutmix_prob",
+    "resize": "resize_ratio",
+}
+RENAMED_VALUES = {
+    ("balance", "weights"): "class_weights",
+    ("balance", "sampling"): "balanced_sampler",
+    ("crop", "area"): "random_resized",
+}
+REMOVED_FIELDS: dict[str, Any] = {"decay_biases": False}  # and the only value still accepted
+
+
+def current_names(
+    settings: Mapping[str, Any], notify: Callable[[str, str], object] = lambda old, new: None
+) -> dict[str, Any]:
+    """A recipe's fields with old names and values translated; `notify` is called for each."""
+    found = {}
+    for old, value in settings.items():
+        if old in REMOVED_FIELDS and value == REMOVED_FIELDS[old]:
+            continue
+        name = RENAMED_FIELDS.get(old, old)
+        if name != old:
+            notify(old, name)
+        new = RENAMED_VALUES.get((name, value), value) if isinstance(value, str) else value
+        if new != value:
+            notify(f"{name}={value}", f"{name}={new}")
+        found[name] = new
+    return found
 
 
 EXPECTED: dict[Any, str] = {
@@ -255,27 +305,27 @@ EXPECTED: dict[Any, str] = {
 }
 
 
-def parsed(settings: dict[str, Any], where: str) -> dict[str, Any]:
-    """Fields of a recipe, each of its type.  Raises UsageError, which says where it was said."""
-    kinds = get_type_hints(Recipe)
-    for name in sorted(set(settings) - set(kinds)):
-        raise UsageError(f"{where} must name one of {', '.join(kinds)}, got {name!r}")
-    return {k: parse(k, v, kinds[k]) for k, v in settings.items()}
+def parse_fields(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Fields of a recipe, each of its type.  Raises UsageError, which names `where`."""
+    types = get_type_hints(Recipe)
+    for name in sorted(set(settings) - set(types)):
+        raise UsageError(f"{where} must name one of {', '.join(types)}, got {name!r}")
+    return {k: parse(k, v, types[k]) for k, v in settings.items()}
 
 
-def parse(name: str, value: Any, kind: Any) -> Any:
+def parse(name: str, value: Any, type_: Any) -> Any:
     """A field's value from what a user or a JSON file gives for it."""
     try:
-        if kind in (tuple[float, float], tuple[str, ...]):
+        if type_ in (tuple[float, float], tuple[str, ...]):
             parts = value.split(",") if isinstance(value, str) else list(value)
-            if kind == tuple[str, ...]:
+            if type_ == tuple[str, ...]:
                 return tuple(str(part) for part in parts)
             low, high = map(float, parts)
             return (low, high)
-        if kind is bool and isinstance(value, str):
+        if type_ is bool and isinstance(value, str):
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
                 value.lower()
             ]
-        return kind(value)
+        return type_(value)
     except (ValueError, KeyError, TypeError, OverflowError):
-        raise UsageError(f"{name} must be {EXPECTED[kind]}, got {value!r}") from None
+        raise UsageError(f"{name} must be {EXPECTED[type_]}, got {value!r}") from None

@@ -15,7 +15,7 @@ def prose(text: str) -> str:
 
 PAPER = Recipe(
     name="paper",
-    about=prose(
+    description=prose(
         """The paper's own method, section 6: SGD with momentum 0.9, the rate falling by 4 % every
         8 epochs, the Polyak average of the weights as the model, crops of 8–100 % of the area
         with aspect ratios from 3/4 to 4/3, photometric distortions after Howard, a random
@@ -29,15 +29,15 @@ PAPER = Recipe(
     batch=32,
     learning_rate=0.01,
     schedule="step",
-    average="mean",
-    photometric=True,
-    lighting=0.1,
+    weight_average="mean",
+    color_jitter=True,
+    pca_noise=0.1,
     interpolations=("bilinear", "area", "nearest", "bicubic"),
 )
 
 BVLC = Recipe(
     name="bvlc",
-    about=prose(
+    description=prose(
         """BVLC's released quick_solver.prototxt and train_val.prototxt: rate 0.01 falling to zero
         as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
         on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
@@ -45,20 +45,20 @@ BVLC = Recipe(
         ILSVRC 2012. Imagenette, 128 px, 5 epochs: 57.4 % top-1."""
     ),
     variant="paper",
-    initialisation="bvlc",
+    initialization="bvlc",
     epochs=60,
     batch=32,
     learning_rate=0.01,
-    bias_rate=2.0,
+    bias_lr_scale=2.0,
     schedule="polynomial",
-    average="none",
+    weight_average="none",
     crop="bvlc",
 )
 
 BVLC_STEP = replace(
     BVLC,
     name="bvlc-step",
-    about=prose(
+    description=prose(
         """BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
         every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs, 10
         million steps. Imagenette, 128 px, 5 epochs: 44.4 % top-1."""
@@ -69,7 +69,7 @@ BVLC_STEP = replace(
 
 MODERN = Recipe(
     name="modern",
-    about=prose(
+    description=prose(
         """What we recommend: batch normalisation; Muon (Jordan et al. 2024) on the filters, SGD
         with Nesterov momentum on the rest, a warm-up and a cosine (Goyal et al. 2017, Loshchilov
         and Hutter 2016); label smoothing (Szegedy et al. 2015); an exponential average of the
@@ -80,19 +80,19 @@ MODERN = Recipe(
         cores with bfloat16, an hour of one with AVX2; 20 epochs: 92.1 %."""
     ),
     optimizer="muon",
-    fewest_steps=600,
+    min_steps=600,
     learning_rate=0.1,
-    plain_rate=0.1,
-    rest_rate=0.2,
+    no_bn_lr_scale=0.1,
+    non_muon_lr_scale=0.2,
     nesterov=True,
     weight_decay=5e-4,
-    warmup=0.05,
+    warmup_fraction=0.05,
     label_smoothing=0.1,
     dropout=0.0,
     head_dropout=0.0,
-    area=(0.35, 1.0),
-    mixing=-1.0,
-    resize=1.07,
+    crop_scale=(0.35, 1.0),
+    cutmix_prob=-1.0,
+    resize_ratio=1.07,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (MODERN, PAPER, BVLC, BVLC_STEP)}

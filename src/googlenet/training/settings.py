@@ -51,8 +51,8 @@ class Settings:
         choose("shuffle", self.shuffle, SHUFFLES)
         choose("cache", self.cache, CACHES)
         choose("augment", self.augment, AUGMENTS)
-        if self.shuffle == "blocks" and self.recipe.balance == "sampling":
-            raise UsageError("shuffle must be full with balance sampling, got blocks")
+        if self.shuffle == "blocks" and self.recipe.balance == "balanced_sampler":
+            raise UsageError("shuffle must be full with balance balanced_sampler, got blocks")
         if self.augment == "device":
             require_device_can(self.recipe)
         if not 0 <= self.seed < 2**63:
@@ -61,7 +61,7 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         return {
             "data": self.data,
-            "recipe": self.recipe.settings(),
+            "recipe": self.recipe.to_json(),
             "preprocessing": self.preprocessing.to_json(),
             "width": self.width,
             "seed": self.seed,
@@ -95,7 +95,7 @@ class Settings:
             values = LATER | dict(values)
             plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
             return cls(
-                recipe=Recipe.from_settings(dict(values["recipe"])),
+                recipe=Recipe.from_json(dict(values["recipe"])),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
                 **plain,
             )
@@ -128,10 +128,10 @@ LATER: dict[str, Any] = {
 }
 # What a recipe does to photos where the device does it.
 ON_DEVICE: dict[str, Any] = {
-    "crop": "area",
+    "crop": "random_resized",
     "interpolations": ("bilinear",),
-    "photometric": False,
-    "lighting": 0.0,
+    "color_jitter": False,
+    "pca_noise": 0.0,
 }
 
 

@@ -268,11 +268,11 @@ def build(settings: Settings, classes: int) -> Network:
         size=settings.preprocessing.size,
         in_channels=settings.preprocessing.channels,
         width=settings.width,
-        heads=settings.recipe.heads > 0,
-        initialisation=settings.recipe.initialisation,
+        heads=settings.recipe.aux_loss_weight > 0,
+        initialisation=settings.recipe.initialization,
         generator=torch.Generator().manual_seed(settings.seed),
     )
-    if settings.recipe.sides != (1.0, 1.0):
+    if settings.recipe.progressive_resize != (1.0, 1.0):
         require_any_size(network)
     set_dropout(network, settings.recipe)
     return network
@@ -291,7 +291,8 @@ def require_any_size(network: Network) -> None:
     """Raises UsageError for a network whose connected layers take photos of one size alone."""
     if isinstance(network, Baseline) and network.fixed:
         raise UsageError(
-            f"sides must be 1,1 for {network.name}, whose connected layers take one size alone"
+            f"progressive_resize must be 1,1 for {network.name}: its fully connected layers need "
+            "one image size"
         )
 
 
