@@ -29,9 +29,9 @@ OPTIONS = {
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --threshold --engine --threads --json",
     "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
-    "serve": "MODEL --host --port --token --token-file --engine --threads --decoders --batch "
-    "--batch-wait --max-body --max-held --max-pixels --max-photos --max-queue --max-connections "
-    "--timeout --read-timeout",
+    "serve": "MODEL --host --port --token --token-file --engine --threads --max-body --max-memory "
+    "--max-pixels --max-images --max-queue --max-connections --timeout --read-timeout --batch "
+    "--batch-wait --workers",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "

@@ -45,15 +45,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_options_become_limits(model: Path, served: dict[str, Any]) -> None:
-    options = "--port 0 --decoders 3 --batch 7 --batch-wait 0.5 --max-body 3 --max-held 11"
-    options += " --max-pixels 1000 --max-photos 5 --max-queue 9 --max-connections 13"
+    options = "--port 0 --workers 3 --batch 7 --batch-wait 0.5 --max-body 3 --max-memory 11"
+    options += " --max-pixels 1000 --max-images 5 --max-queue 9 --max-connections 13"
     answer = command("serve", model, *options.split(), "--timeout", "17", "--read-timeout", "19")
     assert answer.code == 0, answer.err
     assert served["limits"] == Limits(
-        body=3 * 2**20, held=11 * 2**20, pixels=1000, photos=5, queue=9, connections=13,
-        seconds=17.0, read_seconds=19.0, batch=7, batch_seconds=0.5, decoders=3,
+        max_body=3 * 2**20, max_memory=11 * 2**20, max_pixels=1000, max_images=5, max_queue=9,
+        max_connections=13, timeout=17.0, read_timeout=19.0, batch=7, batch_wait=0.5, workers=3,
     )  # fmt: skip
     assert served["at"].startswith("http://127.0.0.1:")
+
+
+def test_former_names_of_options(model: Path, served: dict[str, Any]) -> None:
+    options = "--port 0 --decoders 3 --max-held 40 --max-photos 5"
+    answer = command("serve", model, *options.split())
+    assert served["limits"] == Limits(workers=3, max_memory=40 * 2**20, max_images=5)
+    assert "googlenet serve: --decoders is now called --workers\n" in answer.err
 
 
 def test_defaults_are_those_of_the_limits(model: Path, served: dict[str, Any]) -> None:
@@ -65,7 +72,7 @@ def test_warns_where_anyone_may_ask(
     model: Path, served: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert command("serve", model, "--host", "0.0.0.0", "--port", "0").code == 0
-    assert "anyone who reaches http://0.0.0.0:" in caplog.text
+    assert "anyone who can reach http://0.0.0.0:" in caplog.text
     caplog.clear()
     assert command("serve", model, "--host", "0.0.0.0", "--port", "0", "--token", "x").code == 0
     assert command("serve", model, "--port", "0").code == 0
@@ -75,8 +82,8 @@ def test_warns_where_anyone_may_ask(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--max-photos", "9", "--max-queue", "8"], 2, "must fit the queue"),
-        (["--max-body", "300"], 2, "must fit those of all"),
+        (["--max-images", "9", "--max-queue", "8"], 2, "must be at least --max-images"),
+        (["--max-body", "300"], 2, "must be at least --max-body"),
         (["--token", "a", "--token-file", "b"], 2, "--token and --token-file exclude each other"),
         (["--token", ""], 2, "a token must be one or more printable ASCII characters"),
         (["--token", "é"], 2, "a token must be one or more printable ASCII characters"),
@@ -120,7 +127,7 @@ def test_times_that_are_none(value: str, model: Path) -> None:
 def test_no_time_at_all(model: Path) -> None:
     answer = command("serve", model, "--timeout=0")
     assert answer.code == 2
-    assert "must be seconds above 0, up to 86400, got '0'" in answer.err
+    assert "--timeout must be more than 0, got 0" in answer.err
 
 
 def test_missing_package_is_one_sentence(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +136,7 @@ def test_missing_package_is_one_sentence(model: Path, monkeypatch: pytest.Monkey
     answer = command("serve", model)
     assert answer.code == 1
     assert answer.err == (
-        "googlenet serve: serve needs starlette.applications, which is not installed: "
+        "googlenet serve: serve needs the package starlette.applications, which is not installed: "
         "pip install 'googlenet[serve]'\n"
     )
 

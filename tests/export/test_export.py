@@ -25,9 +25,8 @@ from googlenet.inference.model_file import ModelFileError
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.serving import answers
-from googlenet.serving.answers import Question
 from googlenet.serving.input_image import Crop
+from googlenet.serving.predict import Request, predict_batch, supports_cam
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder, slow, tiny_classifier
 
@@ -463,11 +462,11 @@ def test_evaluate_takes_exported_files(exported: Exported, model: Path, tmp_path
 def test_the_service_answers_with_exported_files(exported: Exported, form: str) -> None:
     ours, theirs = Classifier.load(exported.model), Classifier.load(exported[form][0])
     crop = Crop(ours.crops(noise(80, 70))[0], 80, 70)
-    (expected,), (found,) = (answers.answer(each, [Question(crop, 2)]) for each in (ours, theirs))
+    (expected,), (found,) = (predict_batch(each, [Request(crop, 2)]) for each in (ours, theirs))
     assert [top["label"] for top in found["top"]] == [top["label"] for top in expected["top"]]
-    assert answers.has_maps(ours)
-    assert not answers.has_maps(theirs)
-    assert "cam" not in answers.answer(theirs, [Question(crop, 2, cam=True)])[0]
+    assert supports_cam(ours)
+    assert not supports_cam(theirs)
+    assert "cam" not in predict_batch(theirs, [Request(crop, 2, cam=True)])[0]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def running(token: str | None = None, **limits: Any) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Running]:
     """A service of small limits, the same for a module's tests."""
-    with running(body=200_000, pixels=10_000, photos=4, queue=8) as one:
+    with running(max_body=200_000, max_pixels=10_000, max_images=4, max_queue=8) as one:
         yield one
 
 

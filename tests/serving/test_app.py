@@ -110,7 +110,7 @@ def test_photos_of_several_labels() -> None:
             assert all(entry["probability"] > 0.5 for entry in result["labels"])
             assert len(result["top"]) == 2
         assert any(results[0]["labels"] != result["labels"] for result in results)
-        answers = serving.client.get("/openapi.json").json()["components"]["schemas"]["Answer"]
+        answers = serving.client.get("/openapi.json").json()["components"]["schemas"]["Prediction"]
         assert set(results[0]) <= set(answers["properties"])
 
 
@@ -146,7 +146,7 @@ def test_maps_of_the_first_answers(serving: Running) -> None:
 def test_model_without_maps_says_so() -> None:
     with running() as serving:
         until(lambda: serving.service.ready)  # which finds out whether there are maps
-        serving.service.maps = False
+        serving.service.has_cam = False
         answer = serving.predict(PHOTOS[0], params={"cam": 1})
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("this model has no class activation maps")
@@ -174,32 +174,32 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "body", "status", "sentence"),
+    ("path", "headers", "body", "status", "message"),
     [
         ("?top=0", JPEG, PHOTOS[0], 400, "top must be a whole number from 1 to 1000, got '0'"),
         ("?top=1e3", JPEG, PHOTOS[0], 400, "got '1e3'"),
         ("?top=%D9%A3", JPEG, PHOTOS[0], 400, "got '٣'"),
         ("?top=" + "9" * 5000, JPEG, PHOTOS[0], 400, f"got '{'9' * 40}'"),
         ("?cam=yes", JPEG, PHOTOS[0], 400, "cam must be 0 or 1, got 'yes'"),
-        ("?top=1&top=2", JPEG, PHOTOS[0], 400, "top must be given once, got it several times"),
+        ("?top=1&top=2", JPEG, PHOTOS[0], 400, "top must be given only once"),
         ("?topk=3", JPEG, PHOTOS[0], 400, "the parameters are top and cam, got 'topk'"),
-        ("", JPEG, b"", 400, "a request must hold a photo, this holds none"),
+        ("", JPEG, b"", 400, "the request contains no image"),
         ("", FORM, b"", 400, "its last boundary is missing"),
-        ("", FORM, b"nonsense", 400, "the body is no multipart/form-data"),
-        ("", FORM, b"--x--\r\n", 400, "a request must hold a photo, this holds none"),
+        ("", FORM, b"nonsense", 400, "the body is not valid multipart/form-data"),
+        ("", FORM, b"--x--\r\n", 400, "the request contains no image"),
         ("", FORM, PART + PHOTOS[0], 400, "its last boundary is missing"),
         ("", FORM, b"--x\r\n\r\nabc\r\n--x--\r\n", 400, "must be a file"),
         ("", {"content-type": "multipart/form-data"}, PHOTOS[0], 400, "must name its boundary"),
         ("", FORM, PART.replace(b'; filename="b"', b"") + b"hello\r\n--x--\r\n", 400,
          "each part of the form must be a file, with a file name"),
-        ("", FORM, b"--x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n--x--\r\n", 400, "the body is no"),
+        ("", FORM, b"--x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n--x--\r\n", 400, "the body is not"),
         ("", FORM, (PART + b"hello\r\n") * 5 + b"--x--\r\n", 413,
-         "a request may have 4 photos, this has more"),
-        ("", JPEG, bytes(200_001), 413, "a request may have 200000 bytes, this announces 200001"),
+         "a request may have 4 images, this has more"),
+        ("", JPEG, bytes(200_001), 413, "a request body may have 200000 bytes, this has 200001"),
         ("", JPEG, BOMB, 413, "a photo may have 10000 pixels, this has 400×300"),
-        ("", {"content-type": "text/plain"}, TEXT, 415, "must be of type image/*"),
+        ("", {"content-type": "text/plain"}, TEXT, 415, "must be image/*"),
         ("", {"content-type": "application/json"}, b"{}", 415, "got 'application/json'"),
-        ("", JPEG | {"content-encoding": "gzip"}, PHOTOS[0], 415, "must not be compressed"),
+        ("", JPEG | {"content-encoding": "gzip"}, PHOTOS[0], 415, "are compressed already"),
         ("", JPEG, TEXT, 415, "this is no image of a known format"),
         ("", {}, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image of a known"),
         ("", JPEG, TRUNCATED, 422, "the photo is damaged or incomplete"),
@@ -208,15 +208,15 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
     ],
 )  # fmt: skip
 def test_refusals(
-    path: str, headers: dict[str, str], body: bytes, status: int, sentence: str, serving: Running
+    path: str, headers: dict[str, str], body: bytes, status: int, message: str, serving: Running
 ) -> None:
     answer = serving.client.post(f"/predict{path}", content=body, headers=headers)
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
-    assert sentence in error
+    assert message in error
     assert "\n" not in error
     assert len(error) < 200
-    assert serving.service.held == 0
+    assert serving.service.reserved_bytes == 0
     assert serving.predict(PHOTOS[0]).status_code == 200  # the service goes on
 
 
@@ -317,7 +317,7 @@ def test_queue_that_is_full(serving: Running) -> None:
         refused = serving.predict(PHOTOS[0])
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
-        assert refused.json() == {"error": "at most 8 photos may wait for answers, 8 do"}
+        assert refused.json() == {"error": "the queue is full: 8 of at most 8 images are waiting"}
         assert serving.client.get("/health").json() == {"status": "alive"}
         assert serving.client.get("/ready").json() == {"status": "ready"}
         serving.gate.open.set()
@@ -326,11 +326,11 @@ def test_queue_that_is_full(serving: Running) -> None:
 
 
 def test_answer_that_takes_too_long() -> None:
-    with running(seconds=0.2) as serving:
+    with running(timeout=0.2) as serving:
         serving.gate.close()
         answer = serving.predict(PHOTOS[0])
         assert answer.status_code == 504
-        assert answer.json() == {"error": "no answer within 0.2 seconds"}
+        assert answer.json() == {"error": "timed out after 0.2 seconds"}
         serving.gate.open.set()
         assert serving.service.pending == 0
 
@@ -338,16 +338,16 @@ def test_answer_that_takes_too_long() -> None:
 def test_memory_set_apart_for_requests_is_full() -> None:
     """Two requests of which each is small enough, while the first waits for its answer."""
     photo = encoded(noise(100, 100), "BMP")
-    with running(body=40_000, held=40_000) as serving, ThreadPoolExecutor(1) as pool:
+    with running(max_body=40_000, max_memory=40_000) as serving, ThreadPoolExecutor(1) as pool:
         serving.gate.close()
         first = pool.submit(serving.predict, photo)
         assert serving.gate.reached.wait(30)
         refused = serving.predict(photo)
         assert refused.status_code == 503
-        assert "fill the memory" in refused.json()["error"]
+        assert "memory for request bodies is full" in refused.json()["error"]
         serving.gate.open.set()
         assert first.result().status_code == 200
-        assert serving.service.held == 0
+        assert serving.service.reserved_bytes == 0
         assert serving.predict(photo).status_code == 200
 
 
@@ -382,7 +382,7 @@ def test_a_fault_of_ours_is_500_and_logged(caplog: pytest.LogCaptureFixture) -> 
         classifier.outputs = fail  # type: ignore[method-assign,assignment]
         answer = serving.predict(PHOTOS[0])
         assert answer.status_code == 500
-        assert answer.json() == {"error": "the service failed; its log says how"}
+        assert answer.json() == {"error": "internal error, see the service's log"}
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "out of luck" in caplog.text
         classifier.outputs = working  # type: ignore[method-assign]

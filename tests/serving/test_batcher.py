@@ -67,21 +67,21 @@ async def asked(*questions: Awaitable[int]) -> Sequence[asyncio.Future[int]]:
 
 def test_alone_waits_for_nobody() -> None:
     async def use(batcher: Batcher[int, int], _: Doubler) -> None:
-        assert await batcher.ask(21) == 42
+        assert await batcher.submit(21) == 42
 
     assert with_batcher(use).batches == [[21]]
 
 
 def test_waits_for_who_is_on_the_way() -> None:
     async def use(batcher: Batcher[int, int], _: Doubler) -> None:
-        batcher.expect(2)
-        (first,) = await asked(batcher.ask(1))
-        batcher.expect(-1)
-        (second,) = await asked(batcher.ask(2))
+        batcher.announce(2)
+        (first,) = await asked(batcher.submit(1))
+        batcher.announce(-1)
+        (second,) = await asked(batcher.submit(2))
         for _turn in range(5):
             await asyncio.sleep(0)
         assert not first.done()
-        batcher.expect(-1)
+        batcher.announce(-1)
         assert (await first, await second) == (2, 4)
 
     assert with_batcher(use).batches == [[1, 2]]
@@ -89,8 +89,8 @@ def test_waits_for_who_is_on_the_way() -> None:
 
 def test_waits_no_longer_than_it_may() -> None:
     async def use(batcher: Batcher[int, int], _: Doubler) -> None:
-        batcher.expect(1)  # who never comes
-        assert await batcher.ask(1) == 2
+        batcher.announce(1)  # who never comes
+        assert await batcher.submit(1) == 2
 
     assert with_batcher(use, seconds=0.01).batches == [[1]]
 
@@ -98,11 +98,11 @@ def test_waits_no_longer_than_it_may() -> None:
 def test_full_batch_starts_and_the_rest_waits_for_the_thread() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
         doubler.open.clear()
-        batcher.expect(1)
-        tasks = await asked(*(batcher.ask(n) for n in range(10)))
+        batcher.announce(1)
+        tasks = await asked(*(batcher.submit(n) for n in range(10)))
         await reached(doubler)
         doubler.open.set()
-        batcher.expect(-1)
+        batcher.announce(-1)
         assert await asyncio.gather(*tasks) == [2 * n for n in range(10)]
 
     doubler = with_batcher(use)
@@ -117,9 +117,9 @@ def test_full_batch_starts_and_the_rest_waits_for_the_thread() -> None:
 )
 def test_sizes_are_powers_of_two(batch: int, asked_for: int, sizes: list[int]) -> None:
     async def use(batcher: Batcher[int, int], _: Doubler) -> None:
-        batcher.expect(1)
-        tasks = await asked(*(batcher.ask(n) for n in range(asked_for)))
-        batcher.expect(-1)
+        batcher.announce(1)
+        tasks = await asked(*(batcher.submit(n) for n in range(asked_for)))
+        batcher.announce(-1)
         assert [await task for task in tasks] == [2 * n for n in range(asked_for)]
 
     doubler = with_batcher(use, batch)
@@ -129,9 +129,9 @@ def test_sizes_are_powers_of_two(batch: int, asked_for: int, sizes: list[int]) -
 def test_cancelled_question_is_not_asked() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
         doubler.open.clear()
-        (first,) = await asked(batcher.ask(1))
+        (first,) = await asked(batcher.submit(1))
         await reached(doubler)
-        leaving, staying = await asked(batcher.ask(2), batcher.ask(3))
+        leaving, staying = await asked(batcher.submit(2), batcher.submit(3))
         leaving.cancel()
         first.cancel()  # too late for the thread, and no harm
         await asyncio.sleep(0)
@@ -143,10 +143,10 @@ def test_cancelled_question_is_not_asked() -> None:
 
 def test_failure_is_told_to_its_batch_only() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
-        batcher.expect(1)
-        unlucky = await asked(*(batcher.ask(n) for n in (UNLUCKY, 1, 2, 3)))
-        lucky = await asked(batcher.ask(4))
-        batcher.expect(-1)
+        batcher.announce(1)
+        unlucky = await asked(*(batcher.submit(n) for n in (UNLUCKY, 1, 2, 3)))
+        lucky = await asked(batcher.submit(4))
+        batcher.announce(-1)
         results = await asyncio.gather(*unlucky, return_exceptions=True)
         assert [str(result) for result in results] == ["unlucky"] * 4
         assert await lucky[0] == 8
@@ -156,8 +156,8 @@ def test_failure_is_told_to_its_batch_only() -> None:
 
 def test_stopping_cancels_what_waits() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
-        batcher.expect(1)
-        (waiting,) = await asked(batcher.ask(1))
+        batcher.announce(1)
+        (waiting,) = await asked(batcher.submit(1))
         await batcher.stop()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -171,9 +171,9 @@ def test_sizes_are_observed() -> None:
     async def run() -> None:
         batcher = Batcher(Doubler(), 4, HOUR, sizes.append)
         batcher.start()
-        batcher.expect(1)
-        tasks = await asked(*(batcher.ask(n) for n in range(6)))
-        batcher.expect(-1)
+        batcher.announce(1)
+        tasks = await asked(*(batcher.submit(n) for n in range(6)))
+        batcher.announce(-1)
         await asyncio.gather(*tasks)
         await batcher.stop()
 

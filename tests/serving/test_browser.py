@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Running]:
-    with running(body=2_000_000, pixels=4_000_000) as one:
+    with running(max_body=2_000_000, max_pixels=4_000_000) as one:
         yield one
 
 
@@ -328,7 +328,7 @@ def test_unknown_verdict(browser: Browser) -> None:
 def test_model_without_maps(browser: Browser) -> None:
     with running() as service:
         until(lambda: service.service.ready)  # which finds out whether there are maps
-        service.service.maps = False
+        service.service.has_cam = False
         with opened(browser, service) as page:
             add(page, TALL)
             expect(page.get_by_text("This model cannot show where it looked.")).to_be_visible()
@@ -358,7 +358,7 @@ def test_token_is_asked_for(browser: Browser) -> None:
 
 
 def test_busy_service_is_asked_again(browser: Browser) -> None:
-    with running(queue=1, photos=1) as service, opened(browser, service) as page:
+    with running(max_queue=1, max_images=1) as service, opened(browser, service) as page:
         service.gate.close()
         add(page, LANDSCAPE, TALL)
         expect(page.get_by_role("heading", name="The service is busy …")).to_be_visible()

@@ -19,13 +19,13 @@ def test_other_systems_have_nothing_to_give_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ctypes, "CDLL", without)
     heap.malloc_trim.cache_clear()
     assert heap.malloc_trim() is None
-    heap.give_back()
+    heap.trim_heap()
     heap.malloc_trim.cache_clear()
 
 
 def test_given_back_after_large_photos_only(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    monkeypatch.setattr(input_image, "give_back", lambda: given.append(1))
+    monkeypatch.setattr(input_image, "trim_heap", lambda: given.append(1))
     p = Preprocessing(size=32, resize=37)
     input_image.read_photo(encoded(Image.new("L", (2000, 2000)), "PNG"), p, 10**8)
     assert not given

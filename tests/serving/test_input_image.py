@@ -16,7 +16,7 @@ from PIL import Image
 from googlenet.images.decode import MAX_SCANS, decode
 from googlenet.images.preprocess import MODES, Preprocessing
 from googlenet.images.views import VIEWS
-from googlenet.serving.http_error import RefusalError
+from googlenet.serving.http_error import HTTPError
 from googlenet.serving.input_image import read_photo
 from tests.dirty_photos import many_empty_scans, many_scans
 from tests.fixtures import encoded, noise
@@ -25,8 +25,8 @@ from tests.memory import forget_peak, peak_memory
 SMALL = Preprocessing(size=32, resize=37)
 
 
-def refused(data: bytes, max_pixels: int = 10**6) -> RefusalError:
-    with pytest.raises(RefusalError) as caught:
+def refused(data: bytes, max_pixels: int = 10**6) -> HTTPError:
+    with pytest.raises(HTTPError) as caught:
         read_photo(data, SMALL, max_pixels)
     return caught.value
 
@@ -59,7 +59,7 @@ def test_pixels_that_are_only_declared(width: int, height: int) -> None:
     before = forget_peak()
     error = refused(png_of(width, height))
     assert error.status == 413
-    assert error.sentence.startswith("a photo may have 1000000 pixels, this has ")
+    assert error.message.startswith("a photo may have 1000000 pixels, this has ")
     assert peak_memory() - before < 20
 
 
@@ -68,13 +68,13 @@ def test_jpeg_of_endless_scans(jpeg: Callable[[int], bytes]) -> None:
     """A few bytes repeated make the decoder go over the whole photo once more each."""
     assert read_photo(jpeg(MAX_SCANS), SMALL, 10**6).width == 48
     error = refused(jpeg(MAX_SCANS + 1))
-    assert (error.status, error.sentence) == (422, "a JPEG may have 100 scans, this has 101")
+    assert (error.status, error.message) == (422, "a JPEG may have 100 scans, this has 101")
 
 
 def test_types_that_start_programs_are_not_opened() -> None:
     for kind in ("EPS", "PDF"):
         error = refused(encoded(noise(40, 40), kind))
-        assert (error.status, error.sentence) == (415, "this is no image of a known format")
+        assert (error.status, error.message) == (415, "this is no image of a known format")
 
 
 def test_first_frame_of_an_animation() -> None:
@@ -100,13 +100,13 @@ def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
     refusal = None
     try:
         assert read_photo(bytes(photo), SMALL, 10**6).pixels.shape == (32, 32, 3)
-    except RefusalError as error:
+    except HTTPError as error:
         refusal = error
     if refusal is not None:
         assert refusal.status in (413, 415, 422)
-        assert "0x" not in refusal.sentence
-        assert "/" not in refusal.sentence
-        assert len(refusal.sentence) < 120
+        assert "0x" not in refusal.message
+        assert "/" not in refusal.message
+        assert len(refusal.message) < 120
 
 
 def test_greyscale_model() -> None:

@@ -10,18 +10,18 @@ from googlenet.serving.limits import Limits
 
 
 def test_defaults_agree() -> None:
-    assert Limits().photos <= Limits().queue
+    assert Limits().max_images <= Limits().max_queue
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"queue": 0}, "queue must be more than 0, got 0"),
-        ({"seconds": -1.0}, "seconds must be more than 0, got -1.0"),
-        ({"batch_seconds": -1.0}, "batch_seconds must be more than 0"),
-        ({"photos": 9, "queue": 8}, "must fit the queue, got 9 photos and a queue of 8"),
-        ({"body": 10, "held": 9}, "must fit those of all, got 10 and 9"),
-        ({"pixels": MAX_PIXELS + 1}, f"up to {MAX_PIXELS} pixels, got {MAX_PIXELS + 1}"),
+        ({"max_queue": 0}, "--max-queue must be more than 0, got 0"),
+        ({"timeout": -1.0}, "--timeout must be more than 0, got -1.0"),
+        ({"batch_wait": -1.0}, "--batch-wait must be more than 0"),
+        ({"max_images": 9, "max_queue": 8}, "at least --max-images, got 8 and 9"),
+        ({"max_body": 10, "max_memory": 9}, "at least --max-body, got 9 and 10 bytes"),
+        ({"max_pixels": MAX_PIXELS + 1}, f"at most {MAX_PIXELS}, .* got {MAX_PIXELS + 1}"),
     ],
 )
 def test_contradictions(values: dict[str, float], message: str) -> None:
@@ -30,4 +30,4 @@ def test_contradictions(values: dict[str, float], message: str) -> None:
 
 
 def test_no_wait_for_a_batch_is_a_choice() -> None:
-    assert Limits(batch_seconds=0).batch_seconds == 0
+    assert Limits(batch_wait=0).batch_wait == 0

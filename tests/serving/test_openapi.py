@@ -9,9 +9,11 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.routing import Route
 
-from googlenet.serving.app import PAGE, build_app
+from googlenet.serving.app import PAGE_FILES, build_app
 from googlenet.serving.limits import Limits
-from googlenet.serving.openapi import REFUSALS, description
+from googlenet.serving.openapi import description
+from googlenet.serving.predict import MAX_CAMS
+from googlenet.serving.request_body import MAX_TOP
 from googlenet.serving.service import Service
 from tests.fixtures import tiny_classifier
 from tests.serving.conftest import PHOTOS, Running
@@ -28,7 +30,7 @@ def test_every_route_is_described() -> None:
     app = build_app(Service(tiny_classifier()))
     routes = {route.path: route.methods for route in app.routes if isinstance(route, Route)}
     described = description(Limits(), True)["paths"]
-    resources = PAGE.keys() - {"/"}
+    resources = PAGE_FILES.keys() - {"/"}
     assert set(described) == routes.keys() - resources - {"/openapi.json"}
     for path, item in described.items():
         (method,) = item
@@ -65,8 +67,13 @@ def test_answers_are_as_described(
     headers = {"content-type": kind} if kind else {}
     answer = serving.client.request(method, path, content=body, headers=headers)
     operation = document["paths"][path.partition("?")[0]][method]
-    content = operation["responses"][str(answer.status_code)]["content"]
-    schema = content["application/json"]["schema"] | {"components": document["components"]}
+    response = operation["responses"][str(answer.status_code)]
+    if answer.status_code >= 400:
+        assert response == {"$ref": f"#/components/responses/{answer.status_code}"}
+        response = document["components"]["responses"][str(answer.status_code)]
+    schema = response["content"]["application/json"]["schema"] | {
+        "components": document["components"]
+    }
     jsonschema.validate(answer.json(), schema)
     with pytest.raises(jsonschema.ValidationError):  # the schema can tell
         jsonschema.validate({"something": "else"}, schema)
@@ -74,15 +81,23 @@ def test_answers_are_as_described(
 
 def test_form_answers_are_as_described(serving: Running) -> None:
     document = serving.client.get("/openapi.json").json()
-    for photos, schema in (([PHOTOS[0], b"x"], "Answers"), ([b"x", b"y"], "Error")):
+    for photos, schema in (([PHOTOS[0], b"x"], "Results"), ([b"x", b"y"], "Error")):
         whole = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
         jsonschema.validate(serving.form(photos).json(), whole)
 
 
 def test_limits_are_this_services() -> None:
-    text = description(Limits(body=12345, photos=17), False)["paths"]["/predict"]["post"]
-    assert "12345 bytes and 17 photos" in text["description"]
+    text = description(Limits(max_body=12345, max_images=17), False)["paths"]["/predict"]["post"]
+    assert "12345 bytes and 17 images" in text["description"]
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    document = description(Limits(), False)
+    top, _ = document["paths"]["/predict"]["post"]["parameters"]
+    assert top["schema"]["maximum"] == MAX_TOP
+    assert document["components"]["schemas"]["Cam"]["properties"]["maps"]["maxItems"] == MAX_CAMS
 
 
 def test_refusals_are_statuses_of_errors() -> None:
-    assert all(400 <= status < 600 for status in REFUSALS)
+    responses = description(Limits(), True)["components"]["responses"]
+    assert all(400 <= int(status) < 600 for status in responses)

@@ -19,7 +19,7 @@ CLOSING = HEAD + b"Connection: close\r\n"
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Running]:
-    with running(read_seconds=0.3, body=50_000, connections=8) as serving:
+    with running(read_timeout=0.3, max_body=50_000, max_connections=8) as serving:
         yield serving
 
 
@@ -67,33 +67,33 @@ def exchange(serving: Running, *pieces: bytes) -> Reply:
 
 
 def works(serving: Running) -> bool:
-    return serving.predict(PHOTO).status_code == 200 and serving.service.held == 0
+    return serving.predict(PHOTO).status_code == 200 and serving.service.reserved_bytes == 0
 
 
 @pytest.mark.parametrize(
-    ("pieces", "status", "sentence"),
+    ("pieces", "status", "message"),
     [
-        ([b"POST /pre"], 408, "the request's headers came too slowly"),
-        ([HEAD + b"X-A: b\r\n"], 408, "the request's headers came too slowly"),
-        ([HEAD + b"Content-Length: 900\r\n\r\n", PHOTO[:100]], 408, "body came too slowly"),
-        ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"], 408, "came too slowly"),
-        ([HEAD + b"Cookie: " + b"a" * 20_000], 431, "headers may have 16384 bytes"),
-        ([HEAD + b"X: y\r\n" * 5000], 431, "headers may have 16384 bytes"),
-        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], 400, "no valid HTTP request"),
-        ([b"GET / HTTP/1.1\r\n\r\n"], 400, "no valid HTTP request"),
-        ([HEAD + b"Content-Length: -1\r\n\r\n"], 400, "no valid HTTP request"),
-        ([HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"], 400, "no valid HTTP"),
-        ([HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nXYZ\r\n"], 400, "no val"),
-        ([HEAD + b"Transfer-Encoding: gzip\r\n\r\n"], 501, "no valid HTTP request"),
-        ([HEAD + b"A b: c\r\n\r\n"], 400, "no valid HTTP request"),
+        ([b"POST /pre"], 408, "the request headers arrived too slowly"),
+        ([HEAD + b"X-A: b\r\n"], 408, "the request headers arrived too slowly"),
+        ([HEAD + b"Content-Length: 900\r\n\r\n", PHOTO[:100]], 408, "body arrived too slowly"),
+        ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"], 408, "arrived too slowly"),
+        ([HEAD + b"Cookie: " + b"a" * 20_000], 431, "headers must not exceed 16384 bytes"),
+        ([HEAD + b"X: y\r\n" * 5000], 431, "headers must not exceed 16384 bytes"),
+        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], 400, "not a valid HTTP"),
+        ([b"GET / HTTP/1.1\r\n\r\n"], 400, "not a valid HTTP"),
+        ([HEAD + b"Content-Length: -1\r\n\r\n"], 400, "not a valid HTTP"),
+        ([HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"], 400, "not a valid HTTP"),
+        ([HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nXYZ\r\n"], 400, "not a"),
+        ([HEAD + b"Transfer-Encoding: gzip\r\n\r\n"], 501, "not a valid HTTP"),
+        ([HEAD + b"A b: c\r\n\r\n"], 400, "not a valid HTTP"),
     ],
 )  # fmt: skip
 def test_refused_connections(
-    pieces: list[bytes], status: int, sentence: str, impatient: Running
+    pieces: list[bytes], status: int, message: str, impatient: Running
 ) -> None:
     reply = exchange(impatient, *pieces)
     assert reply.status == status
-    assert sentence in reply.error
+    assert message in reply.error
     assert reply.headers["connection"] == "close"
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert works(impatient)
@@ -135,7 +135,7 @@ def test_each_piece_buys_time_for_more(impatient: Running, monkeypatch: pytest.M
             HEAD + f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
         )
         connection.sendall(body[:-1])
-        until(lambda: impatient.service.held > 9_000)
+        until(lambda: impatient.service.reserved_bytes > 9_000)
         connection.settimeout(1)
         with pytest.raises(TimeoutError):  # more than three times the limit
             connection.recv(1)
@@ -150,11 +150,11 @@ def test_body_too_large_is_told_while_it_is_sent(impatient: Running) -> None:
     head = CLOSING + f"Content-Length: {len(body)}\r\n\r\n".encode()
     reply = exchange(impatient, head, body)
     assert reply.status == 413
-    assert reply.error == "a request may have 50000 bytes, this announces 2000000"
+    assert reply.error == "a request body may have 50000 bytes, this has 2000000"
     chunked = b"".join(b"2710\r\n" + bytes(10_000) + b"\r\n" for _ in range(20)) + b"0\r\n\r\n"
     reply = exchange(impatient, CLOSING + b"Transfer-Encoding: chunked\r\n\r\n", chunked)
     assert reply.status == 413
-    assert reply.error == "a request may have 50000 bytes, this has more"
+    assert reply.error == "a request body may have 50000 bytes, this has more"
     assert works(impatient)
 
 
@@ -203,7 +203,7 @@ def test_too_many_connections(impatient: Running, monkeypatch: pytest.MonkeyPatc
     until(lambda: len(impatient.server.server_state.connections) == 8)
     reply = exchange(impatient)
     assert reply.status == 503
-    assert reply.error == "at most 8 connections may be open"
+    assert reply.error == "too many open connections (limit: 8)"
     assert reply.headers["retry-after"] == "1"
     for connection in open_ones:
         connection.close()

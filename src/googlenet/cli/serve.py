@@ -1,48 +1,46 @@
-"""answer over HTTP what is in photos, and on a page for people"""
+"""serve predictions over HTTP, with a web page"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from googlenet.cli.options import MODEL, add_engine, positive
+from googlenet.cli.options import MODEL, add_engine, add_renamed, add_threads, positive
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.serving.limits import MIB, Limits, option_name
 
 TOKEN_VARIABLE = "GOOGLENET_TOKEN"
-MIB = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=MODEL)
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    add("--port", type=port, default=8000, help="0 takes a free one (default: 8000)")
-    add(
-        "--token",
-        help=f"bearer token that clients must send (or in the variable {TOKEN_VARIABLE})",
-    )
-    add("--token-file", metavar="FILE", type=Path, help="a file that holds the token")
+    add("--port", type=port, default=8000, help="port, 0 for any free one (default: 8000)")
+    token = f"bearer token that clients must send (default: the environment's {TOKEN_VARIABLE})"
+    add("--token", help=token)
+    add("--token-file", metavar="FILE", type=Path, help="file that contains the token")
     add_engine(parser)
-    add("--threads", type=positive, metavar="N", help="threads of the network (default: PyTorch's)")
-    add("--decoders", type=positive, default=2, metavar="N", help="threads that decode photos (2)")
-    add("--batch", type=positive, default=16, metavar="N", help="photos answered together (16)")
-    add(
-        "--batch-wait", type=seconds, default=0.02, metavar="S",
-        help="seconds that a photo waits for others on their way (0.02)",
-    )  # fmt: skip
-    add("--max-body", type=positive, default=32, metavar="MIB", help="size of a request (32)")
-    add("--max-held", type=positive, default=256, metavar="MIB", help="of all requests (256)")
-    add("--max-pixels", type=positive, default=50_000_000, metavar="N", help="a photo (50000000)")
-    add("--max-photos", type=positive, default=32, metavar="N", help="of a request (32)")
-    add("--max-queue", type=positive, default=128, metavar="N", help="photos that wait (128)")
-    add("--max-connections", type=positive, default=256, metavar="N", help="open ones (256)")
-    add("--timeout", type=some_seconds, default=30.0, metavar="S", help="for an answer (30)")
-    add(
-        "--read-timeout", type=some_seconds, default=15.0, metavar="S",
-        help="for a request's headers, and for its body at less than 64 KiB/s (15)",
-    )  # fmt: skip
+    add_threads(parser)
+    types = {"MIB": mebibytes, "N": positive, "S": seconds}
+    for field in fields(Limits):
+        unit = field.metadata["unit"]
+        default: Any = field.default
+        shown = default // MIB if unit == "MIB" else default
+        add(
+            option_name(field.name),
+            type=types[unit],
+            default=default,
+            metavar=unit,
+            help=f"{field.metadata['help']} (default: {shown:,})",
+        )
+    add_renamed(parser, old="--decoders", new="--workers")
+    add_renamed(parser, old="--max-held", new="--max-memory")
+    add_renamed(parser, old="--max-photos", new="--max-images")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         from googlenet.serving.server import Server, address, is_loopback, listen
     except ModuleNotFoundError as error:
         raise GoogLeNetError(
-            f"serve needs {error.name}, which is not installed: pip install 'googlenet[serve]'"
+            f"serve needs the package {error.name}, which is not installed: "
+            "pip install 'googlenet[serve]'"
         ) from error
 
     import torch
@@ -59,22 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.inference.classifier import Classifier
     from googlenet.inference.engine_classifier import EngineClassifier
     from googlenet.runtime.device import ComputeDevice
-    from googlenet.serving.limits import Limits
     from googlenet.serving.service import Service
 
-    limits = Limits(
-        body=args.max_body * MIB,
-        held=args.max_held * MIB,
-        pixels=args.max_pixels,
-        photos=args.max_photos,
-        queue=args.max_queue,
-        connections=args.max_connections,
-        seconds=args.timeout,
-        read_seconds=args.read_timeout,
-        batch=args.batch,
-        batch_seconds=args.batch_wait,
-        decoders=args.decoders,
-    )
+    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     token = find_token(args.token, args.token_file)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -82,11 +68,14 @@ def run(args: argparse.Namespace) -> int:
     log = logging.getLogger("googlenet.serving")
     with listen(args.host, args.port) as listening:
         if token is None and not is_loopback(listening):
-            log.warning("anyone who reaches %s may ask: there is no --token", address(listening))
+            log.warning(
+                "anyone who can reach %s can use the service: there is no --token",
+                address(listening),
+            )
         classifier = Classifier.load(args.model, ComputeDevice.detect("fp32"), args.engine)
         if isinstance(classifier, EngineClassifier) and classifier.whole_photos:
             raise UsageError(
-                f"MODEL must not have its preprocessing built in to be served, got {args.model}"
+                f"MODEL has its preprocessing built in and cannot be served: {args.model}"
             )
         service = Service(classifier, limits)
         log.info("serving %s on %s", Path(args.model).name, address(listening))
@@ -96,28 +85,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def set_up_log() -> None:
-    """Lines on stderr: ours, and what the libraries call an error."""
+    """Log to stderr: our own lines, and errors of libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
     logging.getLogger("googlenet.serving").setLevel(logging.INFO)
 
 
-def some_seconds(text: str) -> float:
-    """More than 0, and no year."""
-    value = seconds(text)
-    if not value:
-        raise argparse.ArgumentTypeError(f"must be seconds above 0, up to 86400, got {text!r}")
-    return value
-
-
 def find_token(given: str | None, file: Path | None) -> str | None:
-    """The token of the option, the file or the variable; None where there is none.
+    """The token of the option, the file or the environment; None without any.
 
-    Raises UsageError for two of them, an empty one, or one that no header can carry.
+    Raises UsageError for both options, an empty token, or one that no header can carry.
     """
     if given is not None and file is not None:
-        raise UsageError("--token and --token-file exclude each other, got both")
+        raise UsageError("--token and --token-file exclude each other")
     token: str | None
     if file is not None:
         try:
@@ -132,14 +113,14 @@ def find_token(given: str | None, file: Path | None) -> str | None:
 
 
 def port(text: str) -> int:
-    """0 to 65535."""
+    """A port, 0 to 65535."""
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"must be a whole number up to 65535, got {text!r}")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """0 or more, and no year."""
+    """A number of seconds, at most a day."""
     try:
         value = float(text)
     except ValueError:
@@ -147,3 +128,8 @@ def seconds(text: str) -> float:
     if not 0 <= value <= 86400:
         raise argparse.ArgumentTypeError(f"must be seconds from 0 to 86400, got {text!r}")
     return value
+
+
+def mebibytes(text: str) -> int:
+    """A size in bytes, given in MiB."""
+    return positive(text) * MIB

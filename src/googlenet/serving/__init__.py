@@ -1,1 +1,1 @@
-"""The HTTP service: photos in, answers out, in batches."""
+"""The HTTP service: images in, predictions out, in batches."""

@@ -1,4 +1,4 @@
-"""The application: routes and what they answer."""
+"""The ASGI application: routes and responses."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from googlenet.serving.answers import Answer
-from googlenet.serving.http_error import RefusalError
-from googlenet.serving.middleware import Guard, check_token
+from googlenet.serving.http_error import HTTPError
+from googlenet.serving.middleware import CLIENT_CLOSED_REQUEST, RequestMiddleware, check_token
 from googlenet.serving.openapi import description
-from googlenet.serving.request_body import parameters, read_photos
+from googlenet.serving.predict import Json
+from googlenet.serving.request_body import parameters, read_images
 from googlenet.serving.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-PAGE = {
+PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
@@ -36,8 +36,7 @@ PAGE = {
 def build_app(service: Service, token: str | None = None) -> Starlette:
     """The ASGI application of a service, which starts and stops with it.
 
-    With a token, what tells of the model or works for the client asks for it; what tells whether
-    the service lives, the description and the page do not.
+    A token, if there is one, is required by /predict, /model and /metrics.
     """
 
     def guarded(endpoint: Endpoint) -> Endpoint:
@@ -48,10 +47,10 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
         return checked
 
     async def predict(request: Request) -> Response:
-        return await answer(service, request)
+        return await predict_images(service, request)
 
     async def model(_: Request) -> Response:
-        return JSONResponse(facts(service))
+        return JSONResponse(model_info(service))
 
     async def metrics(_: Request) -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -60,7 +59,7 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
         return JSONResponse({"status": "alive"})
 
     async def ready(_: Request) -> Response:
-        service.refuse_when_stopped()
+        service.check_running()
         return JSONResponse({"status": "ready"})
 
     async def openapi(_: Request) -> Response:
@@ -81,56 +80,56 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
         Route("/health", health),
         Route("/ready", ready),
         Route("/openapi.json", openapi),
-        *(Route(path, page(*file)) for path, file in PAGE.items()),
+        *(Route(path, page(*file)) for path, file in PAGE_FILES.items()),
     ]
-    guard = Middleware(
-        Guard,
+    middleware = Middleware(
+        RequestMiddleware,
         metrics=service.metrics,
         routes=frozenset(route.path for route in routes),
     )
     app = Starlette(
         routes=routes,
-        middleware=[guard],
+        middleware=[middleware],
         lifespan=lifespan,
         exception_handlers={
-            RefusalError: refused,
+            HTTPError: http_error,
             HTTPException: no_route,
-            ClientDisconnect: gone,
+            ClientDisconnect: client_gone,
         },
     )
     app.router.redirect_slashes = False
     return app
 
 
-async def answer(service: Service, request: Request) -> Response:
-    """POST /predict.  The status is that of the first refused photo where all were refused."""
+async def predict_images(service: Service, request: Request) -> Response:
+    """POST /predict.  If every image fails, the status is that of the first."""
     top, cam = parameters(request)
-    if cam and not service.maps:
-        raise RefusalError(400, "this model has no class activation maps: ask without cam")
-    service.refuse_when_stopped()
-    service.refuse_when_full(1)
-    with service.holding() as holding:
-        photos = await read_photos(request, service.limits, holding)
-        results = await while_connected(request.receive, service.answers(photos, top, cam))
-    refusals = [result for result in results if isinstance(result, RefusalError)]
-    content: dict[str, Any] = {
+    if cam and not service.has_cam:
+        raise HTTPError(400, "this model has no class activation maps: leave out cam")
+    service.check_running()
+    service.check_queue(1)
+    with service.reserve() as memory:
+        images = await read_images(request, service.limits, memory)
+        results = await while_connected(request.receive, service.predict(images, top, cam))
+    errors = [result for result in results if isinstance(result, HTTPError)]
+    content: Json = {
         "results": [
-            {"error": result.sentence} if isinstance(result, RefusalError) else result
+            {"error": result.message} if isinstance(result, HTTPError) else result
             for result in results
         ]
     }
-    if len(refusals) < len(results):
+    if len(errors) < len(results):
         return JSONResponse(content)
-    first = refusals[0]
-    return JSONResponse({"error": first.sentence, **content}, first.status)
+    first = errors[0]
+    return JSONResponse({"error": first.message, **content}, first.status)
 
 
 async def while_connected(
-    receive: Receive, work: Awaitable[list[Answer | RefusalError]]
-) -> list[Answer | RefusalError]:
-    """The work's result, unless the client goes before it is done: then it is given up."""
+    receive: Receive, work: Awaitable[list[Json | HTTPError]]
+) -> list[Json | HTTPError]:
+    """The work's result.  Cancels it and raises ClientDisconnect if the client leaves first."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(receive())  # the body is read: the next message is the end
+    leaving = asyncio.ensure_future(receive())  # the body has been read: next is the disconnect
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -142,18 +141,22 @@ async def while_connected(
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-def facts(service: Service) -> dict[str, Any]:
-    """What /model tells: the model file's header, and what the page has to know."""
+def model_info(service: Service) -> Json:
+    """GET /model: the model file's header, and what the page has to know."""
     limits = service.limits
     return {
         **service.classifier.header(),
-        "cam": service.maps,
-        "limits": {"body": limits.body, "pixels": limits.pixels, "photos": limits.photos},
+        "cam": service.has_cam,
+        "limits": {
+            "body": limits.max_body,
+            "pixels": limits.max_pixels,
+            "photos": limits.max_images,
+        },
     }
 
 
 def page(name: str, media_type: str) -> Endpoint:
-    """A file of the package's own page, read once."""
+    """A file of the web page, read once."""
     content = resources.files("googlenet.serving").joinpath("page", name).read_bytes()
 
     async def file(_: Request) -> Response:
@@ -162,21 +165,18 @@ def page(name: str, media_type: str) -> Endpoint:
     return file
 
 
-async def refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusalError)
-    return JSONResponse({"error": error.sentence}, error.status, error.headers)
+async def http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPError)
+    return JSONResponse({"error": error.message}, error.status, error.headers)
 
 
 async def no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentences = {
-        404: "there is nothing at this address",
-        405: "this address does not take this method",
-    }
-    sentence = sentences.get(error.status_code, error.detail)
-    return JSONResponse({"error": sentence}, error.status_code, error.headers)
+    messages = {404: "no such path", 405: "this path does not support this method"}
+    message = messages.get(error.status_code, error.detail)
+    return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
-async def gone(_: Request, __: Exception) -> Response:
-    """Nobody reads this: the client has gone."""
-    return Response(status_code=499)
+async def client_gone(_: Request, __: Exception) -> Response:
+    """For the log: nobody reads it."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)

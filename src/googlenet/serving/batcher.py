@@ -1,4 +1,4 @@
-"""Dynamic batching: what requests bring one by one goes through the network together."""
+"""Dynamic batching: images of concurrent requests go through the network together."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ A = TypeVar("A")
 
 
 class Batcher(Generic[Q, A]):
-    """Collects questions into batches and answers them in one thread.
+    """Collects requests into batches and runs them in one thread.
 
-    A batch starts when it is full, when nobody else is on the way (`expected`) or when its
-    first question has waited for `seconds`: someone alone waits for nobody.  Its size is a power
-    of two, at most `batch`: for each size that they meet, libraries keep code and memory.
+    A batch starts when it is full, when no other request is announced, or when its first request
+    has waited for `seconds`: a single client never waits.  Its size is a power of two, at most
+    `batch`, because libraries keep code and memory for each size that they meet.
     """
 
     def __init__(
         self,
-        answer: Callable[[Sequence[Q]], Sequence[A]],
+        run_batch: Callable[[Sequence[Q]], Sequence[A]],
         batch: int,
         seconds: float,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self.answer, self.seconds, self.observe = answer, seconds, observe
+        self.run_batch, self.seconds, self.observe = run_batch, seconds, observe
         self.batch = power_of_two(batch)
-        self.expected = 0  # questions that will be asked soon
-        self.waiting: list[tuple[float, Q, asyncio.Future[A]]] = []  # since when
+        self.announced = 0  # requests that will be submitted soon
+        self.waiting: list[tuple[float, Q, asyncio.Future[A]]] = []  # submitted when
         self.changed = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.task: asyncio.Task[None] | None = None
@@ -38,7 +38,7 @@ class Batcher(Generic[Q, A]):
         self.task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """End once the batch in the thread is done; questions still waiting are cancelled."""
+        """Finish the batch that is running; requests still waiting are cancelled."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])
@@ -46,16 +46,16 @@ class Batcher(Generic[Q, A]):
             future.cancel()
         self.thread.shutdown()
 
-    def expect(self, change: int) -> None:
-        """So many more (or fewer) questions are on their way."""
-        self.expected += change
+    def announce(self, change: int) -> None:
+        """`change` more (or fewer) requests are about to be submitted."""
+        self.announced += change
         self.changed.set()
 
-    async def ask(self, question: Q) -> A:
-        """The answer.  Cancelled while it waits, the question is not asked any more."""
+    async def submit(self, request: Q) -> A:
+        """The result.  A request that is cancelled while it waits is never run."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
-        self.waiting.append((loop.time(), question, future))
+        self.waiting.append((loop.time(), request, future))
         self.changed.set()
         return await future
 
@@ -71,7 +71,7 @@ class Batcher(Generic[Q, A]):
             self.waiting = [one for one in self.waiting if not one[2].done()]  # not cancelled
             if self.waiting:
                 left = self.waiting[0][0] + self.seconds - loop.time()
-                if len(self.waiting) >= self.batch or self.expected <= 0 or left <= 0:
+                if len(self.waiting) >= self.batch or self.announced <= 0 or left <= 0:
                     break
                 timer = loop.call_later(left, self.changed.set)
                 await self.changed.wait()
@@ -80,24 +80,24 @@ class Batcher(Generic[Q, A]):
                 await self.changed.wait()
         size = power_of_two(min(self.batch, len(self.waiting)))
         taken, self.waiting = self.waiting[:size], self.waiting[size:]
-        return [(question, future) for _, question, future in taken]
+        return [(request, future) for _, request, future in taken]
 
     async def work(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         self.observe(len(batch))
         loop = asyncio.get_running_loop()
-        questions = [question for question, _ in batch]
+        requests = [request for request, _ in batch]
         try:
-            answers = await loop.run_in_executor(self.thread, self.answer, questions)
-        except Exception as error:  # told to everyone who asked; the next batch is another one
+            results = await loop.run_in_executor(self.thread, self.run_batch, requests)
+        except Exception as error:  # fails this batch's requests, not the next batch
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), result in zip(batch, answers, strict=True):
+        for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
 
 
 def power_of_two(number: int) -> int:
-    """The largest one that is at most `number`, itself 1 or more."""
+    """The largest power of two up to `number`, which is 1 or more."""
     return 1 << (number.bit_length() - 1)

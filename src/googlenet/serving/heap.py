@@ -1,4 +1,4 @@
-"""Giving memory back to the system, which glibc's allocator otherwise keeps for each thread."""
+"""Returning freed memory to the system, which glibc otherwise keeps for each thread."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def malloc_trim() -> Callable[[int], int] | None:
     return function
 
 
-def give_back() -> None:
-    """Return what is free; of no effect where the allocator is another one."""
+def trim_heap() -> None:
+    """Return free memory to the system, if the allocator is glibc's."""
     trim = malloc_trim()
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""A request or a photo that gets no answer: its status and one sentence why."""
+"""A request or an image that gets no prediction: an HTTP status and one sentence why."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from googlenet.runtime.errors import GoogLeNetError
 
 
-class RefusalError(GoogLeNetError):
-    """What the client is told; `status` is of RFC 9110."""
+class HTTPError(GoogLeNetError):
+    """What the client is told; `status` as in RFC 9110."""
 
-    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None):
-        super().__init__(sentence)
-        self.status, self.sentence = status, sentence
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
+        super().__init__(message)
+        self.status, self.message = status, message
         self.headers = dict(headers or {})
 
 
-def busy(sentence: str) -> RefusalError:
-    """503, with the time after which it is worth asking again."""
-    return RefusalError(503, sentence, {"Retry-After": "1"})
+def unavailable(message: str) -> HTTPError:
+    """503, which may succeed a second later."""
+    return HTTPError(503, message, {"Retry-After": "1"})

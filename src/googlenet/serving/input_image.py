@@ -11,8 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from googlenet.images.center_view import centre
 from googlenet.images.decode import ImageError, decode, read_header
 from googlenet.images.preprocess import Preprocessing
-from googlenet.serving.heap import give_back
-from googlenet.serving.http_error import RefusalError
+from googlenet.serving.heap import trim_heap
+from googlenet.serving.http_error import HTTPError
 
 LARGE = 4_000_000  # pixels: of a photo after which memory is given back, some ms
 
@@ -29,12 +29,12 @@ class Crop:
 def read_photo(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
     """Decode and preprocess one photo, as `Classifier.predict` does.
 
-    Raises RefusalError: 415 for what is no image of a known format, 413 for too many pixels,
+    Raises HTTPError: 415 for what is no image of a known format, 413 for too many pixels,
     422 for one that cannot be decoded.  Its sentence says nothing of this machine.
     """
     crop = crop_of(data, preprocessing, max_pixels)
     if crop.width * crop.height > LARGE:
-        give_back()
+        trim_heap()
     return crop
 
 
@@ -43,21 +43,21 @@ def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
         header = read_header(data)
         if header.width * header.height > max_pixels:
             declared = f"{header.width}×{header.height}"
-            raise RefusalError(413, f"a photo may have {max_pixels} pixels, this has {declared}")
+            raise HTTPError(413, f"a photo may have {max_pixels} pixels, this has {declared}")
         photo = decode(data)
     except ImageError as error:
-        raise refusal(error, max_pixels) from error
+        raise http_error(error, max_pixels) from error
     pixels = np.ascontiguousarray(centre(photo, preprocessing))
     return Crop(pixels, photo.width, photo.height)
 
 
-def refusal(error: ImageError, max_pixels: int) -> RefusalError:
+def http_error(error: ImageError, max_pixels: int) -> HTTPError:
     """What a client is told of the decoder's error: its rules, not what Pillow met in the file."""
     match error.__cause__:
         case UnidentifiedImageError():
-            return RefusalError(415, "this is no image of a known format")
+            return HTTPError(415, "this is no image of a known format")
         case Image.DecompressionBombError():
-            return RefusalError(413, f"a photo may have {max_pixels} pixels, this has more")
+            return HTTPError(413, f"a photo may have {max_pixels} pixels, this has more")
         case ImageError() as rule:
-            return RefusalError(422, str(rule))
-    return RefusalError(422, "the photo is damaged or incomplete")
+            return HTTPError(422, str(rule))
+    return HTTPError(422, "the photo is damaged or incomplete")

@@ -1,56 +1,61 @@
-"""What the service takes on: every limit in one value, each an option of `googlenet serve`."""
+"""The limits of the service: each an option of `googlenet serve`, described only here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from googlenet.images.decode import MAX_PIXELS
 from googlenet.runtime.errors import UsageError
 
 MIB = 2**20
 
 
+def option(default: Any, unit: str, text: str) -> Any:
+    """A field and what `--help` says of it; `unit`: N, S (seconds) or MIB (stored as bytes)."""
+    return field(default=default, metadata={"unit": unit, "help": text})
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Raises UsageError for values that contradict each other or the decoder.
+    """Raises UsageError for values that contradict each other or the decoder."""
 
-    body: bytes of a request.  held: bytes of all requests that are being read or answered.
-    pixels: of a photo, width times height.  photos: of a request.
-    queue: photos that wait for their answers.  connections: open at a time.
-    seconds: from a complete request to its answer.
-    read_seconds: for a request's headers, for its body, and for taking the answer.
-    batch: photos that go through the network together (of other numbers the power of two below).
-    batch_seconds: how long a photo waits for others that are on their way.
-    decoders: threads that decode photos.
-    """
-
-    body: int = 32 * MIB
-    held: int = 256 * MIB
-    pixels: int = 50_000_000
-    photos: int = 32
-    queue: int = 128
-    connections: int = 256
-    seconds: float = 30.0
-    read_seconds: float = 15.0
-    batch: int = 16
-    batch_seconds: float = 0.02
-    decoders: int = 2
+    max_body: int = option(32 * MIB, "MIB", "maximum size of a request body in MiB")
+    max_memory: int = option(256 * MIB, "MIB", "maximum total size of open requests in MiB")
+    max_pixels: int = option(50_000_000, "N", "maximum pixels per image, width × height")
+    max_images: int = option(32, "N", "maximum number of images per request")
+    max_queue: int = option(128, "N", "maximum number of images waiting for a prediction")
+    max_connections: int = option(256, "N", "maximum number of open connections")
+    timeout: float = option(30, "S", "seconds from a complete request to its response")
+    read_timeout: float = option(
+        15, "S", "seconds to receive the headers, and the body at less than 64 KiB/s"
+    )
+    batch: int = option(16, "N", "maximum batch size, rounded down to a power of two")
+    batch_wait: float = option(0.02, "S", "seconds to wait for more images to fill a batch")
+    workers: int = option(2, "N", "threads that decode images")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name != "batch_seconds"):
-                raise UsageError(f"{field.name} must be more than 0, got {value}")
-        if self.photos > self.queue:
+        from googlenet.images.decode import MAX_PIXELS  # NumPy and Pillow: not for --help
+
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value < 0 or (value == 0 and each.name != "batch_wait"):
+                raise UsageError(f"{option_name(each.name)} must be more than 0, got {value}")
+        if self.max_images > self.max_queue:
             raise UsageError(
-                f"the photos of a request must fit the queue, got {self.photos} photos "
-                f"and a queue of {self.queue}"
+                "--max-queue must be at least --max-images, "
+                f"got {self.max_queue} and {self.max_images}"
             )
-        if self.body > self.held:
+        if self.max_body > self.max_memory:
             raise UsageError(
-                f"the bytes of a request must fit those of all, got {self.body} and {self.held}"
+                "--max-memory must be at least --max-body, "
+                f"got {self.max_memory} and {self.max_body} bytes"
             )
-        if self.pixels > MAX_PIXELS:
+        if self.max_pixels > MAX_PIXELS:
             raise UsageError(
-                f"the decoder takes photos of up to {MAX_PIXELS} pixels, got {self.pixels}"
+                f"--max-pixels must be at most {MAX_PIXELS}, which is the decoder's limit, "
+                f"got {self.max_pixels}"
             )
+
+
+def option_name(name: str) -> str:
+    return "--" + name.replace("_", "-")

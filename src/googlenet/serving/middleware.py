@@ -1,4 +1,4 @@
-"""What holds for every request, whatever it asks: one line of log, headers, time, counting."""
+"""What applies to every request: a log line, security headers, metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from googlenet.serving.http_error import RefusalError
+from googlenet.serving.http_error import HTTPError
 from googlenet.serving.prometheus import Metrics
 
 log = logging.getLogger("googlenet.serving")
@@ -29,23 +29,22 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-LINGER = 5.0  # seconds in which a refused sender may finish, so that it reads the refusal
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before the response
+DRAIN_SECONDS = 5.0  # for a client to finish sending a rejected body, so that it reads why
 
 
 def check_token(request: Request, token: str | None) -> None:
-    """Raises RefusalError (401) unless the request bears the service's token, if it has one."""
+    """Raises HTTPError (401) unless the request has the service's token, if there is one."""
     if token is None:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     same = hmac.compare_digest(given.strip().encode(), token.encode())
     if scheme.lower() != "bearer" or not same:
-        raise RefusalError(
-            401, "this service asks for a bearer token", {"WWW-Authenticate": "Bearer"}
-        )
+        raise HTTPError(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
 
 
-class Guard:
-    """The middleware around the application.  `routes` are the paths that may be named in logs."""
+class RequestMiddleware:
+    """Wraps the application.  `routes`: the paths that logs and metrics may name."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: frozenset[str]) -> None:
         self.app, self.metrics, self.routes = app, metrics, routes
@@ -55,44 +54,43 @@ class Guard:
             await self.app(scope, receive, send)
             return
         began = monotonic()
-        exchange = Exchange(scope, receive, send)
+        tracked = TrackedRequest(scope, receive, send)
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            await self.app(scope, tracked.receive, tracked.send)
         except Exception:
-            log.exception("a request failed through a fault of the service's own")
-            if exchange.status:  # the answer has begun and cannot be taken back
+            log.exception("internal error")
+            if tracked.status:  # the response has already begun
                 raise
-            failed = JSONResponse({"error": "the service failed; its log says how"}, 500)
-            await failed(scope, exchange.receive, exchange.send)
+            failed = JSONResponse({"error": "internal error, see the service's log"}, 500)
+            await failed(scope, tracked.receive, tracked.send)
         finally:
             route = scope["path"] if scope["path"] in self.routes else "other"
             seconds = monotonic() - began
-            # 499: the client had gone before there was an answer.
-            status = exchange.status or 499
+            status = tracked.status or CLIENT_CLOSED_REQUEST
             self.metrics.requests.labels(route, status).inc()
             self.metrics.seconds.labels(route).observe(seconds)
             client = (scope.get("client") or ("-",))[0]
             log.info(
                 "%s %s %s %d %d bytes %.0f ms",
                 client, scope["method"][:7], route, status,
-                exchange.taken, 1000 * seconds,
+                tracked.received_bytes, 1000 * seconds,
             )  # fmt: skip
 
 
-class Exchange:
-    """One request and its answer on their way through the guard."""
+class TrackedRequest:
+    """Follows one request and its response through the middleware."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.inner_receive, self.inner_send = receive, send
         headers = Headers(scope=scope)
-        self.expects = "expect" in headers
+        self.expects_continue = "expect" in headers
         self.unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-        self.taken = self.status = 0
+        self.received_bytes = self.status = 0
 
     async def receive(self) -> Message:
         message = await self.inner_receive()
         if message["type"] == "http.request":
-            self.taken += len(message.get("body", b""))
+            self.received_bytes += len(message.get("body", b""))
             self.unread = message.get("more_body", False)
         else:
             self.unread = False
@@ -105,20 +103,20 @@ class Exchange:
             for name, value in SECURITY.items():
                 headers.setdefault(name, value)
             if self.unread and self.status != 408:
-                await self.linger()
+                await self.drain_body()
             if self.unread:
                 headers["connection"] = "close"
         await self.inner_send(message)
 
-    async def linger(self) -> None:
-        """Throw away what is still being sent: closing at once would tear up the answer too.
+    async def drain_body(self) -> None:
+        """Discard the rest of the body: closing the connection at once would lose the response.
 
-        A client that asked whether to go on ("Expect: 100-continue") has not begun.
+        A client that sent "Expect: 100-continue" has not started its body.
         """
-        if self.expects:
+        if self.expects_continue:
             return
         try:
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(DRAIN_SECONDS):
                 while self.unread:
                     await self.receive()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""What /metrics counts, for Prometheus."""
+"""Prometheus metrics, served at /metrics."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The instruments of one service, in a registry of their own."""
+    """The metrics of one service, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "googlenet_requests", "Requests answered.", ("route", "status"), registry=registry
+            "googlenet_requests", "HTTP requests.", ("route", "status"), registry=registry
         )
         self.seconds = Histogram(
             "googlenet_request_seconds",
-            "From a request's headers to its answer.",
+            "Seconds from a request's headers to its response.",
             ("route",),
             buckets=SECONDS,
             registry=registry,
         )
-        self.photos = Counter(
-            "googlenet_photos", "Photos, by what came of them.", ("outcome",), registry=registry
+        self.images = Counter(
+            "googlenet_photos",
+            "Images, predicted (answered) or rejected (refused).",
+            ("outcome",),
+            registry=registry,
         )
         self.batch = Histogram(
             "googlenet_batch_photos",
-            "Photos that went through the network together.",
+            "Images per batch.",
             buckets=BATCHES,
             registry=registry,
         )
         self.queue = Gauge(
-            "googlenet_queue_photos", "Photos accepted and not yet answered.", registry=registry
+            "googlenet_queue_photos", "Images accepted and not yet predicted.", registry=registry
         )
-        self.held = Gauge(
-            "googlenet_held_bytes", "Bytes of requests being read or answered.", registry=registry
+        self.reserved_bytes = Gauge(
+            "googlenet_held_bytes", "Bytes of open request bodies.", registry=registry
         )
         ProcessCollector(registry=registry)
 
     def text(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Reading a request: its parameters, and the photos in its body."""
+"""Reading a request: its parameters, and the images in its body."""
 
 from __future__ import annotations
 
@@ -10,85 +10,83 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from googlenet.serving.http_error import RefusalError
+from googlenet.serving.http_error import HTTPError
 from googlenet.serving.limits import Limits
-from googlenet.serving.service import Holding
+from googlenet.serving.service import MemoryReservation
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_TOP = 1000
-MIN_RATE = 2**16  # bytes a second: each byte that arrives buys its sender time for more
-RAW = ("application/octet-stream", "")
-FORM = "multipart/form-data"
+MIN_BYTES_PER_SECOND = 2**16  # every byte that arrives extends the deadline
+RAW_TYPES = ("application/octet-stream", "")
+FORM_TYPE = "multipart/form-data"
 
 
 def parameters(request: Request) -> tuple[int, bool]:
-    """The query's `top` and `cam`.  Raises RefusalError (400) for any other, or another value."""
+    """The query's `top` and `cam`.  Raises HTTPError (400) for other parameters and values."""
     for name in request.query_params:
         if name not in ("top", "cam"):
-            raise RefusalError(400, f"the parameters are top and cam, got {name[:40]!r}")
+            raise HTTPError(400, f"the parameters are top and cam, got {name[:40]!r}")
         if len(request.query_params.getlist(name)) > 1:
-            raise RefusalError(400, f"{name} must be given once, got it several times")
+            raise HTTPError(400, f"{name} must be given only once")
     top, cam = request.query_params.get("top", "5"), request.query_params.get("cam", "0")
     if not (top.isascii() and top.isdigit() and len(top) <= 4 and 1 <= int(top) <= MAX_TOP):
-        raise RefusalError(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")
+        raise HTTPError(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")
     if cam not in ("0", "1"):
-        raise RefusalError(400, f"cam must be 0 or 1, got {cam[:40]!r}")
+        raise HTTPError(400, f"cam must be 0 or 1, got {cam[:40]!r}")
     return int(top), cam == "1"
 
 
-async def read_photos(request: Request, limits: Limits, holding: Holding) -> list[bytes]:
-    """The photos of a request: its body, or each file of a form.
+async def read_images(request: Request, limits: Limits, memory: MemoryReservation) -> list[bytes]:
+    """The images of a request: its body, or each file of a form.
 
-    Raises RefusalError: 400 for a body that is no form or empty, 408 for one that comes too slowly,
-    413 for one too large, 415 for another type; starlette's ClientDisconnect for half a body.
+    Raises HTTPError: 400 for an empty body or a malformed form, 408 for a slow body, 413 for one
+    that is too large, 415 for another type; starlette's ClientDisconnect for half a body.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in (FORM, *RAW) and not kind.startswith("image/"):
-        raise RefusalError(
-            415, f"a body must be of type image/*, {RAW[0]} or {FORM}, got {kind[:60]!r}"
+    if kind not in (FORM_TYPE, *RAW_TYPES) and not kind.startswith("image/"):
+        raise HTTPError(
+            415, f"the type must be image/*, {RAW_TYPES[0]} or {FORM_TYPE}, got {kind[:60]!r}"
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusalError(415, "a body must not be compressed: photos are already")
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > limits.body:
-        raise RefusalError(
-            413, f"a request may have {limits.body} bytes, this announces {announced}"
-        )
-    stream = bounded(request, limits, holding)
-    photos = await form(request, stream, limits) if kind == FORM else await raw(stream)
-    if not photos:
-        raise RefusalError(400, "a request must hold a photo, this holds none")
-    return photos
+        raise HTTPError(415, "Content-Encoding is not supported: images are compressed already")
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > limits.max_body:
+        raise HTTPError(413, f"a request body may have {limits.max_body} bytes, this has {length}")
+    stream = bounded(request, limits, memory)
+    images = await form(request, stream, limits) if kind == FORM_TYPE else await raw(stream)
+    if not images:
+        raise HTTPError(400, "the request contains no image")
+    return images
 
 
 async def bounded(
-    request: Request, limits: Limits, holding: Holding
+    request: Request, limits: Limits, memory: MemoryReservation
 ) -> AsyncGenerator[bytes, None]:
-    """The body piece by piece, within the limits of size, time and memory."""
+    """The body in chunks, within the limits of size, time and memory."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     total = 0
-    pieces = request.stream()
+    chunks = request.stream()
     while True:
-        deadline = began + limits.read_seconds + total / MIN_RATE
+        deadline = began + limits.read_timeout + total / MIN_BYTES_PER_SECOND
         try:
             async with asyncio.timeout_at(deadline):
-                piece = await anext(pieces, None)
+                chunk = await anext(chunks, None)
         except TimeoutError:
-            raise RefusalError(408, "the request's body came too slowly") from None
-        if piece is None:
+            raise HTTPError(408, "the request body arrived too slowly") from None
+        if chunk is None:
             return
-        total += len(piece)
-        if total > limits.body:
-            raise RefusalError(413, f"a request may have {limits.body} bytes, this has more")
-        holding.add(len(piece))
-        yield piece
+        total += len(chunk)
+        if total > limits.max_body:
+            raise HTTPError(413, f"a request body may have {limits.max_body} bytes, this has more")
+        memory.add(len(chunk))
+        yield chunk
 
 
 async def raw(stream: AsyncGenerator[bytes, None]) -> list[bytes]:
-    body = b"".join([piece async for piece in stream])
+    body = b"".join([chunk async for chunk in stream])
     return [body] if body else []
 
 
@@ -99,26 +97,26 @@ async def form(
     _, options = parse_options_header(request.headers["content-type"])
     boundary = options.get(b"boundary")
     if not boundary:
-        raise RefusalError(400, f"a body of type {FORM} must name its boundary")
-    files = Files(limits.photos)
+        raise HTTPError(400, f"a body of type {FORM_TYPE} must name its boundary")
+    files = Files(limits.max_images)
     try:
         parser = MultipartParser(boundary, files.callbacks())
-        async for piece in stream:
-            parser.write(piece)
+        async for chunk in stream:
+            parser.write(chunk)
         parser.finalize()
     except FormParserError as error:
-        raise RefusalError(400, f"the body is no {FORM}") from error
+        raise HTTPError(400, f"the body is not valid {FORM_TYPE}") from error
     if not files.ended:
-        raise RefusalError(400, "the form is not complete: its last boundary is missing")
-    return [bytes(photo) for photo in files.photos]
+        raise HTTPError(400, "the form is incomplete: its last boundary is missing")
+    return [bytes(file) for file in files.contents]
 
 
 class Files:
-    """Gathers the files of a form, at most `most`, in memory: `bounded` limits how much."""
+    """Collects the files of a form, at most `most`; `bounded` limits their bytes."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.photos: list[bytearray] = []
+        self.contents: list[bytearray] = []
         self.name = self.value = self.disposition = b""  # of a part's headers
         self.ended = False
 
@@ -134,9 +132,9 @@ class Files:
         }
 
     def on_part_begin(self) -> None:
-        if len(self.photos) == self.most:
-            raise RefusalError(413, f"a request may have {self.most} photos, this has more")
-        self.photos.append(bytearray())
+        if len(self.contents) == self.most:
+            raise HTTPError(413, f"a request may have {self.most} images, this has more")
+        self.contents.append(bytearray())
         self.disposition = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -152,10 +150,10 @@ class Files:
 
     def on_headers_finished(self) -> None:
         if b"filename" not in parse_options_header(self.disposition)[1]:
-            raise RefusalError(400, "each part of the form must be a file, with a file name")
+            raise HTTPError(400, "each part of the form must be a file, with a file name")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self.photos[-1] += data[start:end]
+        self.contents[-1] += data[start:end]
 
     def on_end(self) -> None:
         self.ended = True

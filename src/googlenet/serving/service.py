@@ -1,4 +1,4 @@
-"""The service itself, without HTTP: what it has taken on, and the answers."""
+"""The service without HTTP: a queue of images, decoding, batches, memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 
 from googlenet.inference.classifier import Classifier
-from googlenet.serving.answers import Answer, Question, answer, has_maps
 from googlenet.serving.batcher import Batcher
-from googlenet.serving.http_error import RefusalError, busy
+from googlenet.serving.http_error import HTTPError, unavailable
 from googlenet.serving.input_image import read_photo
 from googlenet.serving.limits import Limits
+from googlenet.serving.predict import Json, Request, predict_batch, supports_cam
 from googlenet.serving.prometheus import Metrics
 
 
 class Service:
-    """A classifier behind a queue: photos are decoded in a few threads, answered in one.
+    """A classifier behind a queue: images are decoded in a few threads and predicted in one.
 
     Used from one event loop, between `start` and `stop`.
     """
@@ -27,24 +27,26 @@ class Service:
         self.classifier = classifier
         self.limits = limits = limits or Limits()
         self.metrics = Metrics()
-        self.pending = 0  # photos accepted and not yet answered
-        self.held = 0  # bytes of requests
-        self.ready = self.stopping = self.maps = False
+        self.pending = 0  # images accepted and not yet predicted
+        self.reserved_bytes = 0  # of request bodies
+        self.ready = self.stopping = self.has_cam = False
         self.metrics.queue.set_function(lambda: self.pending)
-        self.metrics.held.set_function(lambda: self.held)
-        self.decoders = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decoder")
-        self.batcher: Batcher[Question, Answer] = Batcher(
-            partial(answer, classifier),
+        self.metrics.reserved_bytes.set_function(lambda: self.reserved_bytes)
+        self.decoders = ThreadPoolExecutor(limits.workers, thread_name_prefix="decoder")
+        self.batcher: Batcher[Request, Json] = Batcher(
+            partial(predict_batch, classifier),
             limits.batch,
-            limits.batch_seconds,
+            limits.batch_wait,
             observe=self.metrics.batch.observe,
         )
 
     async def start(self) -> None:
-        """Answer a first photo of our own, so that nobody else waits for what only it costs."""
+        """Run one image of our own, so that no client waits for one-time costs."""
         self.batcher.start()
         loop = asyncio.get_running_loop()
-        self.maps = await loop.run_in_executor(self.batcher.thread, has_maps, self.classifier)
+        self.has_cam = await loop.run_in_executor(
+            self.batcher.thread, supports_cam, self.classifier
+        )
         self.ready = True
 
     async def stop(self) -> None:
@@ -52,76 +54,77 @@ class Service:
         await self.batcher.stop()
         self.decoders.shutdown(cancel_futures=True)
 
-    def refuse_when_stopped(self) -> None:
-        """Raises RefusalError where nothing new is taken on."""
+    def check_running(self) -> None:
+        """Raises HTTPError (503) while the service starts or stops."""
         if self.stopping or not self.ready:
-            raise busy("the service is stopping" if self.stopping else "the service is starting")
+            raise unavailable(f"the service is {'stopping' if self.stopping else 'starting'}")
 
-    def refuse_when_full(self, photos: int) -> None:
-        """Raises RefusalError where so many photos do not fit the queue."""
-        if self.pending + photos > self.limits.queue:
-            raise busy(
-                f"at most {self.limits.queue} photos may wait for answers, {self.pending} do"
+    def check_queue(self, images: int) -> None:
+        """Raises HTTPError (503) if the queue has no room for so many images."""
+        if self.pending + images > self.limits.max_queue:
+            raise unavailable(
+                f"the queue is full: {self.pending} of at most {self.limits.max_queue} images "
+                "are waiting"
             )
 
     @contextmanager
-    def holding(self) -> Iterator[Holding]:
-        """Counts the bytes that a request adds, until it has been answered."""
-        holding = Holding(self)
+    def reserve(self) -> Iterator[MemoryReservation]:
+        """Counts the bytes that a request adds, until its response is ready."""
+        reservation = MemoryReservation(self)
         try:
-            yield holding
+            yield reservation
         finally:
-            self.held -= holding.bytes
+            self.reserved_bytes -= reservation.bytes
 
-    async def answers(
-        self, photos: Sequence[bytes], top: int, cam: bool = False
-    ) -> list[Answer | RefusalError]:
-        """An answer or a refusal for each photo, in order.
+    async def predict(
+        self, images: Sequence[bytes], top: int, cam: bool = False
+    ) -> list[Json | HTTPError]:
+        """A prediction or an error for each image, in order.
 
-        Raises RefusalError, 503 where the queue is full, 504 where it takes longer than the limit.
+        Raises HTTPError: 503 if the queue is full, 504 after the time limit.
         """
-        self.refuse_when_full(len(photos))
-        self.pending += len(photos)
+        self.check_queue(len(images))
+        self.pending += len(images)
         try:
-            async with asyncio.timeout(self.limits.seconds), asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.one(photo, top, cam)) for photo in photos]
+            async with asyncio.timeout(self.limits.timeout), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.predict_one(each, top, cam)) for each in images]
         except TimeoutError:
-            raise RefusalError(504, f"no answer within {self.limits.seconds:g} seconds") from None
+            raise HTTPError(504, f"timed out after {self.limits.timeout:g} seconds") from None
         finally:
-            self.pending -= len(photos)
+            self.pending -= len(images)
         return [task.result() for task in tasks]
 
-    async def one(self, photo: bytes, top: int, cam: bool) -> Answer | RefusalError:
+    async def predict_one(self, image: bytes, top: int, cam: bool) -> Json | HTTPError:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.batcher.expect(1)
+        self.batcher.announce(1)
         try:
             crop = await loop.run_in_executor(
                 self.decoders,
                 read_photo,
-                photo,
+                image,
                 self.classifier.preprocessing,
-                self.limits.pixels,
+                self.limits.max_pixels,
             )
-        except RefusalError as refusal:
-            self.metrics.photos.labels("refused").inc()
-            return refusal
+        except HTTPError as error:
+            self.metrics.images.labels("refused").inc()
+            return error
         finally:
-            self.batcher.expect(-1)
-        result = await self.batcher.ask(Question(crop, top, cam))
-        self.metrics.photos.labels("answered").inc()
+            self.batcher.announce(-1)
+        result = await self.batcher.submit(Request(crop, top, cam))
+        self.metrics.images.labels("answered").inc()
         return result | {"milliseconds": round(1000 * (loop.time() - began), 1)}
 
 
-class Holding:
-    """The bytes that one request makes the service hold."""
+class MemoryReservation:
+    """The bytes that one request holds in memory."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.bytes = service, 0
 
     def add(self, count: int) -> None:
-        """Raises RefusalError where it would be more than all requests together may have."""
-        if self.service.held + count > self.service.limits.held:
-            raise busy("the requests that are being read fill the memory set apart for them")
-        self.service.held += count
+        """Raises HTTPError (503) if all requests together would exceed the limit."""
+        if self.service.reserved_bytes + count > self.service.limits.max_memory:
+            raise unavailable("the memory for request bodies is full")
+        self.service.reserved_bytes += count
         self.bytes += count
