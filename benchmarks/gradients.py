@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from googlenet.data.load_data import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
-from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.training.recipes import MODERN
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     arguments = parser.parse_args()
     data = load_data(arguments.data)
-    preprocessing = Preprocessing(size=arguments.size, resize=margin(arguments.size))
+    preprocessing = Preprocessing(size=arguments.size, resize=resize_size(arguments.size))
     columns: dict[str, list[dict[str, float]]] = {}
     for seed in map(int, arguments.seeds.split(",")):
         augmentation = Augmentation(MODERN.augmentation(preprocessing), seed)

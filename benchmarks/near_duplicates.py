@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from googlenet.checks.near_duplicates import COARSE, alike, thumbnail, whole
-from googlenet.data.folder import photos_in
+from googlenet.data.folder import list_images
 from googlenet.images.decode import decode
 from googlenet.runtime.prefetch import prefetch
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=1000, help="photos to make copies of")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    paths = photos_in(args.folder)
+    paths = list_images(args.folder)
     thumbnails = np.stack(list(prefetch(lambda path: thumbnail(decode(path)), paths, args.workers)))
     began = perf_counter()
     pairs = list(alike(thumbnails, len(thumbnails)))

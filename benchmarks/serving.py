@@ -35,7 +35,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from googlenet.data.folder import photos_in
+from googlenet.data.folder import list_images
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice
 
@@ -393,7 +393,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", default="", help="options of googlenet serve: '--batch 1'")
     arguments = parser.parse_args()
-    paths = photos_in(arguments.photos)
+    paths = list_images(arguments.photos)
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // arguments.count)]]
     predictions = Classifier.load(arguments.model).predict(photos)
     expected = [dict(prediction.top) for prediction in predictions]

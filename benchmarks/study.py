@@ -36,7 +36,7 @@ from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
 from googlenet.images.center_view import centre
-from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.inference.classifier import Classifier
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
@@ -69,7 +69,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     `voters` what the heads say, `squashed` what is found in the whole photo made a square.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
-    preprocessing = Preprocessing(size=task.size, resize=margin(task.size))
+    preprocessing = Preprocessing(size=task.size, resize=resize_size(task.size))
     network = GoogLeNet(
         setting.variant,
         len(task.data.classes),
@@ -100,7 +100,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         print(f"  {trainer.epoch}: {row['loss_main']:.3f} {passed:.0f} s", flush=True)
     seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
     model = trainer.model()
-    found = scores(trainer, model, task, margin(task.size))
+    found = scores(trainer, model, task, resize_size(task.size))
     line = {
         "top1_accuracy": 100 - found.error(1),
         "held_out_loss": nll(found),
@@ -113,15 +113,15 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         line["margins"] = {m: 100 - found.error(1) for m, found in wider.items()}
         line["margin_losses"] = {m: nll(found) for m, found in wider.items()}
         line["voters"] = voters(trainer, task)
-        today = margin(task.size, MODERN.resize)
+        today = resize_size(task.size, MODERN.resize)
         squashed = scores(trainer, model, task, today, mode="squash")
         line["squashed"] = {"top1": 100 - squashed.error(1), "loss": nll(squashed)}
-        by_views = scores(trainer, refitted(trainer, model), task, margin(task.size))
+        by_views = scores(trainer, refitted(trainer, model), task, resize_size(task.size))
         line["view_statistics"] = {"top1": 100 - by_views.error(1), "loss": nll(by_views)}
         line["averages"] = {}
         for share, kept in averages.items():
             trainer.average = kept
-            other = scores(trainer, trainer.model(), task, margin(task.size))
+            other = scores(trainer, trainer.model(), task, resize_size(task.size))
             line["averages"][str(share)] = 100 - other.error(1)
     return line
 
@@ -158,7 +158,7 @@ def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
     trainer.fit_statistics(Voters(network, whole), STATISTICS_PHOTOS, lambda: None)
     by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.aux_loss_weight)
     asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
-    resize, found = margin(task.size, MODERN.resize), {}
+    resize, found = resize_size(task.size, MODERN.resize), {}
     for name, weights in asked.items():
         line = scores(trainer, Voters(network, weights), task, resize)
         found[name] = {"top1": 100 - line.error(1), "loss": nll(line)}

@@ -12,8 +12,8 @@ from PIL import ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop, as_image
-from googlenet.images.lazy_jpeg import CodedPhoto, Photo
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop, as_image
+from googlenet.images.lazy_jpeg import LazyJpeg, Photo
 from googlenet.models.googlenet import GoogLeNet, Inception
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.registry import Network
@@ -187,11 +187,15 @@ class Alternating(Augmentation):
     """Each photo mirrored in every other epoch, which one by chance (Jordan 2024, 2404.00498)."""
 
     def __call__(
-        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
     ) -> Photo:
-        rest = Augmentation(tuple(s for s in self.steps if not isinstance(s, Mirror)), self.seed)
+        rest = Augmentation(
+            tuple(s for s in self.steps if not isinstance(s, HorizontalFlip)), self.seed
+        )
         found = rest(image, epoch, index, side)
-        flipped = Mirror().drawn(np.random.default_rng((self.seed, index))) ^ (epoch % 2 == 1)
+        flipped = HorizontalFlip().drawn(np.random.default_rng((self.seed, index))) ^ (
+            epoch % 2 == 1
+        )
         return ImageOps.mirror(as_image(found)) if flipped else found
 
 
@@ -199,7 +203,7 @@ class Gentle(Augmentation):
     """Crops of half of the photo at least in the last of five epochs."""
 
     def __call__(
-        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
     ) -> Photo:
         crop, *rest = self.steps
         assert isinstance(crop, RandomResizedCrop)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from googlenet.data.dataset import Class
 from googlenet.images.lazy_jpeg import Photo
-from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import build_network
 from googlenet.training.averaging import recompute_statistics
@@ -93,6 +93,6 @@ def tiny_classifier(
     return Classifier(
         network,
         tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
-        Preprocessing(size=size, resize=margin(size), mirror=mirror),
+        Preprocessing(size=size, resize_size=resize_size(size), hflip=mirror),
         variant,
     )

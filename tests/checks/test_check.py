@@ -12,7 +12,7 @@ from PIL import Image
 
 from googlenet.checks.check import Check, check_data
 from googlenet.checks.problems import KINDS, Problem
-from googlenet.checks.scan import take_inventory
+from googlenet.checks.scan import scan
 from googlenet.data.dataset import DataError
 from googlenet.data.load_data import load_data
 from googlenet.images.decode import ImageError, decode
@@ -318,7 +318,7 @@ def test_built_in_set_is_small_and_has_no_other_problem() -> None:
 def test_inventory_is_what_training_reads(data: Path) -> None:
     for name in (str(data), str(data / "train")):
         loaded = load_data(name, 3)
-        entries = take_inventory(name, 3).entries
+        entries = scan(name, 3).entries
         assert [e.source for e in entries] == [*loaded.train.sources, *loaded.val.sources]
         assert [e.label for e in entries] == [loaded.classes[i].id for i in loaded.all.labels]
         assert [e.part for e in entries] == ["train"] * len(loaded.train) + ["val"] * len(

@@ -18,9 +18,9 @@ from googlenet.checks.near_duplicates import (
     FINE,
     SIDE,
     Thumbnails,
-    alike,
     candidates,
     cosine_terms,
+    near_duplicates,
     signature,
     thumbnail,
     whole,
@@ -53,7 +53,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(1.5)),
-    "grey": lambda image: image.convert("L").convert("RGB"),
+    "gray": lambda image: image.convert("L").convert("RGB"),
 }
 
 
@@ -65,26 +65,26 @@ def stacked(*photos: Image.Image) -> Thumbnails:
 def test_changed_photo_is_found(change: str) -> None:
     photos = [scene(n) for n in range(12)]
     changed = CHANGES[change](photos[5])
-    found = list(alike(stacked(*photos, changed), 12))
+    found = list(near_duplicates(stacked(*photos, changed), 12))
     assert [(pair.first, pair.second) for pair in found] == [(5, 12)]
     assert ALIKE <= found[0].similarity <= 1.0001
 
 
 def test_photo_is_itself() -> None:
-    ((first, second, similarity),) = alike(stacked(scene(0), scene(0)), 2)
+    ((first, second, similarity),) = near_duplicates(stacked(scene(0), scene(0)), 2)
     assert (first, second) == (0, 1)
     assert similarity == pytest.approx(1, abs=1e-5)
 
 
 def test_flat_photos_are_like_nothing() -> None:
-    """A white page and a grey one have nothing by which they could be told."""
+    """A white page and a gray one have nothing by which they could be told."""
     pages = [Image.new("RGB", (64, 64), (level,) * 3) for level in (255, 255, 128)]
-    assert list(alike(stacked(*pages), 3)) == []
+    assert list(near_duplicates(stacked(*pages), 3)) == []
 
 
 def test_no_photo_and_one_photo() -> None:
-    assert list(alike(np.zeros((0, SIDE, SIDE), np.uint8), 0)) == []
-    assert list(alike(stacked(scene(0)), 1)) == []
+    assert list(near_duplicates(np.zeros((0, SIDE, SIDE), np.uint8), 0)) == []
+    assert list(near_duplicates(stacked(scene(0)), 1)) == []
 
 
 @pytest.mark.parametrize("terms", [COARSE, FINE])
@@ -131,7 +131,7 @@ def test_candidates_are_the_pairs_that_a_search_by_hand_finds(
 
 def test_one_photo_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NEIGHBOURS", 2)
-    pairs = list(alike(np.repeat(stacked(scene(1)), 40, axis=0), 20))
+    pairs = list(near_duplicates(np.repeat(stacked(scene(1)), 40, axis=0), 20))
     assert len(pairs) <= 2 * 2 * 40
     assert {pair.second for pair in pairs} == set(range(1, 40))
     leaking = {pair.second for pair in pairs if pair.first < 20 <= pair.second}
@@ -142,9 +142,9 @@ def test_real_photos(shared_data: Path) -> None:
     """Of 50 unrelated ones no two are alike; re-encoded at half the size each is found."""
     paths = sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir())
     photos = [decode(path) for path in paths]
-    assert list(alike(stacked(*photos), 50)) == []
+    assert list(near_duplicates(stacked(*photos), 50)) == []
     copies = [again(photo.reduce(2), 60) for photo in photos]
-    found = {(pair.first, pair.second) for pair in alike(stacked(*photos, *copies), 50)}
+    found = {(pair.first, pair.second) for pair in near_duplicates(stacked(*photos, *copies), 50)}
     assert found == {(n, 50 + n) for n in range(50)}
 
 

@@ -22,7 +22,7 @@ def ours(tmp_path: Path) -> Path:
     Classifier(
         build_network("paper", 2, size=64, width=0.1),
         (Class("a", "a"), Class("b", "b")),
-        Preprocessing(size=64, resize=73),
+        Preprocessing(size=64, resize_size=73),
         "paper",
     ).save(path)
     return path

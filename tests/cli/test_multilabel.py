@@ -93,7 +93,7 @@ def test_probabilities_are_sigmoids_averaged_over_views(run: Path, table: Path, 
     for at in range(2):
         crops = [p.pixels(v) for v in VIEWS[views](decode(data.val.sources[at]), p)]
         with torch.inference_mode():
-            logits = classifier.network(p.normalise(torch.from_numpy(np.stack(crops)))).double()
+            logits = classifier.network(p.normalize(torch.from_numpy(np.stack(crops)))).double()
         expected = (1 / (1 + (-logits).exp())).mean(0)
         torch.testing.assert_close(scores.probabilities[at], expected, atol=1e-5, rtol=1e-4)
     assert scores.labels.dtype == torch.bool

@@ -48,8 +48,8 @@ def settings(*arguments: str) -> Settings:
 def test_defaults_are_filled_in() -> None:
     found = settings("photos")
     assert found.recipe == MODERN
-    assert (found.preprocessing.size, found.preprocessing.resize) == (224, 240)
-    assert (found.preprocessing.mode, found.preprocessing.mirror) == ("crop", True)
+    assert (found.preprocessing.size, found.preprocessing.resize_size) == (224, 240)
+    assert (found.preprocessing.mode, found.preprocessing.hflip) == ("crop", True)
     assert (found.width, found.seed, found.precision, found.weights) == (1.0, 0, "auto", None)
 
 
@@ -59,7 +59,7 @@ def test_options_decide() -> None:
         "--epochs", "3", "--width", "0.5", "--batch", "128",
     )  # fmt: skip
     p = found.preprocessing
-    assert (p.size, p.resize, p.mode, p.mirror) == (112, 120, "letterbox", False)
+    assert (p.size, p.resize_size, p.mode, p.hflip) == (112, 120, "letterbox", False)
     assert (found.seed, found.width, found.recipe.epochs) == (7, 0.5, 3)
     assert found.recipe.learning_rate == pytest.approx(2 * MODERN.learning_rate)
 
@@ -108,12 +108,12 @@ def test_epochs_follow_the_photos_where_nobody_says_how_many(
 def test_recipes_bring_their_network_and_mode() -> None:
     assert settings("photos", "--recipe", "paper").recipe == PAPER
     bvlc = settings("photos", "--recipe", "bvlc").preprocessing
-    assert (bvlc.mode, bvlc.resize) == ("squash", 256)
+    assert (bvlc.mode, bvlc.resize_size) == ("squash", 256)
 
 
 def test_digits_are_small_and_never_mirrored() -> None:
     p = settings("digits").preprocessing
-    assert (p.size, p.mirror) == (64, False)
+    assert (p.size, p.hflip) == (64, False)
 
 
 def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
@@ -122,7 +122,7 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
     assert found.preprocessing == source.preprocessing
     assert (found.recipe.variant, found.width) == ("bn", 0.05)
     asked = settings("photos", "--weights", str(trained.run), "--set", "resize_ratio=1.5")
-    assert asked.preprocessing.resize == 48
+    assert asked.preprocessing.resize_size == 48
 
 
 def test_fine_tuning_at_another_size_cuts_the_view_at_the_same_scale(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_fine_tuning_at_another_size_cuts_the_view_at_the_same_scale(tmp_path: P
     for size in (56, 112, 224):
         found = settings(*weights, "--size", str(size))
         p = found.preprocessing
-        assert (p.size, p.resize, found.recipe.resize_ratio) == (size, size * 8 // 7, 8 / 7)
+        assert (p.size, p.resize_size, found.recipe.resize_ratio) == (size, size * 8 // 7, 8 / 7)
 
 
 def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:

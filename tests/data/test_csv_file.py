@@ -26,7 +26,7 @@ def test_columns_path_and_label(tmp_path: Path) -> None:
         (tmp_path / "b.jpg", 1),
         (Path("/abs/c.jpg"), 0),
     }
-    assert not data.divided
+    assert not data.has_split
 
 
 def test_split_column_decides(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_split_column_decides(tmp_path: Path) -> None:
     data = read_csv(table(tmp_path, rows), 0)
     assert [p.name for p in paths(data)[0]] == ["1", "2"]
     assert [p.name for p in paths(data)[1]] == ["3", "4", "5", "6"]
-    assert data.divided
+    assert data.has_split
 
 
 def paths(data: DataSet) -> tuple[list[Path], list[Path]]:
@@ -48,7 +48,7 @@ def test_without_a_validation_row_the_seed_splits(tmp_path: Path) -> None:
     rows = "".join(f"{i},{'ab'[i % 2]},train\n" for i in range(20))
     for text in ("path,label,split\n" + rows, "path,label\n" + rows.replace(",train", "")):
         data = read_csv(table(tmp_path, text), 1)
-        assert (len(data.train), len(data.val), data.divided) == (16, 4, False)
+        assert (len(data.train), len(data.val), data.has_split) == (16, 4, False)
 
 
 def test_other_columns_their_order_a_mark_and_spaces(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def marked(data: DataSet) -> dict[str, set[str]]:
 
 def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
     data = read_csv(table(tmp_path, SEVERAL), 0)
-    assert data.multi
+    assert data.multilabel
     assert [c.id for c in data.classes] == ["bird", "cat", "dog"]
     assert marked(data) == {
         "1.png": {"cat", "dog"}, "2.png": set(), "3.png": {"dog"}, "4.png": {"cat", "bird"},
@@ -146,14 +146,14 @@ def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
 
 def test_one_label_a_photo_stays_one(tmp_path: Path) -> None:
     text = "path,label\n1.png,cat\n2.png,dog\n"
-    assert not read_csv(table(tmp_path, text), 0).multi
-    several = read_csv(table(tmp_path, text), 0, multi=True)
+    assert not read_csv(table(tmp_path, text), 0).multilabel
+    several = read_csv(table(tmp_path, text), 0, multilabel=True)
     assert marked(several) == {"1.png": {"cat"}, "2.png": {"dog"}}
 
 
 def test_backslash_before_a_bar_keeps_it_in_the_name(tmp_path: Path) -> None:
     data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b\n2.png,c\\d\n"), 0)
-    assert not data.multi
+    assert not data.multilabel
     assert [c.id for c in data.classes] == ["a|b", "c\\d"]
     data = read_csv(table(tmp_path, "path,label\n1.png,a\\|b|c\n2.png,c\n"), 0)
     assert marked(data) == {"1.png": {"a|b", "c"}, "2.png": {"c"}}
@@ -182,7 +182,7 @@ def test_several_labels_that_cannot_be(
     tmp_path: Path, text: str, multi: bool | None, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        read_csv(table(tmp_path, "path,label\n" + text), 0, multi=multi)
+        read_csv(table(tmp_path, "path,label\n" + text), 0, multilabel=multi)
 
 
 def test_split_holds_out_a_fifth_of_every_rarest_class(tmp_path: Path) -> None:

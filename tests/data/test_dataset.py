@@ -16,8 +16,8 @@ from googlenet.data.dataset import (
     DataError,
     DataSet,
     Samples,
-    in_order,
-    split,
+    random_split,
+    sort_labels,
 )
 
 
@@ -35,8 +35,8 @@ def dataset(*sizes: int) -> DataSet:
 @given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=6), seed=st.integers(0, 2**63 - 1))
 def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> None:
     whole = dataset(*sizes)
-    parts = split(whole, seed)
-    assert not parts.divided
+    parts = random_split(whole, seed)
+    assert not parts.has_split
     assert sorted(parts.train.sources + parts.val.sources, key=str) == sorted(
         whole.train.sources, key=str
     )
@@ -50,15 +50,19 @@ def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> 
 
 def test_split_is_a_function_of_the_seed() -> None:
     whole = dataset(20, 30)
-    assert split(whole, 5) == split(whole, 5)
-    assert split(whole, 5).val.sources != split(whole, 6).val.sources
+    assert random_split(whole, 5) == random_split(whole, 5)
+    assert random_split(whole, 5).val.sources != random_split(whole, 6).val.sources
 
 
 def test_split_of_a_split_is_the_same() -> None:
     """Evaluation finds a trained model's validation photos by splitting again."""
     whole = dataset(20, 30)
-    assert set(split(whole, 5).all.sources) == set(whole.all.sources)
-    assert split(whole, 5).fingerprint() == whole.fingerprint() == split(whole, 6).fingerprint()
+    assert set(random_split(whole, 5).all.sources) == set(whole.all.sources)
+    assert (
+        random_split(whole, 5).fingerprint()
+        == whole.fingerprint()
+        == random_split(whole, 6).fingerprint()
+    )
 
 
 def test_fingerprint_knows_names_and_classes_but_not_the_place() -> None:
@@ -74,12 +78,12 @@ def test_order_knows_the_labels_of_every_photo() -> None:
     sources, classes = (Path("a.png"), Path("b.png")), (Class("x", "x"), Class("y", "y"))
 
     def order(*rows: list[bool]) -> str:
-        return DataSet("d", classes, Samples(sources, (), np.array(rows)), Samples()).order()
+        return DataSet("d", classes, Samples(sources, (), np.array(rows)), Samples()).order_hash()
 
     found = [[True, True], [False, False]], [[True, False], [False, True]], [[True, True]] * 2
     assert len({order(*rows) for rows in found}) == 3
     one = DataSet("d", classes, Samples(sources, (0, 1)), Samples())
-    assert order([True, False], [False, True]) == one.order()
+    assert order([True, False], [False, True]) == one.order_hash()
 
 
 def test_fingerprint_of_a_name_that_is_no_text() -> None:
@@ -95,7 +99,7 @@ def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
 
 
 def test_description_counts_the_photos() -> None:
-    assert split(dataset(10, 10), 0).describe() == (
+    assert random_split(dataset(10, 10), 0).describe() == (
         "photos: 2 classes, 16 photos to train on, 4 to validate on (held out by the seed)"
     )
 
@@ -140,6 +144,6 @@ def test_index_beyond_the_classes() -> None:
 
 
 def test_class_list_is_by_number_or_by_name() -> None:
-    assert in_order({"10", "9", "1"}) == ["1", "9", "10"]
-    assert in_order({"10", "9", "b"}) == ["10", "9", "b"]
-    assert in_order({"1", "01", "001"}) == ["001", "01", "1"]
+    assert sort_labels({"10", "9", "1"}) == ["1", "9", "10"]
+    assert sort_labels({"10", "9", "b"}) == ["10", "9", "b"]
+    assert sort_labels({"1", "01", "001"}) == ["001", "01", "1"]

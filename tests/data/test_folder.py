@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.dataset import Class, DataError, Samples
-from googlenet.data.folder import photos_in, read_folder
+from googlenet.data.folder import list_images, read_folder
 from tests.fixtures import noise, photo_folder
 from tests.unprivileged import unprivileged
 
@@ -27,7 +27,7 @@ def names(samples: Samples) -> list[str]:
 def test_names_of_the_parts(tmp_path: Path, train: str, val: str) -> None:
     photo_folder(tmp_path, {f"{train}/b": 2, f"{train}/a": 1, f"{val}/b": 1})
     data = read_folder(tmp_path, 0)
-    assert (data.name, data.divided, ids(data.classes)) == (tmp_path.name, True, ["a", "b"])
+    assert (data.name, data.has_split, ids(data.classes)) == (tmp_path.name, True, ["a", "b"])
     assert (names(data.train), data.train.labels) == (["a/0.png", "b/0.png", "b/1.png"], (0, 1, 1))
     assert (names(data.val), data.val.labels) == (["b/0.png"], (1,))
 
@@ -41,7 +41,7 @@ def test_val_is_taken_before_test(tmp_path: Path) -> None:
 def test_classes_alone_are_split_by_the_seed(tmp_path: Path, train: str) -> None:
     photo_folder(tmp_path, {f"{train}a": 10, f"{train}b": 5})
     data = read_folder(tmp_path, 3)
-    assert not data.divided
+    assert not data.has_split
     assert sorted(data.val.labels) == [0, 0, 1]
     assert data == read_folder(tmp_path, 3)
     assert names(data.val) != names(read_folder(tmp_path, 4).val)
@@ -50,7 +50,7 @@ def test_classes_alone_are_split_by_the_seed(tmp_path: Path, train: str) -> None
 def test_validation_alone(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"val/a": 2, "val/b": 1})
     data = read_folder(tmp_path, 0)
-    assert (len(data.train), len(data.val), data.divided) == (0, 3, True)
+    assert (len(data.train), len(data.val), data.has_split) == (0, 3, True)
 
 
 def test_photos_below_a_class_folder_are_its_own(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_hidden_and_other_files_are_no_photos(tmp_path: Path) -> None:
     (tmp_path / "Thumbs.db").write_text("no class")
     data = read_folder(tmp_path, 0)
     assert ids(data.classes) == ["a", "b"]
-    assert [p.name for p in photos_in(tmp_path / "a")] == ["0.png", "UPPER.PNG"]
+    assert [p.name for p in list_images(tmp_path / "a")] == ["0.png", "UPPER.PNG"]
     assert len(data.all) == 3
 
 
@@ -86,7 +86,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_unlabelled_test_photos_are_no_validation(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 5, "train/b": 5, "test": 4})
     data = read_folder(tmp_path, 0)
-    assert (len(data.train), len(data.val), data.divided) == (8, 2, False)
+    assert (len(data.train), len(data.val), data.has_split) == (8, 2, False)
 
 
 def test_class_that_training_lacks(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_folder_that_cannot_be_listed_ends_it(public_folder: Path) -> None:
 def test_folder_that_is_called_like_a_photo(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1, "a/holiday.jpg": 2})
     (tmp_path / "a" / "link.png").symlink_to(tmp_path / "b")
-    found = photos_in(tmp_path / "a")
+    found = list_images(tmp_path / "a")
     assert [path.name for path in found] == ["0.png", "0.png", "1.png"]
 
 

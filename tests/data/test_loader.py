@@ -16,9 +16,9 @@ from PIL import Image
 
 from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
-from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
+from googlenet.data.loader import Batch, TrainingLoader, epoch_order, even_batches, prefetch
 from googlenet.images import jpeg_region
-from googlenet.images.augment import Augmentation, Mirror, RandomCrop, RandomResizedCrop
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomCrop, RandomResizedCrop
 from googlenet.images.device_crops import cropped
 from googlenet.images.preprocess import Preprocessing
 from tests.fixtures import encoded, noise
@@ -36,7 +36,7 @@ SIZE = 16
 def test_each_sample_once_in_batches_of_one_size(
     samples: int, batch: int, seed: int, epoch: int
 ) -> None:
-    batches = equal_batches(epoch_order(samples, seed, epoch), batch)
+    batches = even_batches(epoch_order(samples, seed, epoch), batch)
     sizes = [len(indices) for indices in batches]
     assert sorted(np.concatenate(batches).tolist()) == list(range(samples))
     assert max(sizes) - min(sizes) <= 1
@@ -60,7 +60,7 @@ def loader(folder: Path) -> TrainingLoader:
     paths[4].unlink()
     return TrainingLoader(
         Samples(tuple(paths), (0, 1, 0, 1, 0, 1)),
-        Preprocessing(size=SIZE, resize=SIZE),
+        Preprocessing(size=SIZE, resize_size=SIZE),
         Augmentation((RandomResizedCrop(SIZE, (0.3, 1.0)),), seed=0),
     )
 
@@ -70,8 +70,8 @@ def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
     assert batch.labels.tolist() == [1, 0]
     assert batch.pixels.shape == (2, SIZE, SIZE, 3)
     assert batch.pixels.dtype == np.uint8
-    assert set(batch.bad) == {str(tmp_path / "4.png"), str(tmp_path / "2.png")}
-    assert all(error.startswith(name) for name, error in batch.bad.items())
+    assert set(batch.unreadable) == {str(tmp_path / "4.png"), str(tmp_path / "2.png")}
+    assert all(error.startswith(name) for name, error in batch.unreadable.items())
 
 
 def test_batch_of_bad_photos_alone_is_empty(tmp_path: Path) -> None:
@@ -115,20 +115,20 @@ def test_crops_are_the_same_with_a_cache_and_without_kernels(
     samples = Samples(tuple(tmp_path / name for name in photos), (0,) * len(photos))
 
     def load(cache: MemoryCache | None) -> Batch:
-        augmentation = Augmentation((step, Mirror()), seed=3)
-        preprocessing = Preprocessing(size=SIZE, resize=SIZE)
+        augmentation = Augmentation((step, HorizontalFlip()), seed=3)
+        preprocessing = Preprocessing(size=SIZE, resize_size=SIZE)
         loader = TrainingLoader(samples, preprocessing, augmentation, "turbo", cache)
         drawn = [index + again * len(photos) for again in range(8) for index in range(len(photos))]
         return loader.load(0, drawn)
 
     first = load(None)
-    assert list(first.bad) == [str(tmp_path / "short")]
+    assert list(first.unreadable) == [str(tmp_path / "short")]
     assert len(first) == 8 * (len(photos) - 1)
     kept = load(MemoryCache(1 << 30))
     monkeypatch.setattr(jpeg_region, "available", lambda: False)
     for other in (kept, load(None), load(MemoryCache(1 << 30))):
         assert np.array_equal(first.pixels, other.pixels)
-        assert first.bad == other.bad
+        assert first.unreadable == other.unreadable
 
 
 @pytest.mark.parametrize("decoder", ["pillow", "turbo"])
@@ -141,8 +141,8 @@ def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> Non
     for name, content in photos.items():
         (tmp_path / name).write_bytes(content)
     samples = Samples(tuple(tmp_path / name for name in photos), tuple(range(len(photos))))
-    augmentation = Augmentation((RandomResizedCrop(SIZE, (0.5, 1.0)), Mirror()), seed=3)
-    p = Preprocessing(size=SIZE, resize=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
+    augmentation = Augmentation((RandomResizedCrop(SIZE, (0.5, 1.0)), HorizontalFlip()), seed=3)
+    p = Preprocessing(size=SIZE, resize_size=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
     host = TrainingLoader(samples, p, augmentation, decoder)
     device = replace(host, augment="device")
     kept = replace(device, cache=MemoryCache(1 << 30))
@@ -150,11 +150,11 @@ def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> Non
     inner = slice(2, -2) if decoder == "pillow" else slice(None)
     for side in (32, 40):  # none is so small that photos would be shrunk before
         expected = host.load(1, drawn, side)
-        assert set(expected.bad) == {str(tmp_path / "text"), str(tmp_path / "short")}
+        assert set(expected.unreadable) == {str(tmp_path / "text"), str(tmp_path / "short")}
         for loader in (device, kept, kept):
             batch = loader.load(1, drawn, side)
             assert batch.labels.tolist() == expected.labels.tolist()
-            assert batch.bad == expected.bad
+            assert batch.unreadable == expected.unreadable
             assert batch.cuts
             crops = cropped(torch.from_numpy(batch.pixels), batch.cuts, p).permute(0, 2, 3, 1)
             assert crops.shape == expected.pixels.shape
@@ -163,7 +163,7 @@ def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> Non
             assert difference[:, 2:-2, 2:-2].max() <= 1.01
             assert difference[expected.labels < 3, inner, inner].max() <= 1.01
     nothing = device.load(0, [len(photos) - 1])
-    assert (len(nothing), len(nothing.bad)) == (0, 1)
+    assert (len(nothing), len(nothing.unreadable)) == (0, 1)
 
 
 def test_second_draw_of_a_photo_is_another_crop_of_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from googlenet.images.preprocess import Preprocessing
 from tests.evaluation.test_accuracy import photos
 from tests.fixtures import tiny_classifier
 
-PLAIN = Preprocessing(mirror=False)
+PLAIN = Preprocessing(hflip=False)
 
 
 def silent(total: int, name: str) -> Any:
@@ -69,13 +69,14 @@ def test_crops_are_halved_without_mirrors() -> None:
          "the centre 224, and their mirrors"),
         (10, PLAIN, "ten", "shorter side to 256, of the centre square the corners and the centre "
          "224, without mirrors"),
-        (1, Preprocessing(resize=240), "center", "shorter side to 240, centre 224"),
-        (10, Preprocessing(resize=240), "ten", "shorter side to 256, of the centre square the "
+        (1, Preprocessing(resize_size=240), "center", "shorter side to 240, centre 224"),
+        (10, Preprocessing(resize_size=240), "ten", "shorter side to 256, of the centre square the "
          "corners and the centre 224, and their mirrors"),
         (144, Preprocessing(mode="squash"), "144", "shorter side to 256, 288, 320, 352; left, "
          "centre, right square; the corners, the centre and the whole of each at 224, and their "
          "mirrors"),
-        (144, Preprocessing(size=112, resize=128, mirror=False), "144", "shorter side to 128, 144, "
+        (144, Preprocessing(size=112, resize_size=128, hflip=False), "144",
+         "shorter side to 128, 144, "
          "160, 176; left, centre, right square; the corners, the centre and the whole of each at "
          "112, without mirrors"),
     ],

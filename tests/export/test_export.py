@@ -644,5 +644,5 @@ def test_an_exported_network_cannot_be_looked_into(exported: Exported) -> None:
 def test_planes_are_normalise_to_the_bit() -> None:
     p = classifier().preprocessing
     pixels = np.stack([np.asarray(decode(noise(64, 64, seed))) for seed in range(2)])
-    expected = p.normalise(torch.from_numpy(pixels)).contiguous().numpy()
+    expected = p.normalize(torch.from_numpy(pixels)).contiguous().numpy()
     assert np.array_equal(planes(pixels, p), expected)

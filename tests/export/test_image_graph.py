@@ -59,7 +59,7 @@ def in_openvino(p: Preprocessing) -> Graph:
 def levels(graph: Graph, p: Preprocessing, x: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How far the graph's pixels are from Pillow's, of 255."""
     crop = p.pixels(next(VIEWS[1](Image.fromarray(x), p)))
-    expected = p.normalise(torch.from_numpy(crop.copy())[None]).numpy()
+    expected = p.normalize(torch.from_numpy(crop.copy())[None]).numpy()
     found = graph(x)
     assert found.shape == expected.shape
     assert found.dtype == np.float32

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.images import archived
-from googlenet.images.archived import OPEN_FILES, LocalShard, StoredPhoto, descriptor
+from googlenet.images.archived import OPEN_FILES, ArchivedImage, LocalShard, descriptor
 from googlenet.images.decode import ImageError, decode
 from googlenet.runtime.errors import GoogLeNetError
 from tests.fixtures import encoded, noise
@@ -17,7 +17,7 @@ from tests.fixtures import encoded, noise
 def test_bytes_and_name(tmp_path: Path) -> None:
     photo = encoded(noise(9, 7))
     (tmp_path / "a.tar").write_bytes(b"before" + photo + b"after")
-    source = StoredPhoto(LocalShard(tmp_path / "a.tar"), 6, len(photo), "cats/1.png")
+    source = ArchivedImage(LocalShard(tmp_path / "a.tar"), 6, len(photo), "cats/1.png")
     assert source.read() == photo
     assert decode(source).size == (9, 7)
     assert str(source) == str(tmp_path / "a.tar/cats/1.png")
@@ -27,13 +27,13 @@ def test_photo_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_pa
     path = tmp_path / "b.tar"
     path.write_bytes(b"no photo at all")
     with pytest.raises(ImageError, match=r"^.*b.tar/x.jpg: cannot be read as an image"):
-        decode(StoredPhoto(LocalShard(path), 0, 15, "x.jpg"))
+        decode(ArchivedImage(LocalShard(path), 0, 15, "x.jpg"))
     for shard, message in (
         (path, r"b.tar: ends before its photo x.jpg does"),
         (tmp_path / "none.tar", r"none.tar: cannot be read \(No such file or directory\)"),
     ):
         with pytest.raises(GoogLeNetError, match=message) as raised:
-            decode(StoredPhoto(LocalShard(shard), 0, 16, "x.jpg"))
+            decode(ArchivedImage(LocalShard(shard), 0, 16, "x.jpg"))
         assert not isinstance(raised.value, ImageError)
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: distributions by SciPy, colours by Pillow and NumPy, randomness by its key."""
+"""Augmentation: distributions by SciPy, colors by Pillow and NumPy, randomness by its key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from PIL import Image, ImageEnhance
 from scipy import stats
 
 from googlenet.images.augment import (
-    LIGHTING_VALUES,
-    LIGHTING_VECTORS,
+    PCA_EIGENVALUES,
+    PCA_EIGENVECTORS,
     Augmentation,
-    Lighting,
-    Mirror,
-    Photometric,
+    ColorJitter,
+    HorizontalFlip,
+    PCANoise,
     RandomCrop,
     RandomResizedCrop,
     Step,
-    mirror_if_allowed,
+    flip_if_allowed,
 )
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
 from tests.fixtures import noise, pixels
@@ -86,7 +86,7 @@ def test_boxes_keep_their_bounds_on_an_ordinary_photo() -> None:
 @pytest.mark.parametrize(
     ("width", "height", "box"),
     [
-        (1000, 10, (493, 0, 506, 10)),  # 4/3 of 10 wide, in the centre
+        (1000, 10, (493, 0, 506, 10)),  # 4/3 of 10 wide, in the center
         (10, 1000, (0, 493, 10, 506)),
         (1, 1, (0, 0, 1, 1)),
     ],
@@ -137,7 +137,7 @@ def test_mirror_turns_every_second_photo() -> None:
     photo = noise(8, 6)
     turned = 0
     for seed in range(400):
-        out = pixels(Mirror()(photo, np.random.default_rng(seed)))
+        out = pixels(HorizontalFlip()(photo, np.random.default_rng(seed)))
         mirrored = np.array_equal(out, pixels(photo)[:, ::-1])
         assert mirrored or np.array_equal(out, pixels(photo))
         turned += mirrored
@@ -145,8 +145,8 @@ def test_mirror_turns_every_second_photo() -> None:
 
 
 def test_no_mirror_where_it_changes_the_class() -> None:
-    assert mirror_if_allowed(Preprocessing()) == (Mirror(),)
-    assert mirror_if_allowed(Preprocessing(mirror=False)) == ()
+    assert flip_if_allowed(Preprocessing()) == (HorizontalFlip(),)
+    assert flip_if_allowed(Preprocessing(hflip=False)) == ()
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
@@ -154,7 +154,7 @@ def test_photometric_is_pillow_s_enhancers_in_the_drawn_order(order: tuple[int, 
     photo = noise(16, 12)
     factors = [0.5, 1.5, 0.8]
     rng = Scripted(order, factors)
-    out = Photometric()(photo, rng.generator())
+    out = ColorJitter()(photo, rng.generator())
     kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     expected = photo
     for kind, factor in zip(order, factors, strict=True):
@@ -164,10 +164,10 @@ def test_photometric_is_pillow_s_enhancers_in_the_drawn_order(order: tuple[int, 
 
 
 def test_brightness_of_an_even_grey_stays_in_its_bounds() -> None:
-    """Contrast and colour leave an even grey alone, so only the brightness shows."""
-    grey = Image.new("RGB", (4, 4), (100, 100, 100))
+    """Contrast and color leave an even gray alone, so only the brightness shows."""
+    gray = Image.new("RGB", (4, 4), (100, 100, 100))
     values = [
-        int(pixels(Photometric()(grey, np.random.default_rng(seed)))[0, 0, 0])
+        int(pixels(ColorJitter()(gray, np.random.default_rng(seed)))[0, 0, 0])
         for seed in range(300)
     ]
     assert 49 <= min(values) < 55
@@ -176,7 +176,7 @@ def test_brightness_of_an_even_grey_stays_in_its_bounds() -> None:
 
 def test_factors_of_one_change_nothing() -> None:
     photo = noise(16, 12)
-    out = Photometric((1.0, 1.0))(photo, np.random.default_rng(0))
+    out = ColorJitter((1.0, 1.0))(photo, np.random.default_rng(0))
     assert np.abs(pixels(out).astype(int) - pixels(photo)).max() <= 1
 
 
@@ -184,31 +184,31 @@ def test_lighting_shifts_along_the_principal_components() -> None:
     """Krizhevsky et al. 2012, section 4.1: [p1 p2 p3][α1 λ1, α2 λ2, α3 λ3]ᵀ is added."""
     photo = Image.new("RGB", (3, 2), (100, 120, 140))
     draws = [1.0, -2.0, 0.5]
-    out = pixels(Lighting(0.1)(photo, Scripted(values=draws).generator()))
+    out = pixels(PCANoise(0.1)(photo, Scripted(values=draws).generator()))
     shift = sum(
         0.1 * draw * value * vector
-        for draw, value, vector in zip(draws, LIGHTING_VALUES, LIGHTING_VECTORS.T, strict=True)
+        for draw, value, vector in zip(draws, PCA_EIGENVALUES, PCA_EIGENVECTORS.T, strict=True)
     )
     assert np.array_equal(out[0, 0], np.round(np.array([100, 120, 140]) + 255 * shift))
 
 
 def test_lighting_stays_within_eight_bits() -> None:
     rng = Scripted(values=[-500.0, 0.0, 0.0])  # the first component is negative: brighter
-    assert (pixels(Lighting()(noise(9, 9), rng.generator())) == 255).all()
+    assert (pixels(PCANoise()(noise(9, 9), rng.generator())) == 255).all()
 
 
 def test_components_are_orthonormal_and_brightness_comes_first() -> None:
-    product = LIGHTING_VECTORS.T @ LIGHTING_VECTORS
+    product = PCA_EIGENVECTORS.T @ PCA_EIGENVECTORS
     assert np.abs(product - np.eye(3)).max() < 1e-3
-    assert sorted(LIGHTING_VALUES, reverse=True) == list(LIGHTING_VALUES)
-    assert len(set(np.sign(LIGHTING_VECTORS[:, 0]))) == 1
+    assert sorted(PCA_EIGENVALUES, reverse=True) == list(PCA_EIGENVALUES)
+    assert len(set(np.sign(PCA_EIGENVECTORS[:, 0]))) == 1
 
 
 STEPS = (
     RandomResizedCrop(16, (0.1, 1.0), interpolations=("bilinear", "nearest")),
-    Mirror(),
-    Photometric(),
-    Lighting(),
+    HorizontalFlip(),
+    ColorJitter(),
+    PCANoise(),
 )
 
 
@@ -220,14 +220,14 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone() -> None:
     def made(key: tuple[int, int]) -> bytes:
         return pixels(augmentation(photo, *key)).tobytes()
 
-    in_order = {key: made(key) for key in keys}
+    sort_labels = {key: made(key) for key in keys}
     backwards = {key: made(key) for key in reversed(keys)}
     with ThreadPoolExecutor(8) as pool:
         threaded = dict(zip(keys, pool.map(made, keys), strict=True))
-    assert in_order == backwards == threaded
-    assert len(set(in_order.values())) == len(keys)
+    assert sort_labels == backwards == threaded
+    assert len(set(sort_labels.values())) == len(keys)
     other = replace(augmentation, seed=4)
-    assert pixels(other(photo, 0, 0)).tobytes() != in_order[0, 0]
+    assert pixels(other(photo, 0, 0)).tobytes() != sort_labels[0, 0]
 
 
 @pytest.mark.parametrize("crop", [RandomResizedCrop(16, (0.1, 1.0)), RandomCrop(16)])
@@ -251,7 +251,7 @@ def test_arrays_are_treated_as_images_are(step: Step | Augmentation) -> None:
                 step(kind, np.random.default_rng(seed)) for kind in (photo, pixels(photo))
             )
         inner = np.abs(pixels(one).astype(int) - pixels(other))[2:-2, 2:-2]
-        least = 1 if isinstance(step, RandomCrop | Mirror | Photometric | Lighting) else 12
+        least = 1 if isinstance(step, RandomCrop | HorizontalFlip | ColorJitter | PCANoise) else 12
         assert inner.max() <= least
 
 
@@ -267,5 +267,5 @@ def test_photos_are_shrunk_in_decoding_only_where_every_crop_is_larger() -> None
     assert [RandomCrop(224).reduction(side, 3000) for side in (511, 512, 1024, 2048, 9000)] == [
         *(1, 2, 4, 8, 8)
     ]
-    assert Augmentation((crop, Mirror()), 0).reduction(4000, 3000) == 8
-    assert Augmentation((Mirror(),), 0).reduction(4000, 3000) == 1
+    assert Augmentation((crop, HorizontalFlip()), 0).reduction(4000, 3000) == 8
+    assert Augmentation((HorizontalFlip(),), 0).reduction(4000, 3000) == 1

@@ -69,7 +69,7 @@ def test_any_size(kernels: None) -> None:
             int(rng.integers(1, resize + 1)), resize,
             str(rng.choice(["crop", "squash"])), str(rng.choice(["bilinear", "bicubic"])),
         )  # fmt: skip
-        if max(p.scaled((width, height), resize)) > 4000:
+        if max(p.resized_size((width, height), resize)) > 4000:
             continue
         photo = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         done += kernels_for((width, height), p) is not None
@@ -79,9 +79,9 @@ def test_any_size(kernels: None) -> None:
 
 def test_rows_before_columns_is_left_to_pillow() -> None:
     p = Preprocessing(8, 8)
-    assert columns_first((200, 100), p.scaled((200, 100), 8))
-    assert columns_first((100, 150), p.scaled((100, 150), 8))
-    assert not columns_first((100, 201), p.scaled((100, 201), 8))
+    assert columns_first((200, 100), p.resized_size((200, 100), 8))
+    assert columns_first((100, 150), p.resized_size((100, 150), 8))
+    assert not columns_first((100, 201), p.resized_size((100, 201), 8))
     assert not columns_first((100, 150), (50, 50))  # squashed: it loses more rows
 
 
@@ -91,7 +91,7 @@ def test_without_the_kernel_it_is_pillow(no_kernels: None) -> None:
     photo = noise(200, 100)
     np.testing.assert_array_equal(centre(photo, p), expected(photo, p))
     views = [expected(noise(90, 80, seed), p) for seed in range(3)]
-    normalised = p.normalise(torch.from_numpy(np.stack(views))).numpy()
+    normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
     np.testing.assert_array_equal(planes(views, p), normalised)
 
 
@@ -104,10 +104,10 @@ def test_an_image_of_another_kind() -> None:
 def test_planes_are_the_normalised_bits(order: str) -> None:
     channels = 1 if order == "L" else 3
     p = Preprocessing(
-        56, 64, order=order, mean=IMAGENET_MEAN[:channels], scale=(1 / 57.5,) * channels
+        56, 64, channel_order=order, mean=IMAGENET_MEAN[:channels], scale=(1 / 57.5,) * channels
     )
     views = [centre(noise(90, 80, seed), p) for seed in range(3)]
-    normalised = p.normalise(torch.from_numpy(np.stack(views))).numpy()
+    normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
     np.testing.assert_array_equal(planes(views, p), normalised)
     np.testing.assert_array_equal(planes(np.stack(views), p), normalised)
 

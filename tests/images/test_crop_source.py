@@ -1,4 +1,4 @@
-"""Cut-outs of photos are the host's crops before they are resized, and take a bounded memory."""
+"""Sources of crops, cut out of photos, for every kind of photo: by hand, against the whole crop."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop
-from googlenet.images.crop_source import Cut, cut_out, together
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
+from googlenet.images.crop_source import CropSource, collate, take_crop_source
 from googlenet.images.device_crops import cropped
-from googlenet.images.lazy_jpeg import CodedPhoto, Photo, crop_resized, open_turbo
+from googlenet.images.lazy_jpeg import LazyJpeg, Photo, open_jpeg, resized_crop
 from googlenet.images.preprocess import Preprocessing
 from tests.fixtures import encoded, noise, pixels
 
 SIZE = 16
-DRAWN = Augmentation((RandomResizedCrop(SIZE, (0.1, 1.0)), Mirror()), seed=3)
-LEVELS = Preprocessing(size=SIZE, resize=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
+DRAWN = Augmentation((RandomResizedCrop(SIZE, (0.1, 1.0)), HorizontalFlip()), seed=3)
+LEVELS = Preprocessing(size=SIZE, resize_size=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
 PHOTO = noise(60, 50)
 
 
-def crop_of(cut: Cut, preprocessing: Preprocessing = LEVELS) -> NDArray[np.float32]:
+def crop_of(cut: CropSource, preprocessing: Preprocessing = LEVELS) -> NDArray[np.float32]:
     """The crop (SIZE, SIZE, C) that the device makes."""
-    array, cuts = together([cut], SIZE)
+    array, cuts = collate([cut], SIZE)
     crop = cropped(torch.from_numpy(array), cuts, preprocessing)[0]
     return np.asarray(crop.permute(1, 2, 0))
 
@@ -34,22 +34,22 @@ def test_box_and_mirroring_are_those_of_the_host() -> None:
     """To the bit, where the host resizes what was cut out: the same random numbers."""
     photo, mirrored = pixels(PHOTO), 0
     for draw in range(20):
-        cut = DRAWN.cut(photo, 5, draw)
+        cut = DRAWN.crop_source(photo, 5, draw)
         height, width = cut.pixels.shape[:2]
         assert cut.size == (width, height)
-        host = crop_resized(cut.pixels, (0, 0, width, height), (SIZE, SIZE), "bilinear")
+        host = resized_crop(cut.pixels, (0, 0, width, height), (SIZE, SIZE), "bilinear")
         expected = pixels(DRAWN(photo, 5, draw))
         assert np.array_equal(host[:, ::-1] if cut.mirrored else host, expected)
-        larger = DRAWN.cut(photo, 5, draw, 24)
+        larger = DRAWN.crop_source(photo, 5, draw, 24)
         assert np.array_equal(larger.pixels, cut.pixels)
         mirrored += cut.mirrored
     assert 0 < mirrored < 20
 
 
-KINDS: dict[str, Callable[[], Photo | CodedPhoto]] = {
+KINDS: dict[str, Callable[[], Photo | LazyJpeg]] = {
     "image": lambda: PHOTO,
     "array": lambda: pixels(PHOTO),
-    "coded": lambda: open_turbo(encoded(PHOTO, "JPEG"), lambda width, height: 1),
+    "coded": lambda: open_jpeg(encoded(PHOTO, "JPEG"), lambda width, height: 1),
 }
 
 
@@ -58,19 +58,21 @@ def test_crops_are_the_hosts_within_a_level(kind: str) -> None:
     """Of the host's arrays all over; of its images, whose crops look beyond the box, inside."""
     edge = 2 if kind == "image" else 0
     inner = slice(edge, SIZE - edge)
-    crop = Augmentation((RandomResizedCrop(SIZE, (0.5, 1.0)), Mirror()), seed=3)
+    crop = Augmentation((RandomResizedCrop(SIZE, (0.5, 1.0)), HorizontalFlip()), seed=3)
     for draw in range(10):
         photo = KINDS[kind]()
         host = pixels(crop(photo, 5, draw)).astype(np.float32)
-        assert np.abs(crop_of(crop.cut(photo, 5, draw)) - host)[inner, inner].max() <= 1.01
+        assert np.abs(crop_of(crop.crop_source(photo, 5, draw)) - host)[inner, inner].max() <= 1.01
 
 
 @pytest.mark.parametrize("order", ["BGR", "L"])
 def test_network_s_order_of_channels(order: str) -> None:
     channels = 1 if order == "L" else 3
-    p = Preprocessing(SIZE, SIZE, order=order, mean=(9.0,) * channels, scale=(0.5,) * channels)
-    cut = DRAWN.cut(pixels(PHOTO), 0, 0)
-    host = p.normalise(torch.from_numpy(p.pixels(pixels(DRAWN(pixels(PHOTO), 0, 0))).copy())[None])
+    p = Preprocessing(
+        SIZE, SIZE, channel_order=order, mean=(9.0,) * channels, scale=(0.5,) * channels
+    )
+    cut = DRAWN.crop_source(pixels(PHOTO), 0, 0)
+    host = p.normalize(torch.from_numpy(p.pixels(pixels(DRAWN(pixels(PHOTO), 0, 0))).copy())[None])
     expected = host[0].permute(1, 2, 0).numpy()
     assert np.abs(crop_of(cut, p) - expected).max() <= 0.5 * 1.51  # rounded three times for L
 
@@ -78,7 +80,7 @@ def test_network_s_order_of_channels(order: str) -> None:
 def test_large_cut_outs_are_shrunk_as_pillow_shrinks_in_two_steps() -> None:
     """400 by 300 for 16: by 7 and 5, which `reducing_gap` has of 25 / 7 and 18.75 / 5."""
     photo = noise(400, 300)
-    cut = cut_out(photo, (0, 0, 400, 300), SIZE, mirrored=False)
+    cut = take_crop_source(photo, (0, 0, 400, 300), SIZE, mirrored=False)
     assert cut.pixels.shape == (60, 58, 3)
     assert cut.size == (400 / 7, 60)
     expected = photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=25 / 7 - 0.01)
@@ -90,8 +92,11 @@ def test_no_photo_makes_a_batch_large(side: int) -> None:
     """48 · side² bytes a photo, and at least twice the crop's pixels where it was shrunk."""
     sizes = [(500, 700), (1500, 90), (3, 2), (4 * side, 4 * side + 1), (1, 1)]
     photos = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
-    cuts = [cut_out(p, (0, 0, *size), side, False) for p, size in zip(photos, sizes, strict=True)]
-    array, kept = together(cuts, side)
+    cuts = [
+        take_crop_source(p, (0, 0, *size), side, False)
+        for p, size in zip(photos, sizes, strict=True)
+    ]
+    array, kept = collate(cuts, side)
     assert array.nbytes <= 48 * side**2 * len(photos)
     for found, size in zip(kept.sizes, sizes, strict=True):
         for length, before in zip(found, size, strict=True):
@@ -100,21 +105,21 @@ def test_no_photo_makes_a_batch_large(side: int) -> None:
 
 
 def test_batch_is_padded_with_nothing_that_counts() -> None:
-    cuts = [DRAWN.cut(pixels(PHOTO), 0, draw) for draw in range(4)]
-    array, kept = together(cuts, SIZE)
+    cuts = [DRAWN.crop_source(pixels(PHOTO), 0, draw) for draw in range(4)]
+    array, kept = collate(cuts, SIZE)
     whole = cropped(torch.from_numpy(array), kept, LEVELS)
     for crop, cut in zip(whole, cuts, strict=True):
         assert np.allclose(crop.permute(1, 2, 0).numpy(), crop_of(cut), atol=1e-3)
 
 
 def test_empty_batch() -> None:
-    array, kept = together([], SIZE)
+    array, kept = collate([], SIZE)
     assert array.shape == (0, 0, 0, 3)
     assert kept.sizes.shape == (0, 2)
 
 
 def test_some_photos_of_a_batch() -> None:
-    array, kept = together([DRAWN.cut(pixels(PHOTO), 0, draw) for draw in range(4)], SIZE)
+    array, kept = collate([DRAWN.crop_source(pixels(PHOTO), 0, draw) for draw in range(4)], SIZE)
     at = np.array([2, 2])
     whole = cropped(torch.from_numpy(array), kept, LEVELS)
     some = cropped(torch.from_numpy(array[at]), kept.take(at), LEVELS)
@@ -122,7 +127,7 @@ def test_some_photos_of_a_batch() -> None:
 
 
 def test_crops_are_precise_where_the_network_computes_in_bfloat16() -> None:
-    array, kept = together([DRAWN.cut(pixels(PHOTO), 0, 0)], SIZE)
+    array, kept = collate([DRAWN.crop_source(pixels(PHOTO), 0, 0)], SIZE)
     expected = cropped(torch.from_numpy(array), kept, LEVELS)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(cropped(torch.from_numpy(array), kept, LEVELS), expected)

@@ -79,7 +79,11 @@ def test_exif_orientation_of_formats_that_lose_a_little(orientation: int, kind: 
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")
     upright = np.zeros((16, 32, 3), np.uint8)
-    upright[:8, :16], upright[:8, 16:], upright[8:, :16] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    upright[:8, :16], upright[:8, 16:], upright[8:, :16] = (
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+    )
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
@@ -118,8 +122,8 @@ def test_damaged_exif_does_not_cost_the_photo() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "BMP"])
 def test_greyscale_becomes_three_equal_channels(kind: str) -> None:
-    grey = noise(7, 5, mode="L")
-    assert np.array_equal(pixels(decode(encoded(grey, kind))), np.stack([pixels(grey)] * 3, 2))
+    gray = noise(7, 5, mode="L")
+    assert np.array_equal(pixels(decode(encoded(gray, kind))), np.stack([pixels(gray)] * 3, 2))
 
 
 def test_one_bit_becomes_black_and_white() -> None:
@@ -129,11 +133,11 @@ def test_one_bit_becomes_black_and_white() -> None:
 
 
 def test_palette_becomes_its_colours() -> None:
-    colours = [(250, 10, 20), (0, 120, 240), (9, 8, 7)]
+    colors = [(250, 10, 20), (0, 120, 240), (9, 8, 7)]
     indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
     image = Image.fromarray(indices).convert("P")
-    image.putpalette([value for colour in colours for value in colour])
-    expected = np.array(colours, np.uint8)[indices]
+    image.putpalette([value for color in colors for value in color])
+    expected = np.array(colors, np.uint8)[indices]
     assert np.array_equal(pixels(decode(encoded(image))), expected)
 
 
@@ -260,7 +264,7 @@ def test_damaged_profile_does_not_cost_the_photo(profile: bytes) -> None:
     ids=["L", "CMYK", "RGB"],
 )
 def test_profile_of_another_kind_of_photo_is_ignored(mode: str, profile: bytes) -> None:
-    """Editors leave the profile of the colours in a photo that became grey."""
+    """Editors leave the profile of the colors in a photo that became gray."""
     image = noise(24, 16, mode=mode)
     with_profile = decode(encoded(image, "TIFF", icc_profile=profile))
     assert np.array_equal(pixels(with_profile), pixels(decode(encoded(image, "TIFF"))))
@@ -334,7 +338,7 @@ def test_wider_samples_are_refused(
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_first_frame_of_an_animation(kind: str) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "lime", "blue")]
     options = {} if kind == "TIFF" else {"duration": 10}
     options |= {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -353,9 +357,9 @@ def test_bytes_paths_arrays_and_images_give_the_same_pixels(tmp_path: Path) -> N
 
 
 def test_arrays_of_every_shape_that_is_taken() -> None:
-    grey = pixels(noise(5, 4, mode="L"))
+    gray = pixels(noise(5, 4, mode="L"))
     rgba = np.dstack([np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8)])
-    assert np.array_equal(pixels(decode(grey)), np.dstack([grey] * 3))
+    assert np.array_equal(pixels(decode(gray)), np.dstack([gray] * 3))
     assert (pixels(decode(rgba)) == 255).all()
     assert pixels(decode(np.full((2, 2), 0xABCD, np.uint16))).max() == 0xAB
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet.images.device_crops import crop_batch, normalised, padded
+from googlenet.images.device_crops import normalize, padded, resized_crop_batch
 from googlenet.images.preprocess import Preprocessing
 from tests.fixtures import noise, pixels
 
@@ -19,7 +19,7 @@ BOXES = [(3, 5, 83, 47), (0, 0, 40, 75), (10, 20, 31, 40)]  # shrunk, whole, enl
 def test_crops_are_pillow_s_of_the_cut(size: int) -> None:
     """Within a level: Pillow rounds twice, after the columns and after the rows."""
     mirrored = torch.tensor([False, True, False])
-    crops = crop_batch(padded(PHOTOS), torch.tensor(BOXES), mirrored, size)
+    crops = resized_crop_batch(padded(PHOTOS), torch.tensor(BOXES), mirrored, size)
     assert crops.shape == (3, 3, size, size)
     for crop, photo, box, mirror in zip(crops, PHOTOS, BOXES, mirrored, strict=True):
         cut = Image.fromarray(photo).crop(box)
@@ -33,14 +33,14 @@ def test_photos_are_padded_with_nothing_that_counts() -> None:
     assert together.shape == (3, 3, 75, 90)
     alone = padded(PHOTOS[1:2])
     boxes, straight = torch.tensor(BOXES[1:2]), torch.tensor([False])
-    crops = crop_batch(together[1:2], boxes, straight, 24)
-    assert torch.allclose(crops, crop_batch(alone, boxes, straight, 24), atol=1e-3)
+    crops = resized_crop_batch(together[1:2], boxes, straight, 24)
+    assert torch.allclose(crops, resized_crop_batch(alone, boxes, straight, 24), atol=1e-3)
 
 
 def test_the_network_sees_what_preprocessing_gives_it() -> None:
-    preprocessing = Preprocessing(size=64, resize=73)
+    preprocessing = Preprocessing(size=64, resize_size=73)
     whole = padded(PHOTOS[2:])
-    expected = preprocessing.normalise(whole.permute(0, 2, 3, 1))
-    found = normalised(whole.float(), preprocessing)
+    expected = preprocessing.normalize(whole.permute(0, 2, 3, 1))
+    found = normalize(whole.float(), preprocessing)
     assert torch.allclose(found, expected, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)

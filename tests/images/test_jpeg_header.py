@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
-from googlenet.images.decode import TURNS, open_photo
-from googlenet.images.jpeg_header import PlainHeader, plain_header
+from googlenet.images.decode import EXIF_TRANSPOSE, open_image
+from googlenet.images.jpeg_header import BaselineHeader, parse_baseline_jpeg
 from tests.fixtures import encoded, noise
 
 
@@ -42,7 +42,7 @@ def exif(
 WIDTH, TURNED = (0x0100, 3, 1, 61), (0x0112, 3, 1, 6)
 PLAIN: dict[str, Callable[[], bytes]] = {
     "plain": jpeg,
-    "full colour": lambda: jpeg(subsampling=0),
+    "full color": lambda: jpeg(subsampling=0),
     "restarts": lambda: jpeg(restart_marker_rows=1),
     "comment": lambda: jpeg(comment="a comment"),
     "rgb": lambda: jpeg(keep_rgb=True),
@@ -57,7 +57,7 @@ PLAIN: dict[str, Callable[[], bytes]] = {
 }
 ODD: dict[str, Callable[[], bytes]] = {
     "progressive": lambda: jpeg(progressive=True),
-    "grey": lambda: encoded(noise(61, 43).convert("L"), "JPEG"),
+    "gray": lambda: encoded(noise(61, 43).convert("L"), "JPEG"),
     "cmyk": lambda: encoded(noise(61, 43).convert("CMYK"), "JPEG"),
     "half a profile": lambda: with_segment(0xE2, b"ICC_PROFILE\0\1\2" + profile("sRGB")[:99]),
     "several photos": lambda: with_segment(0xE2, b"MPF\0"),
@@ -76,26 +76,28 @@ ODD: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("kind", PLAIN)
 def test_plain_headers_say_what_pillow_says(kind: str) -> None:
     data = PLAIN[kind]()
-    with open_photo(data) as opened:
-        turn = TURNS.get(opened.getexif().get(ExifTags.Base.Orientation) or 1)
-        assert plain_header(data) == PlainHeader(*opened.size, turn)
+    with open_image(data) as opened:
+        turn = EXIF_TRANSPOSE.get(opened.getexif().get(ExifTags.Base.Orientation) or 1)
+        assert parse_baseline_jpeg(data) == BaselineHeader(*opened.size, turn)
     assert (turn is not None) == kind.startswith("EXIF") - (kind == "EXIF without")
 
 
 @pytest.mark.parametrize("kind", ODD)
 def test_other_headers_are_left_to_pillow(kind: str) -> None:
-    assert plain_header(ODD[kind]()) is None
+    assert parse_baseline_jpeg(ODD[kind]()) is None
 
 
 @pytest.mark.parametrize("orientation", range(10))
 def test_orientations_are_those_of_pillow(orientation: int) -> None:
     notes = Image.Exif()
     notes[0x0112] = orientation
-    assert plain_header(jpeg(exif=notes)) == PlainHeader(61, 43, TURNS.get(orientation))
+    assert parse_baseline_jpeg(jpeg(exif=notes)) == BaselineHeader(
+        61, 43, EXIF_TRANSPOSE.get(orientation)
+    )
 
 
 @given(content=st.binary(max_size=80), marker=st.sampled_from([0xE1, 0xE2, 0xC0, 0xDA, 0xED]))
 def test_no_bytes_raise(content: bytes, marker: int) -> None:
     starts = {0xE1: b"Exif\0\0II*\0", 0xE2: b"ICC_PROFILE\0\1\1"}
-    found = plain_header(with_segment(marker, starts.get(marker, b"") + content))
+    found = parse_baseline_jpeg(with_segment(marker, starts.get(marker, b"") + content))
     assert found is None or (found.width, found.height) == (61, 43) or marker == 0xC0

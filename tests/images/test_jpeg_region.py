@@ -89,11 +89,11 @@ def test_parts_of_real_photos(parts: None) -> None:
 
 
 def test_what_is_not_as_told_is_refused(parts: None) -> None:
-    jpeg, grey = encoded(noise(40, 30), "JPEG"), encoded(noise(40, 30).convert("L"), "JPEG")
+    jpeg, gray = encoded(noise(40, 30), "JPEG"), encoded(noise(40, 30).convert("L"), "JPEG")
     for content, size, box in (
         (jpeg, (41, 30), (0, 0, 41, 30)),
         (jpeg, (40, 29), (0, 0, 40, 29)),
-        (grey, (40, 30), (0, 0, 40, 30)),
+        (gray, (40, 30), (0, 0, 40, 30)),
         (b"\xff\xd8 no photo", (40, 30), (0, 0, 40, 30)),
         (b"", (40, 30), (0, 0, 40, 30)),
     ):

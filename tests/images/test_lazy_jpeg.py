@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFilter
 
 from googlenet.images import jpeg_region, lazy_jpeg
-from googlenet.images.archived import LocalShard, StoredPhoto
+from googlenet.images.archived import ArchivedImage, LocalShard
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.lazy_jpeg import (
-    CodedPhoto,
     DamagedError,
-    crop_resized,
+    LazyJpeg,
     decode_turbo,
-    open_turbo,
+    open_jpeg,
+    resized_crop,
 )
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.runtime.errors import GoogLeNetError
@@ -49,12 +49,12 @@ def profiled() -> bytes:
 
 JPEGS: dict[str, Callable[[], bytes]] = {
     "plain": lambda: encoded(smooth(61, 43), "JPEG"),
-    "full colour": lambda: encoded(smooth(61, 43), "JPEG", subsampling=0, quality=98),
-    "half colour": lambda: encoded(smooth(61, 43), "JPEG", subsampling=1),
+    "full color": lambda: encoded(smooth(61, 43), "JPEG", subsampling=0, quality=98),
+    "half color": lambda: encoded(smooth(61, 43), "JPEG", subsampling=1),
     "restarts": lambda: encoded(smooth(61, 43), "JPEG", restart_marker_rows=1),
     "comment": lambda: encoded(smooth(61, 43), "JPEG", comment="a comment"),
     "progressive": lambda: encoded(smooth(61, 43), "JPEG", progressive=True),
-    "grey": lambda: encoded(smooth(61, 43).convert("L"), "JPEG"),
+    "gray": lambda: encoded(smooth(61, 43).convert("L"), "JPEG"),
     "cmyk": lambda: encoded(smooth(61, 43).convert("CMYK"), "JPEG"),
     "rgb": lambda: encoded(smooth(61, 43), "JPEG", keep_rgb=True),
     "profile of another kind": profiled,
@@ -70,7 +70,7 @@ def test_pixels_are_those_of_pillow_to_within_a_level(kind: str) -> None:
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-LEFT_TO_PILLOW = ("progressive", "grey", "cmyk")
+LEFT_TO_PILLOW = ("progressive", "gray", "cmyk")
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -82,9 +82,9 @@ def test_parts_are_those_of_the_whole(
         monkeypatch.setattr(jpeg_region, "available", lambda: False)
     elif not jpeg_region.available():
         pytest.skip("the kernels or Pillow's library cannot be had")
-    photo = open_turbo(JPEGS[kind](), lambda width, height: 1)
-    assert isinstance(photo, CodedPhoto) == (kind not in LEFT_TO_PILLOW)
-    if not isinstance(photo, CodedPhoto):
+    photo = open_jpeg(JPEGS[kind](), lambda width, height: 1)
+    assert isinstance(photo, LazyJpeg) == (kind not in LEFT_TO_PILLOW)
+    if not isinstance(photo, LazyJpeg):
         return
     whole = pixels(decode(photo.content))
     assert photo.size == whole.shape[1::-1]
@@ -103,8 +103,8 @@ def test_damage_is_found_wherever_the_part_is(
     whole = encoded(smooth(90, 200), "JPEG", restart_marker_rows=1)
     lost = whole.index(b"\xff\xd5")  # a marker between rows
     for data in (whole[:-40], whole[: lost + 1] + b"\xd2" + whole[lost + 2 :], whole[:-2]):
-        photo = open_turbo(data, lambda width, height: 1)
-        assert isinstance(photo, CodedPhoto)
+        photo = open_jpeg(data, lambda width, height: 1)
+        assert isinstance(photo, LazyJpeg)
         for box in ((0, 0, 8, 8), (40, 90, 60, 100), (0, 190, 90, 200)):
             with pytest.raises(DamagedError):
                 photo.part(box)
@@ -122,7 +122,7 @@ def test_real_photos_are_those_of_pillow() -> None:
 def test_other_sources_are_decoded_as_ever(tmp_path: Path) -> None:
     png = encoded(noise(20, 10))
     (tmp_path / "a.png").write_bytes(png)
-    stored = StoredPhoto(LocalShard(tmp_path / "a.png"), 0, len(png), "a.png")
+    stored = ArchivedImage(LocalShard(tmp_path / "a.png"), 0, len(png), "a.png")
     for source in (png, tmp_path / "a.png", stored, pixels(noise(20, 10)), noise(20, 10)):
         photo = decode_turbo(source)
         assert isinstance(photo, Image.Image)
@@ -197,7 +197,7 @@ def test_crops_are_those_of_pillow_to_within_a_level(
     right = data.draw(st.integers(left + 1, width))
     bottom = data.draw(st.integers(top + 1, height))
     photo = noise(width, height, seed=side)
-    ours = crop_resized(pixels(photo), (left, top, right, bottom), (side, side), interpolation)
+    ours = resized_crop(pixels(photo), (left, top, right, bottom), (side, side), interpolation)
     theirs = photo.crop((left, top, right, bottom)).resize(
         (side, side), INTERPOLATIONS[interpolation]
     )

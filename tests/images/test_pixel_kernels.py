@@ -72,11 +72,11 @@ def test_mirrored_is_numpy_s_reversed_view(kernels: None, width: int) -> None:
 def test_normalised_has_pytorch_s_bits(kernels: None, shape: tuple[int, int, int]) -> None:
     pixels = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
     mean, scale = torch.tensor(IMAGENET_MEAN), 1 / torch.tensor(IMAGENET_STD)
-    found = pixel_kernels.normalised(pixels, mean, scale)
+    found = pixel_kernels.normalized(pixels, mean, scale)
     assert found is not None
     assert torch.equal(found, (pixels.float() - mean) * scale)
     for other in (pixels.float(), pixels[..., :2], pixels.to("meta")):
-        assert pixel_kernels.normalised(other, mean, scale) is None
+        assert pixel_kernels.normalized(other, mean, scale) is None
 
 
 def test_other_arrays_are_left_to_others(kernels: None) -> None:
@@ -95,7 +95,7 @@ def test_without_kernels_the_bits_are_the_same(
 
     def both() -> list[NDArray[np.uint8]]:
         crops = [
-            lazy_jpeg.crop_resized(whole, box, (48, 48), k) for k in pixel_kernels.INTERPOLATIONS
+            lazy_jpeg.resized_crop(whole, box, (48, 48), k) for k in pixel_kernels.INTERPOLATIONS
         ]
         return [*crops, *map(lazy_jpeg.mirrored, crops)]
 

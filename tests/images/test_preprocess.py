@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin, resize_shorter
+from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, resize_shorter, resize_size
 from googlenet.runtime.errors import UsageError
 from tests.fixtures import noise, pixels
 
-GREY = Preprocessing(order="L", mean=(117.0,), scale=(1 / 57.5,))
+GRAY_MODES = Preprocessing(channel_order="L", mean=(117.0,), scale=(1 / 57.5,))
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -40,16 +40,16 @@ def test_interpolations_are_pillow_s_of_that_name() -> None:
 
 @pytest.mark.parametrize(("size", "resize"), [(224, 256), (112, 128), (299, 342), (1, 1)])
 def test_margin_is_the_paper_s_share(size: int, resize: int) -> None:
-    assert margin(size) == resize
-    assert margin(100 * size, 1.07) == 107 * size
+    assert resize_size(size) == resize
+    assert resize_size(100 * size, 1.07) == 107 * size
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "L"])
 def test_normalise_is_numpy_s_arithmetic(order: str) -> None:
-    base = GREY if order == "L" else Preprocessing()
-    p = replace(base, order=order)
+    base = GRAY_MODES if order == "L" else Preprocessing()
+    p = replace(base, channel_order=order)
     raw = np.stack([p.pixels(noise(11, 7, seed)) for seed in range(3)])  # (3, 7, 11, C)
-    out = p.normalise(torch.from_numpy(raw))
+    out = p.normalize(torch.from_numpy(raw))
     expected = (raw.astype(np.float64) - np.array(p.mean)) * np.array(p.scale)
     assert out.dtype == torch.float32
     assert out.shape == (3, p.channels, 7, 11)
@@ -60,12 +60,12 @@ def test_imagenet_numbers_are_the_usual_ones() -> None:
     """ToTensor and Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), as everybody does."""
     rgb = pixels(noise(5, 5))
     usual = (rgb / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
-    ours = Preprocessing().normalise(torch.from_numpy(rgb[None].copy()))
+    ours = Preprocessing().normalize(torch.from_numpy(rgb[None].copy()))
     assert np.abs(ours[0].permute(1, 2, 0).numpy() - usual).max() < 1e-5
 
 
 def test_result_is_in_channels_last_memory() -> None:
-    out = Preprocessing().normalise(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    out = Preprocessing().normalize(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -74,19 +74,21 @@ def test_orders_of_channels() -> None:
     rgb = pixels(crop).astype(float)
     luma = rgb @ (0.299, 0.587, 0.114)  # ITU-R BT.601, which Pillow's "L" follows
     assert np.array_equal(Preprocessing().pixels(crop), rgb)
-    assert np.array_equal(Preprocessing(order="BGR").pixels(crop), rgb[:, :, [2, 1, 0]])
-    grey = GREY.pixels(crop)
-    assert grey.shape == (4, 6, 1)
-    assert np.abs(grey[:, :, 0] - luma).max() <= 1
+    assert np.array_equal(Preprocessing(channel_order="BGR").pixels(crop), rgb[:, :, [2, 1, 0]])
+    gray = GRAY_MODES.pixels(crop)
+    assert gray.shape == (4, 6, 1)
+    assert np.abs(gray[:, :, 0] - luma).max() <= 1
 
 
-@pytest.mark.parametrize("p", [Preprocessing(), GREY,
-                               Preprocessing(order="BGR", mean=(104.0, 117.0, 123.0))])  # fmt: skip
+@pytest.mark.parametrize(
+    "p",
+    [Preprocessing(), GRAY_MODES, Preprocessing(channel_order="BGR", mean=(104.0, 117.0, 123.0))],
+)
 def test_letterbox_padding_is_the_mean_in_the_network_s_order(p: Preprocessing) -> None:
-    """What is padded has the mean's colour, so the network sees zero there, to a rounding."""
-    p = replace(p, mode="letterbox", size=32, resize=32)
-    padded = p.pixels(p.resized(Image.new("RGB", (64, 16), "red"), 32))
-    seen = p.normalise(torch.from_numpy(padded[None].copy()))
+    """What is padded has the mean's color, so the network sees zero there, to a rounding."""
+    p = replace(p, mode="letterbox", size=32, resize_size=32)
+    padded = p.pixels(p.resize(Image.new("RGB", (64, 16), "red"), 32))
+    seen = p.normalize(torch.from_numpy(padded[None].copy()))
     assert seen[0, :, 0].abs().max() < 0.51 * max(p.scale)
 
 
@@ -94,8 +96,8 @@ def test_letterbox_padding_is_the_mean_in_the_network_s_order(p: Preprocessing) 
     "p",
     [
         Preprocessing(),
-        GREY,
-        Preprocessing(64, 80, mode="letterbox", interpolation="area", mirror=False),
+        GRAY_MODES,
+        Preprocessing(64, 80, mode="letterbox", interpolation="area", hflip=False),
     ],
 )
 def test_json_round_trip(p: Preprocessing) -> None:

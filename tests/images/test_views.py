@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.images.preprocess import MODES, Preprocessing, margin
+from googlenet.images.preprocess import MODES, Preprocessing, resize_size
 from googlenet.images.views import VIEWS, center_region, view_count
 from tests.fixtures import noise, pixels
 
@@ -67,7 +67,7 @@ def expected_144(photo: Pixels, size: int) -> Iterator[Pixels]:
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_every_one_of_144_boxes(orientation: str, size: int) -> None:
     photo = coordinates(*ORIENTATIONS[orientation])
-    p = replace(NEAREST, size=size, resize=margin(size))
+    p = replace(NEAREST, size=size, resize_size=resize_size(size))
     views = [pixels(view) for view in VIEWS[144](Image.fromarray(photo), p)]
     expected = list(expected_144(photo, size))
     assert len(views) == len(expected) == 144
@@ -81,9 +81,9 @@ def test_144_boxes_of_a_landscape_photo_by_hand() -> None:
     at_352 = [pixels(view) for view in VIEWS[144](photo, NEAREST)][108:]
     corners = [(red + 256 * (blue // 16), green) for red, green, blue in
                (view[0, 0].tolist() for view in at_352)]  # fmt: skip
-    left, centre, right = (corners[start : start + 10 : 2] for start in (0, 12, 24))
+    left, center, right = (corners[start : start + 10 : 2] for start in (0, 12, 24))
     assert left == [(0, 0), (128, 0), (0, 128), (128, 128), (64, 64)]
-    assert centre == [(88, 0), (216, 0), (88, 128), (216, 128), (152, 64)]
+    assert center == [(88, 0), (216, 0), (88, 128), (216, 128), (152, 64)]
     assert right == [(176, 0), (304, 0), (176, 128), (304, 128), (240, 64)]
 
 
@@ -102,7 +102,7 @@ def test_ten_crops_are_of_the_central_square(orientation: str) -> None:
     views = [pixels(view) for view in VIEWS[10](Image.fromarray(photo), NEAREST)]
     assert len(views) == 10
     assert all(map(np.array_equal, views, expected))
-    closer = replace(NEAREST, resize=240)  # which is for the one view
+    closer = replace(NEAREST, resize_size=240)  # which is for the one view
     assert all(map(np.array_equal, map(pixels, VIEWS[10](Image.fromarray(photo), closer)), views))
 
 
@@ -157,7 +157,7 @@ def test_letterbox_pads_with_the_mean(
 @pytest.mark.parametrize("mode", MODES)
 def test_144_views_keep_the_aspect_ratio_in_every_mode(mode: str) -> None:
     photo = noise(90, 60)
-    p = Preprocessing(size=32, resize=margin(32), mode=mode)
+    p = Preprocessing(size=32, resize_size=resize_size(32), mode=mode)
     views = [pixels(view) for view in VIEWS[144](photo, p)]
     kept = [pixels(view) for view in VIEWS[144](photo, replace(p, mode="crop"))]
     assert all(map(np.array_equal, views, kept))
@@ -169,15 +169,15 @@ def test_144_views_keep_the_aspect_ratio_in_every_mode(mode: str) -> None:
      (144, False, 72)],
 )  # fmt: skip
 def test_counts_with_and_without_mirrors(views: int, mirror: bool, count: int) -> None:
-    p = Preprocessing(size=32, resize=margin(32), mirror=mirror)
+    p = Preprocessing(size=32, resize_size=resize_size(32), hflip=mirror)
     assert len(list(VIEWS[views](noise(60, 40), p))) == count == view_count(views, p)
 
 
 def test_views_without_mirrors_are_the_others() -> None:
     photo = noise(60, 40)
-    p = Preprocessing(size=32, resize=margin(32))
+    p = Preprocessing(size=32, resize_size=resize_size(32))
     both = [pixels(view) for view in VIEWS[144](photo, p)]
-    alone = [pixels(view) for view in VIEWS[144](photo, replace(p, mirror=False))]
+    alone = [pixels(view) for view in VIEWS[144](photo, replace(p, hflip=False))]
     assert all(map(np.array_equal, both[::2], alone))
     assert all(np.array_equal(m, c[:, ::-1]) for c, m in zip(both[::2], both[1::2], strict=True))
 
@@ -193,7 +193,7 @@ def test_views_without_mirrors_are_the_others() -> None:
 def test_every_view_of_every_photo_is_a_square_of_the_size(
     width: int, height: int, size: int, mode: str, views: int
 ) -> None:
-    p = Preprocessing(size=size, resize=margin(size), mode=mode)
+    p = Preprocessing(size=size, resize_size=resize_size(size), mode=mode)
     shapes = {view.size for view in VIEWS[views](Image.new("RGB", (width, height)), p)}
     assert shapes == {(size, size)}
 
@@ -208,7 +208,7 @@ def test_every_view_of_every_photo_is_a_square_of_the_size(
 def test_region_tells_where_each_pixel_of_the_centre_view_is_from(
     mode: str, width: int, height: int, size: int, resize: int
 ) -> None:
-    p = replace(NEAREST, mode=mode, size=size, resize=resize)
+    p = replace(NEAREST, mode=mode, size=size, resize_size=resize)
     view = pixels(next(VIEWS[1](Image.fromarray(coordinates(width, height)), p))).astype(int)
     left, top, wide, high = center_region((width, height), p)
     steps = (np.arange(size) + 0.5) / size
@@ -222,5 +222,5 @@ def test_region_tells_where_each_pixel_of_the_centre_view_is_from(
     found_y = shown[..., 1] + shown[..., 2] % 16 * 256
     assert np.abs(found_y - np.floor(ys[inside_y])[:, None]).max() <= 1
     if mode == "letterbox":  # beyond the photo there is nothing but padding
-        assert (view[~inside_y] == p.padding_colour()).all()
-        assert (view[:, ~inside_x] == p.padding_colour()).all()
+        assert (view[~inside_y] == p.padding_color()).all()
+        assert (view[:, ~inside_x] == p.padding_color()).all()

@@ -65,7 +65,7 @@ def test_outputs_are_the_network_s() -> None:
     crops = np.stack([pixels(noise(32, 32, seed)) for seed in range(3)])
     outputs = classifier.outputs(crops)
     with torch.inference_mode():
-        normal = classifier.preprocessing.normalise(torch.from_numpy(crops))
+        normal = classifier.preprocessing.normalize(torch.from_numpy(crops))
         assert torch.equal(outputs.logits, classifier.network(normal))
         assert isinstance(classifier.network, GoogLeNet)
         with classifier.network.tap("inception_4a", "inception_5a") as maps:

@@ -136,7 +136,7 @@ def test_probabilities_are_the_frameworks_own(outcome: Outcome) -> None:
 @torch.inference_mode()
 def test_logits_of_every_classifier_are_the_frameworks_own(outcome: Outcome) -> None:
     pixels = torch.from_numpy(inputs(outcome))
-    crops = outcome.classifier.preprocessing.normalise(pixels)
+    crops = outcome.classifier.preprocessing.normalize(pixels)
     found = outcome.classifier.network.forward_heads(crops)
     assert set(found) == set(outcome.oracle.classifiers)
     for name, expected in outcome.expected.items():

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from googlenet.data.dataset import Class
 from googlenet.inference.calibration import Calibration, Unknown, energy
 from googlenet.inference.classifier import Classifier
-from googlenet.serving.input_image import read_photo
+from googlenet.serving.input_image import read_image_bytes
 from googlenet.serving.middleware import SECURITY
 from tests.fixtures import encoded, noise
 from tests.serving.conftest import PHOTOS, Running, running, until
@@ -115,7 +115,7 @@ def test_photos_of_several_labels() -> None:
 
 
 def crops(classifier: Classifier, photo: bytes) -> NDArray[np.uint8]:
-    return read_photo(photo, classifier.preprocessing, 10**6).pixels[None].copy()
+    return read_image_bytes(photo, classifier.preprocessing, 10**6).pixels[None].copy()
 
 
 def test_classes_of_one_name_have_maps_of_their_own() -> None:

@@ -26,8 +26,8 @@ def test_other_systems_have_nothing_to_give_back(monkeypatch: pytest.MonkeyPatch
 def test_given_back_after_large_photos_only(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
     monkeypatch.setattr(input_image, "trim_heap", lambda: given.append(1))
-    p = Preprocessing(size=32, resize=37)
-    input_image.read_photo(encoded(Image.new("L", (2000, 2000)), "PNG"), p, 10**8)
+    p = Preprocessing(size=32, resize_size=37)
+    input_image.read_image_bytes(encoded(Image.new("L", (2000, 2000)), "PNG"), p, 10**8)
     assert not given
-    input_image.read_photo(encoded(Image.new("L", (2001, 2000)), "PNG"), p, 10**8)
+    input_image.read_image_bytes(encoded(Image.new("L", (2001, 2000)), "PNG"), p, 10**8)
     assert given

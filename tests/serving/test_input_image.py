@@ -17,26 +17,26 @@ from googlenet.images.decode import MAX_SCANS, decode
 from googlenet.images.preprocess import MODES, Preprocessing
 from googlenet.images.views import VIEWS
 from googlenet.serving.http_error import HTTPError
-from googlenet.serving.input_image import read_photo
+from googlenet.serving.input_image import read_image_bytes
 from tests.dirty_photos import many_empty_scans, many_scans
 from tests.fixtures import encoded, noise
 from tests.memory import forget_peak, peak_memory
 
-SMALL = Preprocessing(size=32, resize=37)
+SMALL = Preprocessing(size=32, resize_size=37)
 
 
 def refused(data: bytes, max_pixels: int = 10**6) -> HTTPError:
     with pytest.raises(HTTPError) as caught:
-        read_photo(data, SMALL, max_pixels)
+        read_image_bytes(data, SMALL, max_pixels)
     return caught.value
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
 def test_crop_is_the_classifiers(mode: str, order: str) -> None:
-    p = replace(SMALL, mode=mode, order=order)
+    p = replace(SMALL, mode=mode, channel_order=order)
     photo = encoded(noise(70, 50, 3), "PNG")
-    crop = read_photo(photo, p, 10**6)
+    crop = read_image_bytes(photo, p, 10**6)
     assert (crop.width, crop.height) == (70, 50)
     np.testing.assert_array_equal(crop.pixels, p.pixels(next(VIEWS[1](decode(photo), p))))
     assert crop.pixels.flags.c_contiguous
@@ -66,7 +66,7 @@ def test_pixels_that_are_only_declared(width: int, height: int) -> None:
 @pytest.mark.parametrize("jpeg", [many_scans, many_empty_scans])
 def test_jpeg_of_endless_scans(jpeg: Callable[[int], bytes]) -> None:
     """A few bytes repeated make the decoder go over the whole photo once more each."""
-    assert read_photo(jpeg(MAX_SCANS), SMALL, 10**6).width == 48
+    assert read_image_bytes(jpeg(MAX_SCANS), SMALL, 10**6).width == 48
     error = refused(jpeg(MAX_SCANS + 1))
     assert (error.status, error.message) == (422, "a JPEG may have 100 scans, this has 101")
 
@@ -80,8 +80,8 @@ def test_types_that_start_programs_are_not_opened() -> None:
 def test_first_frame_of_an_animation() -> None:
     frames = [noise(40, 40, seed) for seed in range(3)]
     gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    first = read_photo(encoded(frames[0], "GIF"), SMALL, 10**6)
-    np.testing.assert_array_equal(read_photo(gif, SMALL, 10**6).pixels, first.pixels)
+    first = read_image_bytes(encoded(frames[0], "GIF"), SMALL, 10**6)
+    np.testing.assert_array_equal(read_image_bytes(gif, SMALL, 10**6).pixels, first.pixels)
 
 
 WHOLE = {
@@ -99,7 +99,7 @@ def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
             photo[at] = data.draw(st.integers(0, 255))
     refusal = None
     try:
-        assert read_photo(bytes(photo), SMALL, 10**6).pixels.shape == (32, 32, 3)
+        assert read_image_bytes(bytes(photo), SMALL, 10**6).pixels.shape == (32, 32, 3)
     except HTTPError as error:
         refusal = error
     if refusal is not None:
@@ -110,5 +110,9 @@ def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
 
 
 def test_greyscale_model() -> None:
-    p = replace(SMALL, order="L", mean=(117.0,), scale=(1.0,))
-    assert read_photo(encoded(Image.new("L", (50, 50), 9)), p, 10**6).pixels.shape == (32, 32, 1)
+    p = replace(SMALL, channel_order="L", mean=(117.0,), scale=(1.0,))
+    assert read_image_bytes(encoded(Image.new("L", (50, 50), 9)), p, 10**6).pixels.shape == (
+        32,
+        32,
+        1,
+    )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from googlenet import parallel
 from googlenet.cli import parser
-from googlenet.data.dataset import Samples, class_called
+from googlenet.data.dataset import Samples, class_from_label
 from googlenet.evaluation.accuracy import score
 from googlenet.runtime.console import Console
 from googlenet.runtime.errors import GoogLeNetError
@@ -149,7 +149,7 @@ def reads(data: str, out: Path) -> None:
     model = out / "model.safetensors"
     if not parallel.rank():
         classifier = tiny_classifier()
-        classifier.classes = tuple(map(class_called, sorted(COLOURS)))
+        classifier.classes = tuple(map(class_from_label, sorted(COLOURS)))
         classifier.save(model)
     parallel.all_gather(None)
     evaluate = ["evaluate", str(model), "--data", data, "--split", "all"]

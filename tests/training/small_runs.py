@@ -17,7 +17,7 @@ from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
-from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.models.registry import build_network
 from googlenet.runtime.console import Console
 from googlenet.runtime.device import ComputeDevice
@@ -30,7 +30,7 @@ from googlenet.training.setup import Run, prepare
 from tests.fixtures import COLOURS, pixels, tinted
 
 SIZE = 32
-SMALL = Preprocessing(size=SIZE, resize=margin(SIZE))
+SMALL = Preprocessing(size=SIZE, resize_size=resize_size(SIZE))
 QUICK = MODERN.with_settings({"epochs": 2, "batch": 4, "learning_rate": 0.05})
 VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes another time
 
@@ -64,7 +64,7 @@ def trainer(
         generator=torch.Generator().manual_seed(seed),
         **{"width": 0.05, **network},
     )
-    preprocessing = replace(SMALL, size=size, resize=margin(size))
+    preprocessing = replace(SMALL, size=size, resize_size=resize_size(size))
     augmentation = Augmentation(recipe.augmentation(preprocessing), seed)
     loader = TrainingLoader(data or samples(), preprocessing, augmentation, decoder, cache, augment)
     return Trainer(

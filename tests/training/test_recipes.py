@@ -8,14 +8,20 @@ from typing import Any
 
 import pytest
 
-from googlenet.images.augment import Lighting, Mirror, Photometric, RandomCrop, RandomResizedCrop
+from googlenet.images.augment import (
+    ColorJitter,
+    HorizontalFlip,
+    PCANoise,
+    RandomCrop,
+    RandomResizedCrop,
+)
 from googlenet.images.preprocess import Preprocessing
 from googlenet.models.cost import NAMES
 from googlenet.runtime.errors import UsageError
 from googlenet.training.recipe import REMOVED_FIELDS, RENAMED_FIELDS, Recipe
 from googlenet.training.recipes import BVLC, BVLC_STEP, MODERN, PAPER, RECIPES, recipe_named
 
-SMALL = Preprocessing(size=32, resize=37)
+SMALL = Preprocessing(size=32, resize_size=37)
 
 
 def test_paper_does_what_section_6_says() -> None:
@@ -23,10 +29,10 @@ def test_paper_does_what_section_6_says() -> None:
     assert (PAPER.variant, PAPER.aux_loss_weight) == ("paper", 0.3)
     crop, mirror, photometric, lighting = PAPER.augmentation(SMALL)
     assert isinstance(crop, RandomResizedCrop)
-    assert (crop.area, crop.aspect) == ((0.08, 1.0), (3 / 4, 4 / 3))
+    assert (crop.scale, crop.ratio) == ((0.08, 1.0), (3 / 4, 4 / 3))
     assert set(crop.interpolations) == {"bilinear", "area", "nearest", "bicubic"}
-    assert (mirror, photometric) == (Mirror(), Photometric((0.5, 1.5)))
-    assert lighting == Lighting(0.1)
+    assert (mirror, photometric) == (HorizontalFlip(), ColorJitter((0.5, 1.5)))
+    assert lighting == PCANoise(0.1)
 
 
 def test_bvlc_does_what_its_prototxt_says() -> None:
@@ -34,7 +40,7 @@ def test_bvlc_does_what_its_prototxt_says() -> None:
     assert (BVLC.learning_rate, BVLC.schedule, BVLC.momentum) == (0.01, "polynomial", 0.9)
     assert (BVLC.weight_decay, BVLC.bias_lr_scale) == (2e-4, 2.0)
     assert (BVLC.batch, BVLC.initialization, BVLC.weight_average) == (32, "bvlc", "none")
-    assert BVLC.augmentation(SMALL) == (RandomCrop(32), Mirror())
+    assert BVLC.augmentation(SMALL) == (RandomCrop(32), HorizontalFlip())
     assert (BVLC_STEP.schedule, BVLC_STEP.epochs) == ("step", 250)
 
 
@@ -44,9 +50,9 @@ def test_every_recipe(recipe: Recipe) -> None:
     assert recipe.variant in NAMES
     assert recipe.description
     assert MODERN.with_settings(json.loads(json.dumps(recipe.to_json()))) == recipe
-    without = recipe.augmentation(Preprocessing(size=32, resize=37, mirror=False))
-    assert Mirror() in recipe.augmentation(SMALL)
-    assert without == tuple(s for s in recipe.augmentation(SMALL) if s != Mirror())
+    without = recipe.augmentation(Preprocessing(size=32, resize_size=37, hflip=False))
+    assert HorizontalFlip() in recipe.augmentation(SMALL)
+    assert without == tuple(s for s in recipe.augmentation(SMALL) if s != HorizontalFlip())
 
 
 def test_recipe_adapts_to_batch_and_network() -> None:

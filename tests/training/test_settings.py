@@ -16,7 +16,7 @@ from googlenet.training.settings import LATER, Settings
 
 FULL = Settings(
     "photos", PAPER.with_settings({"epochs": 3, "crop_scale": "0.1,0.9"}),
-    Preprocessing(size=64, resize=73, mode="letterbox"),
+    Preprocessing(size=64, resize_size=73, mode="letterbox"),
     width=0.5, seed=2**62, precision="bf16", weights="m.safetensors", workers=5,
 )  # fmt: skip
 

@@ -52,7 +52,7 @@ def test_every_scheme_gives_the_network_back(name: str, networks: dict[str, Goog
 
 def test_meaning_of_each_scheme() -> None:
     """Order, mean and scale as published (shared/paper.md, "Weight files people have")."""
-    found = {s.name: (s.preprocessing.order, s.preprocessing.mean) for s in SCHEMES}
+    found = {s.name: (s.preprocessing.channel_order, s.preprocessing.mean) for s in SCHEMES}
     assert found == {
         "caffe": ("BGR", (104.0, 117.0, 123.0)),
         "onnx": ("BGR", (104.0, 117.0, 123.0)),
@@ -74,7 +74,7 @@ def test_torchvision_s_transform_input_is_in_the_preprocessing() -> None:
     std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)[:, None, None]
     normalised = (x - mean) / std
     transformed = normalised * (std / 0.5) + (mean - 0.5) / 0.5
-    ours = BY_NAME["torchvision"].preprocessing.normalise(pixels)
+    ours = BY_NAME["torchvision"].preprocessing.normalize(pixels)
     assert torch.allclose(ours.double(), transformed, atol=1e-6)
 
 

@@ -30,7 +30,7 @@ def small() -> Classifier:
     return Classifier(
         build_network("paper", 2, size=64, width=0.1),
         (Class("a", "ä"), Class("b", "b")),
-        Preprocessing(size=64, resize=73, order="BGR"),
+        Preprocessing(size=64, resize_size=73, channel_order="BGR"),
         "paper",
         metrics={"top1_error": 12.5},
         provenance={"data": "test"},
@@ -42,7 +42,7 @@ def test_a_foreign_file_loads_like_a_model_of_ours(bvlc: Classifier, bvlc_data: 
     assert bvlc.variant == "paper"
     assert bvlc.classes[0] == Class("n01440764", "tench, Tinca tinca")
     assert len(bvlc.classes) == 1000
-    assert bvlc.preprocessing.order == "BGR"
+    assert bvlc.preprocessing.channel_order == "BGR"
     assert bvlc.network.heads == ()
     assert bvlc.network.training is False
 
@@ -153,7 +153,7 @@ def test_only_the_paper_s_network_has_caffe_s_names(tmp_path: Path) -> None:
     model = Classifier(
         build_network("bn", 2, size=64, width=0.1),
         (Class("a", "a"), Class("b", "b")),
-        Preprocessing(size=64, resize=73),
+        Preprocessing(size=64, resize_size=73),
         "bn",
     )
     with pytest.raises(UsageError, match="--to caffe needs a model of variant 'paper', got 'bn'"):

@@ -12,8 +12,8 @@ from googlenet.data.dataset import Samples
 from googlenet.data.load_data import load_data
 from googlenet.images.augment import RandomResizedCrop, as_image, size_of
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.device_crops import crop_batch, normalised, padded
-from googlenet.images.preprocess import Preprocessing, margin, resize_shorter
+from googlenet.images.device_crops import normalize, padded, resized_crop_batch
+from googlenet.images.preprocess import Preprocessing, resize_shorter, resize_size
 from googlenet.runtime.errors import GoogLeNetError
 
 MAX_IMAGES = 1024
@@ -24,14 +24,14 @@ def cropped_on_device(given: Conditions) -> NextBatch:
     """Batches of random crops of images from all over the data, drawn at each step."""
     assert given.data
     samples = load_data(given.data).all
-    if samples.marks is not None:
+    if samples.multi_hot is not None:
         raise GoogLeNetError(f"{given.data}: must have one label per image for bench training")
     at = np.unique(np.linspace(0, len(samples) - 1, min(MAX_IMAGES, len(samples))).astype(int))
-    arrays, classes = decoded(samples.take([int(i) for i in at]), margin(given.size))
+    arrays, classes = decoded(samples.take([int(i) for i in at]), resize_size(given.size))
     images = padded(arrays).to(given.device)
     labels = torch.tensor(classes).to(given.device)
     crop = RandomResizedCrop(given.size, CROP_SCALE)
-    preprocessing = Preprocessing(size=given.size, resize=margin(given.size))
+    preprocessing = Preprocessing(size=given.size, resize_size=resize_size(given.size))
     steps = iter(range(1 << 62))
 
     def batch() -> tuple[Tensor, Tensor]:
@@ -40,13 +40,13 @@ def cropped_on_device(given: Conditions) -> NextBatch:
         boxes = [crop.box(*size_of(arrays[i]), rng) for i in drawn]
         mirrored = rng.random(given.batch) < 0.5
         chosen = torch.from_numpy(drawn).to(given.device)
-        crops = crop_batch(
+        crops = resized_crop_batch(
             images[chosen],
             torch.tensor(boxes).to(given.device),
             torch.from_numpy(mirrored).to(given.device),
             given.size,
         )
-        return normalised(crops, preprocessing), labels[chosen]
+        return normalize(crops, preprocessing), labels[chosen]
 
     return batch
 

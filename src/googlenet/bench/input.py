@@ -26,17 +26,17 @@ from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images import lazy_jpeg
-from googlenet.images.archived import StoredPhoto
-from googlenet.images.augment import Augmentation, Mirror, RandomResizedCrop
-from googlenet.images.decode import open_photo, srgb_transform
-from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, margin
+from googlenet.images.archived import ArchivedImage
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
+from googlenet.images.decode import open_image, srgb_transform
+from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resize_size
 from googlenet.runtime.errors import GoogLeNetError
 
 UNIT = "images/s per core"
 BATCH = 32
 EVERYTHING = 1 << 40  # bytes: a cache without a limit
 
-Source = Path | StoredPhoto
+Source = Path | ArchivedImage
 Pipeline = Callable[[int], Any]  # epoch -> whatever all the photos became
 
 
@@ -49,7 +49,7 @@ class Photos:
 
     @property
     def sources(self) -> list[Source]:
-        return [s for s in self.samples.sources if isinstance(s, Path | StoredPhoto)]
+        return [s for s in self.samples.sources if isinstance(s, Path | ArchivedImage)]
 
 
 def synthetic(count: int, width: int = 500, height: int = 375) -> Samples:
@@ -62,7 +62,7 @@ def synthetic(count: int, width: int = 500, height: int = 375) -> Samples:
         stream = BytesIO()
         soft.save(stream, "JPEG", quality=90)
         shard = InMemoryShard(stream.getvalue())
-        sources.append(StoredPhoto(shard, 0, len(shard.content), f"{number}.jpg"))
+        sources.append(ArchivedImage(shard, 0, len(shard.content), f"{number}.jpg"))
     return Samples(tuple(sources), (0,) * count)
 
 
@@ -92,7 +92,7 @@ def sample(samples: Samples, count: int) -> Samples:
 def comparable(source: Source | NDArray[np.uint8]) -> bool:
     if isinstance(source, np.ndarray):
         return False
-    with open_photo(source.read() if isinstance(source, StoredPhoto) else source) as image:
+    with open_image(source.read() if isinstance(source, ArchivedImage) else source) as image:
         profile = image.info.get("icc_profile")
         return image.mode == "RGB" and (not profile or srgb_transform(profile, "RGB") is None)
 
@@ -180,8 +180,8 @@ def ours(
 ) -> tuple[Pipeline, Pipeline]:
     """Training's own loader: to crops in bytes, and on to normalised batches."""
     size = photos.crop.size
-    preprocessing = Preprocessing(size=size, resize=margin(size))
-    augmentation = Augmentation((photos.crop, Mirror()), seed=0)
+    preprocessing = Preprocessing(size=size, resize_size=resize_size(size))
+    augmentation = Augmentation((photos.crop, HorizontalFlip()), seed=0)
     loader = TrainingLoader(photos.samples, preprocessing, augmentation, decoder, cache)
 
     def crops(epoch: int) -> list[object]:
@@ -189,7 +189,7 @@ def ours(
 
     def tensors(epoch: int) -> list[object]:
         loaded = (loader.load(epoch, part).pixels for part in batches(photos))
-        return [preprocessing.normalise(torch.from_numpy(pixels)) for pixels in loaded]
+        return [preprocessing.normalize(torch.from_numpy(pixels)) for pixels in loaded]
 
     return crops, tensors
 
@@ -202,7 +202,7 @@ def batches(photos: Photos) -> Iterator[range]:
 
 def decode_plainly(source: Source) -> Image.Image:
     """What most loaders do: `Image.open(…).convert("RGB")`."""
-    stream = BytesIO(source.read()) if isinstance(source, StoredPhoto) else source
+    stream = BytesIO(source.read()) if isinstance(source, ArchivedImage) else source
     with Image.open(stream) as image:
         return image.convert("RGB")
 

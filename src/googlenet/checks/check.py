@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.checks.image_file import Photo, examine, problems_of
-from googlenet.checks.near_duplicates import alike
+from googlenet.checks.near_duplicates import near_duplicates
 from googlenet.checks.problems import KINDS, Problem
-from googlenet.checks.scan import Entry, Inventory, take_inventory
+from googlenet.checks.scan import Entry, Scan, scan
 from googlenet.runtime.errors import printable
 from googlenet.runtime.prefetch import prefetch
 
@@ -28,7 +28,7 @@ class Check:
     images: int
     classes: int
     parts: dict[str, int]
-    divided: bool
+    has_split: bool
     problems: list[Problem]
 
     def counts(self) -> dict[str, int]:
@@ -53,7 +53,7 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
     bar: makes a progress bar for a number of photos.  Raises UsageError for a name that is
     nothing, DataError where there is no photo at all.
     """
-    found = take_inventory(name, seed)
+    found = scan(name, seed)
     entries = found.entries
     photos = []
     with bar(len(entries), "reading photos") as shown:
@@ -72,7 +72,7 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
         len(entries),
         len(found.classes),
         {part: parts[part] for part in ("train", "val")},
-        found.divided,
+        found.has_split,
         problems,
     )
 
@@ -81,7 +81,7 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
 
 
 @dataclass(frozen=True)
-class Copy:
+class DuplicatePair:
     """Entry `second` is the same photo as entry `first`, an earlier one, as told by `how`."""
 
     first: int
@@ -90,24 +90,24 @@ class Copy:
     how: str
 
 
-def copies(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
+def copies(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
     """Duplicates, near-duplicates, and what follows where they have other parts or labels."""
     entries = found.entries
     problems = []
-    exact, near = same_files(entries, photos), look_alikes(entries, photos)
+    exact, near = identical_files(entries, photos), similar_images(entries, photos)
     for kind, of_kind in (("duplicate", exact), ("near-duplicate", near)):
-        for copy in strongest(of_kind):
+        for copy in best_per_image(of_kind):
             problems.append(Problem(entries[copy.second].name, kind, says(copy, entries)))
     everything = exact + near
-    for copy in strongest(
+    for copy in best_per_image(
         copy
         for copy in everything
         if (entries[copy.first].part, entries[copy.second].part) == ("train", "val")
     ):
-        held = "" if found.divided else "; held out by the seed"
+        held = "" if found.has_split else "; held out by the seed"
         detail = f"{says(copy, entries)}, a training photo{held}"
         problems.append(Problem(entries[copy.second].name, "leakage", detail))
-    for copy in strongest(
+    for copy in best_per_image(
         copy for copy in everything if entries[copy.first].label != entries[copy.second].label
     ):
         first, second = entries[copy.first], entries[copy.second]
@@ -117,13 +117,13 @@ def copies(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
     return problems
 
 
-def says(copy: Copy, entries: Sequence[Entry]) -> str:
+def says(copy: DuplicatePair, entries: Sequence[Entry]) -> str:
     return f"{copy.how} {printable(entries[copy.first].name)}"
 
 
-def strongest(found: Iterable[Copy]) -> Iterator[Copy]:
+def best_per_image(found: Iterable[DuplicatePair]) -> Iterator[DuplicatePair]:
     """Of each photo the copy that is most similar, and of those the first."""
-    best: dict[int, Copy] = {}
+    best: dict[int, DuplicatePair] = {}
     for copy in found:
         known = best.get(copy.second)
         if known is None or (-copy.similarity, copy.first) < (-known.similarity, known.first):
@@ -131,7 +131,7 @@ def strongest(found: Iterable[Copy]) -> Iterator[Copy]:
     return (best[second] for second in sorted(best))
 
 
-def same_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]:
+def identical_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[DuplicatePair]:
     """Files that are equal byte for byte: each with the first of every part and label."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for i, photo in enumerate(photos):
@@ -144,12 +144,12 @@ def same_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]:
             for first in firsts.values():
                 twice = entries[first].name == entries[i].name
                 how = "listed before, as" if twice else "the same file as"
-                found.append(Copy(first, i, 2.0, how))
+                found.append(DuplicatePair(first, i, 2.0, how))
             firsts.setdefault((entries[i].part, entries[i].label), i)
     return found
 
 
-def look_alikes(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]:
+def similar_images(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[DuplicatePair]:
     """Photos that look alike and are not the same file."""
     seen: set[tuple[bytes, str, str]] = set()
     chosen: list[int] = []
@@ -166,8 +166,8 @@ def look_alikes(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]
         return []
     boundary = sum(entries[i].part == "train" for i in chosen)
     return [
-        Copy(chosen[a], chosen[b], similarity, f"looks ({similarity:.2f} of 1) like")
-        for a, b, similarity in alike(np.stack(thumbnails), boundary)
+        DuplicatePair(chosen[a], chosen[b], similarity, f"looks ({similarity:.2f} of 1) like")
+        for a, b, similarity in near_duplicates(np.stack(thumbnails), boundary)
         if photos[chosen[a]].digest != photos[chosen[b]].digest
     ]
 
@@ -175,7 +175,7 @@ def look_alikes(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[Copy]
 # ---- how many photos the classes have --------------------------------------------------------
 
 
-def balance(found: Inventory, photos: Sequence[Photo]) -> list[Problem]:
+def balance(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
     """Classes that a part lacks, and classes with few training photos; only readable ones count."""
     listed: Counter[tuple[str, str]] = Counter()
     readable: Counter[tuple[str, str]] = Counter()

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from googlenet.checks.near_duplicates import SIDE, thumbnail
 from googlenet.checks.problems import Problem
-from googlenet.images.archived import StoredPhoto
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import FORMATS, MAX_ASPECT, Header, ImageError, decode, read_header
 from googlenet.runtime.errors import printable
 
 TINY = 32  # pixels of the shorter side; below, no thumbnail can be compared either
 EXTREME_ASPECT = 4  # longer side : shorter side; three quarters lie outside of a square crop
 
-Source = Path | NDArray[np.uint8] | StoredPhoto
+Source = Path | NDArray[np.uint8] | ArchivedImage
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def examine(source: Source) -> Photo:
         return Photo(f"cannot be read ({error.strerror})", header)
     if isinstance(source, np.ndarray):
         header = Header("array", *image.size)
-    if isinstance(source, StoredPhoto):  # its name is that of the file that was packed
+    if isinstance(source, ArchivedImage):  # its name is that of the file that was packed
         header = Header("packed", *image.size)
     small = min(image.size) < SIDE
     return Photo(None, header, digest, None if small else thumbnail(image))
@@ -55,7 +55,7 @@ def digest_of(source: Source) -> bytes:
     if isinstance(source, Path):
         with source.open("rb") as file:
             return file_digest(file, "sha256").digest()
-    if isinstance(source, StoredPhoto):
+    if isinstance(source, ArchivedImage):
         return sha256(source.read()).digest()
     return sha256(repr(source.shape).encode() + source.tobytes()).digest()
 

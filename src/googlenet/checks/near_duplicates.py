@@ -1,7 +1,7 @@
 """Photos that look alike: re-encoded, resized, a little brighter or a little cropped.
 
 Two steps.  First, each photo is a unit vector of its lowest frequencies: the 8×8 first terms of
-the cosine transform of a 32×32 grey thumbnail without the mean, each replaced by the square root
+the cosine transform of a 32×32 gray thumbnail without the mean, each replaced by the square root
 of its size, so that the largest do not decide alone.  (The perceptual hash "pHash" keeps the
 signs of these terms; the roots find more at the same number of false pairs, docs/check.md has
 the figures.)  The vectors' products, a matrix multiplication, select the pairs that could be
@@ -26,8 +26,8 @@ SIDE = 32  # of a thumbnail
 COARSE, FINE = 8, 16  # terms a side in the first and the second step
 CANDIDATE = 0.55  # similarity from which the first step passes a pair on
 ALIKE = 0.82  # similarity from which the second step calls a pair alike
-WINDOWS = (1.0, 0.96, 0.92, 0.88, 0.84)  # share of the side that a cropped photo kept
-FLAT = 2.0  # standard deviation of a thumbnail, of 255, below which there is nothing to compare
+WINDOW_FRACTIONS = (1.0, 0.96, 0.92, 0.88, 0.84)  # share of the side that a cropped photo kept
+FLAT_STD = 2.0  # standard deviation of a thumbnail, of 255, below which there is nothing to compare
 NEIGHBOURS = 20  # candidates of a photo among the training photos, and among the others
 BLOCK = 1024  # photos, and pairs, worked on at once
 
@@ -45,7 +45,7 @@ def thumbnail(photo: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(photo.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def alike(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
+def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
     """Pairs of photos that are alike, each photo with up to 2 · NEIGHBOURS earlier ones.
 
     boundary: how many of the photos, from the first, are training photos; each photo's most
@@ -54,7 +54,7 @@ def alike(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
     if not len(thumbnails):
         return
     vectors = signature(thumbnails.astype(np.float32), whole(COARSE), whole(COARSE))
-    vectors[thumbnails.std((1, 2)) < FLAT] = 0
+    vectors[thumbnails.std((1, 2)) < FLAT_STD] = 0
     waiting: list[tuple[int, int]] = []
     for candidate in candidates(vectors, boundary):
         waiting.append(candidate)
@@ -123,7 +123,7 @@ def whole(terms: int) -> Floats:
 def windows() -> tuple[tuple[Floats, Floats], ...]:
     """Each window but the whole: its transforms of rows and columns."""
     found = []
-    for share in WINDOWS[1:]:
+    for share in WINDOW_FRACTIONS[1:]:
         begins = (0.0, (1 - share) / 2, 1 - share)
         transforms = [cosine_terms(FINE, begin, share) for begin in begins]
         found += [(rows, columns) for rows in transforms for columns in transforms]

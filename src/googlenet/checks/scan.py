@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from googlenet.checks.image_file import Source
 from googlenet.checks.problems import Problem
-from googlenet.data.csv_file import has_bars, is_training, read_rows
-from googlenet.data.dataset import DataError, DataSet, Samples, parted
+from googlenet.data.csv_file import has_multilabel, is_training, read_rows
+from googlenet.data.dataset import DataError, DataSet, Samples, split_labels
 from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
     class_folders,
     find_split,
-    is_photo,
-    photos_in,
+    is_image,
+    list_images,
     subfolders,
 )
 from googlenet.data.load_data import load_data
@@ -33,36 +33,36 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 class Entry(NamedTuple):
     """A photo of the data set; `part` is "train" or "val".
 
-    `several`: its label can be that of several classes, with bars between them, or of none.
+    `multilabel`: its label can be that of multilabel classes, with bars between them, or of none.
     """
 
     source: Source
     name: str
     label: str
     part: str
-    several: bool = False
+    multilabel: bool = False
 
     @property
     def labels(self) -> list[str]:
-        return parted(self.label) if self.several else [self.label]
+        return split_labels(self.label) if self.multilabel else [self.label]
 
 
 @dataclass
-class Inventory:
+class Scan:
     """What a data set consists of: `entries`, the training photos first.
 
-    `divided` tells whether the data brought its own split; `classes` also has those without
+    `has_split` tells whether the data brought its own split; `classes` also has those without
     photos that were found.
     """
 
     name: str
     entries: list[Entry]
     classes: list[str]
-    divided: bool = True
+    has_split: bool = True
     problems: list[Problem] = field(default_factory=list)
 
 
-def take_inventory(name: str, seed: int) -> Inventory:
+def scan(name: str, seed: int) -> Scan:
     """The photos that training would use with that seed, and the files that it would not.
 
     Where training would refuse the data, that is a problem, and what can be found is listed
@@ -70,70 +70,70 @@ def take_inventory(name: str, seed: int) -> Inventory:
     """
     path = Path(name)
     try:
-        found = of_data(load_data(name, seed))
+        found = scan_dataset(load_data(name, seed))
     except DataError as error:
-        found = of_folder(path) if path.is_dir() else of_table(path)
+        found = scan_folder(path) if path.is_dir() else scan_csv(path)
         if not found.entries:
             raise
         found.problems.insert(0, Problem(name, "unusable", printable(str(error))))
     if path.is_dir():
-        found.problems += strays_of_folder(path, found)
+        found.problems += stray_files(path, found)
     elif path.is_file() and not holds_shards(path):
-        found.problems += strays_of_table(found)
+        found.problems += unlisted_images(found)
     return found
 
 
-def of_data(data: DataSet) -> Inventory:
+def scan_dataset(data: DataSet) -> Scan:
     def part(samples: Samples, called: str) -> list[Entry]:
         return [
-            Entry(source, samples.name(i), data.label(samples, i), called, data.multi)
+            Entry(source, samples.name(i), data.label(samples, i), called, data.multilabel)
             for i, source in enumerate(samples.sources)
         ]
 
-    return Inventory(
+    return Scan(
         data.name,
         part(data.train, "train") + part(data.val, "val"),
         [c.id for c in data.classes],
-        data.divided,
+        data.has_split,
     )
 
 
-def of_folder(root: Path) -> Inventory:
+def scan_folder(root: Path) -> Scan:
     """A folder that training refuses: one class, other classes in validation, closed folders."""
     problems: list[Problem] = []
 
-    def unlisted(error: OSError) -> None:
+    def on_error(error: OSError) -> None:
         path = str(error.filename)
         problem = Problem(path, "unreadable", f"the folder cannot be listed ({error.strerror})")
         if problem not in problems:
             problems.append(problem)
 
     parts = {
-        "train": find_split(root, TRAIN, unlisted),
-        "val": find_split(root, VALIDATION, unlisted),
+        "train": find_split(root, TRAIN, on_error),
+        "val": find_split(root, VALIDATION, on_error),
     }
     if not any(parts.values()):
-        parts["train"] = class_folders(root, unlisted)
+        parts["train"] = class_folders(root, on_error)
     entries = [
         Entry(path, str(path), label, part)
         for part, folders in parts.items()
         for label, paths in folders.items()
         for path in paths
     ]
-    return Inventory(printable(root.resolve().name), entries, labels_of(entries), problems=problems)
+    return Scan(printable(root.resolve().name), entries, labels_of(entries), problems=problems)
 
 
-def of_table(path: Path) -> Inventory:
+def scan_csv(path: Path) -> Scan:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
     entries: dict[str, list[Entry]] = {"train": [], "val": []}
     problems = []
     rows = read_rows(path)
-    several = has_bars(rows)
+    multilabel = has_multilabel(rows)
     for row in rows:
         photo, label = path.parent / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
-        elif not label and not several:
+        elif not label and not multilabel:
             problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
         else:
             try:
@@ -141,16 +141,16 @@ def of_table(path: Path) -> Inventory:
             except DataError as error:
                 problems.append(Problem(str(photo), "unusable", row.where + str(error)))
                 continue
-            entries[part].append(Entry(photo, str(photo), label, part, several))
+            entries[part].append(Entry(photo, str(photo), label, part, multilabel))
     both = entries["train"] + entries["val"]
-    return Inventory(printable(path.name), both, labels_of(both), problems=problems)
+    return Scan(printable(path.name), both, labels_of(both), problems=problems)
 
 
 def labels_of(entries: Iterable[Entry]) -> list[str]:
     return sorted({label for entry in entries for label in entry.labels})
 
 
-def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
+def stray_files(root: Path, found: Scan) -> list[Problem]:
     """What lies in the folder and is no photo of the data set; hidden files do not count."""
     used = {entry.name for entry in found.entries}
     classes = {class_folder(root, entry) for entry in found.entries}
@@ -173,9 +173,9 @@ def strays_of_folder(root: Path, found: Inventory) -> list[Problem]:
                 continue
             if in_class:
                 problems.append(Problem(str(path), "unused", "is no photo by its name"))
-            elif is_photo(name) and (not inside or inside in bases):
+            elif is_image(name) and (not inside or inside in bases):
                 problems.append(Problem(str(path), "unlabelled", "lies in no class folder"))
-            elif is_photo(name):
+            elif is_image(name):
                 aside[root / inside[0]] += 1
     for folder, count in aside.items():
         if class_folders(folder, ignore):
@@ -196,13 +196,13 @@ def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     return parts[: 2 if split else 1]
 
 
-def empty_classes(root: Path, found: Inventory, bases: set[tuple[str, ...]]) -> list[Problem]:
+def empty_classes(root: Path, found: Scan, bases: set[tuple[str, ...]]) -> list[Problem]:
     """Class folders that hold no photo at all, so that no class is made of them."""
     return [
         Problem(str(folder), "missing-class", "the folder holds no photo: it makes no class")
         for base in sorted(bases)
         for folder in subfolders(root.joinpath(*base), ignore)
-        if folder.name not in found.classes and not photos_in(folder, ignore)
+        if folder.name not in found.classes and not list_images(folder, ignore)
     ]
 
 
@@ -210,7 +210,7 @@ def ignore(_: OSError) -> None:
     """A folder that cannot be listed has been reported where the photos were."""
 
 
-def strays_of_table(found: Inventory) -> list[Problem]:
+def unlisted_images(found: Scan) -> list[Problem]:
     """Photos beside those of a table, in the same folders, that no row names."""
     used = {os.path.normpath(entry.name) for entry in found.entries}
     return [
@@ -222,7 +222,7 @@ def strays_of_table(found: Inventory) -> list[Problem]:
 
 def unnamed(folder: Path, used: set[str]) -> int:
     try:
-        names = [path for path in folder.iterdir() if is_photo(path.name)]
+        names = [path for path in folder.iterdir() if is_image(path.name)]
     except OSError:  # not there: each of its photos is reported
         return 0
     return sum(os.path.normpath(path) not in used for path in names)

@@ -56,7 +56,7 @@ def show(console: Console, found: Check, data: str, named: int) -> None:
     from googlenet.checks.problems import KINDS
     from googlenet.runtime.errors import printable
 
-    split = "" if found.divided else " (held out by the seed)"
+    split = "" if found.has_split else " (held out by the seed)"
     console.say(
         f"{found.name}: {found.images} photos, {found.classes} classes, "
         f"{found.parts['train']} to train on, {found.parts['val']} to validate on{split}"

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     if parallel.world_size() > 1:
-        parallel.require_equal_across_ranks((data.order(), part), f"photos of {args.data}")
+        parallel.require_equal_across_ranks((data.order_hash(), part), f"photos of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(f"{data.name}: {len(samples)} photos ({PARTS[part]}), {len(first.classes)} classes")
     for views in args.views:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")
     answers = sorted(set(samples.labels)) if args.restrict else None
     say_what_answers_count(console, len(first.classes), samples, args.restrict)
-    if part != "all" and not data.divided:
+    if part != "all" and not data.has_split:
         warn_of_other_splits(console, classifiers)
     rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
     for error in rows[0].scores.bad.values():
@@ -151,7 +151,7 @@ def say_what_answers_count(
     present = len({label for i in range(len(samples)) for label in samples.classes_of(i)})
     if present == classes:
         return
-    if samples.marks is not None:
+    if samples.multi_hot is not None:
         console.say(f"the data has {present} of the model's {classes} classes")
         return
     says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
@@ -167,7 +167,7 @@ def default_split(data: DataSet, classifier: Classifier) -> str:
     A folder of classes that the model has not seen is a test set: all of it counts.
     """
     same = classifier.provenance.get("data_fingerprint") == data.fingerprint()
-    return "val" if data.divided or same else "all"
+    return "val" if data.has_split or same else "all"
 
 
 NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",

@@ -26,7 +26,7 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
 from googlenet.runtime.files import parent_dir
 
 if TYPE_CHECKING:
-    from googlenet.images.archived import StoredPhoto
+    from googlenet.images.archived import ArchivedImage
     from googlenet.inference.classifier import Classifier
     from googlenet.inference.prediction import Prediction
     from googlenet.inference.predictor import Predictor
@@ -111,7 +111,7 @@ class counted:  # noqa: N801 - used like a function
 
 
 def shared(
-    classifier: Classifier | Predictor, paths: Sequence[Path | StoredPhoto], top: int
+    classifier: Classifier | Predictor, paths: Sequence[Path | ArchivedImage], top: int
 ) -> Iterator[Prediction]:
     """Predictions of all photos, in order, in every process; each reads a share of them.
 
@@ -125,21 +125,21 @@ def shared(
             yield from found
 
 
-def expand(paths: Iterable[str]) -> Iterator[Path | StoredPhoto]:
+def expand(paths: Iterable[str]) -> Iterator[Path | ArchivedImage]:
     """Files as they are, folders as the photos below them, shards as the photos in them.
 
     Raises UsageError for a folder of nothing.
     """
-    from googlenet.data.folder import photos_in
-    from googlenet.data.shards.index import holds_shards, is_packed, shard_photos
+    from googlenet.data.folder import list_images
+    from googlenet.data.shards.index import holds_shards, is_packed, shard_images
 
     for path in map(Path, paths):
         if is_packed(path) or holds_shards(path):
-            yield from shard_photos(path)
+            yield from shard_images(path)
         elif path.is_dir():
             # A folder that cannot be listed is a path without an answer, like a bad photo.
             errors: list[OSError] = []
-            photos = photos_in(path, errors.append)
+            photos = list_images(path, errors.append)
             photos += [Path(str(error.filename)) for error in errors]
             if not photos:
                 raise UsageError(f"PATH must hold photos, got {path}, which holds none")
@@ -208,7 +208,7 @@ def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int, several
     Where photos can have several labels, a column `labels` before the others has those above
     the threshold, with bars between them.
     """
-    from googlenet.data.dataset import joined
+    from googlenet.data.dataset import join_labels
 
     columns = ["path", *["labels"] * several, "label", "probability"]
     for n in range(2, top + 1):
@@ -219,5 +219,5 @@ def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int, several
         cells = [cell for answer in prediction.top for cell in answer]
         cells += [""] * (2 * top - len(cells))
         known = ["" if cell is None else cell for cell in (prediction.unknown, prediction.score)]
-        labels = [joined(name for name, _ in prediction.labels or ())] * several
+        labels = [join_labels(name for name, _ in prediction.labels or ())] * several
         writer.writerow([prediction.path, *labels, *cells, *known, prediction.error or ""])

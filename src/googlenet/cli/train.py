@@ -180,7 +180,7 @@ def resolve(args: argparse.Namespace) -> Settings:
     )
     if source:  # photos are prepared as for the weights that one begins with
         p = source.preprocessing
-        recipe = replace(recipe, resize_ratio=p.resize / p.size)
+        recipe = replace(recipe, resize_ratio=p.resize_size / p.size)
     # What was set is not adapted.
     given = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
     given = current_names({k: v for k, v in given.items() if v})
@@ -232,7 +232,7 @@ def preprocessing(
 ) -> Preprocessing:
     """How photos are prepared: as for the weights that one begins with, or afresh."""
     from googlenet.data.load_data import BUILT_IN
-    from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing, margin
+    from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing, resize_size
     from googlenet.models.registry import default_channels, default_size
 
     built_in = args.data in BUILT_IN and not Path(args.data).exists()
@@ -241,14 +241,14 @@ def preprocessing(
     )
     base = source or Preprocessing(mode="squash" if recipe.crop == "bvlc" else "crop")
     if source is None and default_channels(recipe.variant) == 1:
-        base = replace(base, order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
+        base = replace(base, channel_order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
     mode = args.mode or base.mode
     return replace(
         base,
         size=size,
-        resize=margin(size, recipe.resize_ratio),
+        resize_size=resize_size(size, recipe.resize_ratio),
         mode=mode,
-        mirror=base.mirror and not args.no_mirror and not built_in,
+        hflip=base.hflip and not args.no_mirror and not built_in,
     )
 
 

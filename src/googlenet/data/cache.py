@@ -20,8 +20,8 @@ from PIL import Image
 
 from googlenet import parallel
 from googlenet.data.dataset import Samples
-from googlenet.data.shards.sources import PackedSources
-from googlenet.images.archived import Descriptor, StoredPhoto
+from googlenet.data.shards.sources import ShardSources
+from googlenet.images.archived import ArchivedImage, Descriptor
 from googlenet.images.decode import ImageError, read_header
 from googlenet.images.lazy_jpeg import Photo
 from googlenet.runtime.errors import GoogLeNetError
@@ -29,7 +29,7 @@ from googlenet.runtime.memory import available_memory
 
 CACHES = ("auto", "memory", "disk", "none")
 AUTO_BYTES = 1 << 30
-SAMPLED = 64  # photos whose sizes tell how large all of them are
+SAMPLED_IMAGES = 64  # photos whose sizes tell how large all of them are
 
 
 class DecodedCache(ABC):
@@ -121,7 +121,7 @@ class DiskCache(DecodedCache):
         rest = memoryview(array.data).cast("B")
         while rest:
             read = os.preadv(self.file.number, [rest], at)
-            assert read, "the file ends before a photo that was written"
+            assert read, "the file name_offsets before a photo that was written"
             rest, at = rest[read:], at + read
         return array
 
@@ -157,21 +157,21 @@ def build_cache(kind: str, samples: Samples, folder: Path) -> DecodedCache | Non
 def decoded_bytes(samples: Samples) -> int:
     """About how much the photos take when decoded, by the headers of some of them."""
     among = np.arange(len(samples))
-    if isinstance(samples.sources, PackedSources):  # of one shard: each may have to be copied
+    if isinstance(samples.sources, ShardSources):  # of one shard: each may have to be copied
         shard = samples.sources.places.shard
         among = np.flatnonzero(shard == shard[0])
-    chosen = among[np.linspace(0, len(among) - 1, min(SAMPLED, len(among))).astype(int)]
-    sizes = [size for i in chosen if (size := photo_bytes(samples.sources[int(i)]))]
+    chosen = among[np.linspace(0, len(among) - 1, min(SAMPLED_IMAGES, len(among))).astype(int)]
+    sizes = [size for i in chosen if (size := image_bytes(samples.sources[int(i)]))]
     return round(sum(sizes) / len(sizes) * len(samples)) if sizes else 0
 
 
-def photo_bytes(source: Path | NDArray[np.uint8] | StoredPhoto) -> int:
+def image_bytes(source: Path | NDArray[np.uint8] | ArchivedImage) -> int:
     """What a photo takes as RGB; 0 if it cannot be read."""
     if isinstance(source, np.ndarray):
         height, width = source.shape[:2]
         return 3 * int(height) * int(width)
     try:
-        header = read_header(source.read() if isinstance(source, StoredPhoto) else source)
+        header = read_header(source.read() if isinstance(source, ArchivedImage) else source)
     except ImageError:
         return 0
     return 3 * header.width * header.height

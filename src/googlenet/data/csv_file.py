@@ -10,16 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from googlenet.data.dataset import (
-    BAR,
+    LABEL_SEPARATOR,
     Class,
     ClassIndex,
     DataError,
     DataSet,
     Samples,
-    class_called,
-    in_order,
-    parted,
-    split,
+    class_from_label,
+    random_split,
+    sort_labels,
+    split_labels,
 )
 from googlenet.data.folder import TRAIN, VALIDATION
 from googlenet.runtime.errors import printable
@@ -29,29 +29,29 @@ def read_csv(
     path: Path,
     seed: int | None,
     classes: Sequence[Class] | None = None,
-    multi: bool | None = None,
+    multilabel: bool | None = None,
 ) -> DataSet:
     """The data set in a CSV file; with `classes`, labelled by that list and no other.
 
     A label is a class's id or name; if every label is an integer and no class is so called, it
     is an index.  A bar parts the labels of a photo that has several ("a|b"; "\\|" is a bar in a
     name), and where any label has one, every photo can have several, or with an empty label
-    none.  `multi` says so of any file; if it is False, such a label is an error.  Other columns
+    none.  `multilabel` says so of any file; if it is False, such a label is an error.  Others
     are ignored.  Raises DataError, which names the line.
     """
     rows = read_rows(path)
-    several = multi if multi is not None else has_bars(rows)
-    labels = [labels_of(row, several) for row in rows]
+    multilabel = multilabel if multilabel is not None else has_multilabel(rows)
+    labels = [labels_of(row, multilabel) for row in rows]
     trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
     # The class list is the training rows'; validation may lack a class but bring none.
     own = {label for row, train in zip(labels, trains, strict=True) if train for label in row}
     every = [label for row in labels for label in row]
-    chosen = tuple(classes or map(class_called, in_order(own or set(every))))
+    chosen = tuple(classes or map(class_from_label, sort_labels(own or set(every))))
     index = ClassIndex(chosen)
     find = index.at if index.are_indices(every) else index.find
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
     sources = tuple(path.parent / row.values["path"] for row in rows)
-    if several:
+    if multilabel:
         marks = np.zeros((len(rows), len(chosen)), bool)
         for at, indices in enumerate(found):
             marks[at, indices] = True
@@ -63,23 +63,23 @@ def read_csv(
         for part in (True, False)
     )
     data = DataSet(printable(path.name), chosen, train, val)
-    return data if len(val) else split(data, seed)
+    return data if len(val) else random_split(data, seed)
 
 
-def has_bars(rows: Iterable[Row]) -> bool:
+def has_multilabel(rows: Iterable[Row]) -> bool:
     """Whether any label says by a bar that a photo can have several."""
-    return any(BAR.search(row.values["label"]) for row in rows)
+    return any(LABEL_SEPARATOR.search(row.values["label"]) for row in rows)
 
 
-def labels_of(row: Row, several: bool) -> list[str]:
+def labels_of(row: Row, multilabel: bool) -> list[str]:
     """The labels of a row.  Raises DataError where it has more or fewer than it may."""
     label = row.values["label"]
-    if not row.values["path"] or not (label or several):
+    if not row.values["path"] or not (label or multilabel):
         raise DataError(f"{row.where}: path and label must not be empty")
-    labels = parted(label)
+    labels = split_labels(label)
     if not all(labels):
         raise DataError(f"{row.where}: a label must not be empty between bars, got {label!r}")
-    if not several and len(labels) > 1:
+    if not multilabel and len(labels) > 1:
         raise DataError(f"{row.where}: a photo must have one label, got {label!r}")
     return labels
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.shards.sources import PackedSources
-from googlenet.images.archived import StoredPhoto
+from googlenet.data.shards.sources import ShardSources
+from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import GoogLeNetError, printable
 
-BAR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
-VALIDATION_SHARE = 0.2  # held out of each class where the data has no split of its own
+LABEL_SEPARATOR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
+VALIDATION_FRACTION = 0.2  # held out of each class where the data has no split of its own
 
 
 class DataError(GoogLeNetError):
@@ -32,7 +32,7 @@ class Class(NamedTuple):
     name: str
 
 
-def class_called(label: str) -> Class:
+def class_from_label(label: str) -> Class:
     """The class of a label that has no other name; what cannot be printed is escaped in it."""
     return Class(label, printable(label))
 
@@ -42,13 +42,13 @@ class Samples:
     """Photos and their labels: `sources[i]` is a path, an array or a place in a shard,
     `labels[i]` a class index.
 
-    Of photos with several labels each, `marks` (photos, classes) says which class each has, and
+    Of photos with several labels each, `multi_hot` (photos, classes) says which class each has, and
     `labels` is empty.
     """
 
-    sources: tuple[Path | NDArray[np.uint8] | StoredPhoto, ...] | PackedSources = ()
+    sources: tuple[Path | NDArray[np.uint8] | ArchivedImage, ...] | ShardSources = ()
     labels: tuple[int, ...] = ()
-    marks: NDArray[np.bool_] | None = None
+    multi_hot: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -56,11 +56,11 @@ class Samples:
     def take(self, indices: Sequence[int]) -> Samples:
         sources = (
             self.sources.take(indices)
-            if isinstance(self.sources, PackedSources)
+            if isinstance(self.sources, ShardSources)
             else tuple(self.sources[i] for i in indices)
         )
-        if self.marks is not None:
-            return Samples(sources, (), self.marks[list(indices)])
+        if self.multi_hot is not None:
+            return Samples(sources, (), self.multi_hot[list(indices)])
         return Samples(sources, tuple(self.labels[i] for i in indices))
 
     def targets(self, indices: Sequence[int]) -> NDArray[np.int64 | np.float32]:
@@ -70,14 +70,14 @@ class Samples:
 
     def labels_of(self, indices: Sequence[int]) -> NDArray[np.int64 | np.bool_]:
         """The labels of these photos: (n,) class indices, or (n, classes) bool."""
-        if self.marks is not None:
-            return self.marks[list(indices)]
+        if self.multi_hot is not None:
+            return self.multi_hot[list(indices)]
         return np.array([self.labels[i] for i in indices], np.int64)
 
     def classes_of(self, index: int) -> list[int]:
         """The class indices of a photo: one, or with several labels a photo any number."""
-        if self.marks is not None:
-            return [int(c) for c in np.flatnonzero(self.marks[index])]
+        if self.multi_hot is not None:
+            return [int(c) for c in np.flatnonzero(self.multi_hot[index])]
         return [self.labels[index]]
 
     def name(self, index: int) -> str:
@@ -90,40 +90,40 @@ class Samples:
 class DataSet:
     """A data set with its class list, split into what trains and what validates.
 
-    `divided` tells whether the data brought its own split (False: `split` made one).
+    `has_split` tells whether the data brought its own split (False: `split` made one).
     """
 
     name: str
     classes: tuple[Class, ...]
     train: Samples
     val: Samples
-    divided: bool = True
+    has_split: bool = True
 
     def __post_init__(self) -> None:
-        least = 1 if self.multi else 2  # a photo can have a label or not
+        least = 1 if self.multilabel else 2  # a photo can have a label or not
         if len(self.classes) < least:
             found = ", ".join(printable(c.id) for c in self.classes) or "none"
             fewest = ("a class", "two classes")[least - 1]
             raise DataError(f"{self.name}: a data set must have {fewest} or more, has {found}")
 
     @property
-    def multi(self) -> bool:
+    def multilabel(self) -> bool:
         """Whether a photo can have several labels, or none."""
-        return self.train.marks is not None
+        return self.train.multi_hot is not None
 
     @property
     def all(self) -> Samples:
         if not len(self.val):
             return self.train
         sources = (*self.train.sources, *self.val.sources)
-        if self.train.marks is not None and self.val.marks is not None:
-            return Samples(sources, (), np.concatenate([self.train.marks, self.val.marks]))
+        if self.train.multi_hot is not None and self.val.multi_hot is not None:
+            return Samples(sources, (), np.concatenate([self.train.multi_hot, self.val.multi_hot]))
         return Samples(sources, self.train.labels + self.val.labels)
 
     def label(self, samples: Samples, index: int) -> str:
         """The label of a sample: a class's id, or several with bars between them."""
         names = [self.classes[c].id for c in samples.classes_of(index)]
-        return joined(names) if self.multi else names[0]
+        return join_labels(names) if self.multilabel else names[0]
 
     def fingerprint(self) -> str:
         """A short hash of the samples' names and classes, the same wherever the folder lies."""
@@ -136,7 +136,7 @@ class DataSet:
         names = "\n".join(lines).encode(errors="surrogateescape")
         return sha256(names).hexdigest()[:16]
 
-    def order(self) -> str:
+    def order_hash(self) -> str:
         """A short hash of which photo is where: names and labels, in order, of either part.
 
         Random choices go by a sample's index, so a run can only go on with the same order.
@@ -154,67 +154,69 @@ class DataSet:
         return (
             f"{self.name}: {len(self.classes)} classes, {len(self.train)} photos to train on, "
             f"{len(self.val)} to validate on"
-            + ("" if self.divided else " (held out by the seed)")
-            + (", several labels a photo" if self.multi else "")
+            + ("" if self.has_split else " (held out by the seed)")
+            + (", several labels a photo" if self.multilabel else "")
         )
 
 
-def split(data: DataSet, seed: int | None, share: float = VALIDATION_SHARE) -> DataSet:
-    """Hold `share` of every class out for validation, chosen by the seed; nothing without one.
+def random_split(data: DataSet, seed: int | None, fraction: float = VALIDATION_FRACTION) -> DataSet:
+    """Hold `fraction` of every class out for validation, chosen by the seed; nothing without one.
 
     A class of a single photo keeps it for training.  A photo of several classes counts for the
     rarest of them, one without any for a class of its own.
     """
     if seed is None:
-        return replace(data, train=data.all, val=Samples(), divided=False)
+        return replace(data, train=data.all, val=Samples(), has_split=False)
     everything = data.all
     rng = np.random.default_rng((seed, 0))
-    by_class: list[list[int]] = [[] for _ in range(len(data.classes) + data.multi)]
-    for i, label in enumerate(rarest(everything.marks) if data.multi else everything.labels):
+    by_class: list[list[int]] = [[] for _ in range(len(data.classes) + data.multilabel)]
+    for i, label in enumerate(
+        rarest(everything.multi_hot) if data.multilabel else everything.labels
+    ):
         by_class[label].append(i)
     held: set[int] = set()
     for members in by_class:
-        count = min(len(members) - 1, max(1, round(share * len(members))))
+        count = min(len(members) - 1, max(1, round(fraction * len(members))))
         held.update(int(i) for i in rng.permutation(members)[: max(0, count)])
     kept = [i for i in range(len(everything)) if i not in held]
     return replace(
-        data, train=everything.take(kept), val=everything.take(sorted(held)), divided=False
+        data, train=everything.take(kept), val=everything.take(sorted(held)), has_split=False
     )
 
 
-def rarest(marks: NDArray[np.bool_] | None) -> list[int]:
+def rarest(multi_hot: NDArray[np.bool_] | None) -> list[int]:
     """The rarest class of each photo; of a photo without a class, the number of classes."""
-    assert marks is not None
-    order = np.argsort(marks.sum(0), kind="stable")
-    first = marks[:, order].argmax(1)
-    return np.where(marks.any(1), order[first], marks.shape[1]).tolist()  # type: ignore[no-any-return]
+    assert multi_hot is not None
+    order = np.argsort(multi_hot.sum(0), kind="stable")
+    first = multi_hot[:, order].argmax(1)
+    return np.where(multi_hot.any(1), order[first], multi_hot.shape[1]).tolist()  # type: ignore[no-any-return]
 
 
-def with_several_labels(data: DataSet) -> DataSet:
+def as_multilabel(data: DataSet) -> DataSet:
     """The data set as one whose photos can have several labels, though each has one."""
 
     def marked(samples: Samples) -> Samples:
-        marks = np.zeros((len(samples), len(data.classes)), bool)
-        marks[np.arange(len(samples)), np.array(samples.labels, np.int64)] = True
-        return Samples(samples.sources, (), marks)
+        multi_hot = np.zeros((len(samples), len(data.classes)), bool)
+        multi_hot[np.arange(len(samples)), np.array(samples.labels, np.int64)] = True
+        return Samples(samples.sources, (), multi_hot)
 
-    if data.multi:
+    if data.multilabel:
         return data
     return replace(data, train=marked(data.train), val=marked(data.val))
 
 
-def parted(label: str) -> list[str]:
+def split_labels(label: str) -> list[str]:
     """The labels that one is made of: "a|b" of a and b, "" of none; "\\|" is a bar in a name."""
     if not label:
         return []
-    parts = BAR.split(label)
+    parts = LABEL_SEPARATOR.split(label)
     if len(parts) > 1:  # people write a space beside the bar
         parts = [part.strip() for part in parts]
     return [part.replace("\\|", "|") for part in parts]
 
 
-def joined(labels: Iterable[str]) -> str:
-    """The label that `parted` takes apart again."""
+def join_labels(labels: Iterable[str]) -> str:
+    """The label that `split_labels` takes apart again."""
     return "|".join(label.replace("|", "\\|") for label in labels)
 
 
@@ -262,7 +264,7 @@ def is_index(label: str) -> bool:
     return label.isascii() and label.isdigit() and len(label) < 19
 
 
-def in_order(labels: set[str]) -> list[str]:
+def sort_labels(labels: set[str]) -> list[str]:
     """Labels as a class list: by number if all are numbers, by name otherwise."""
     if all(is_index(label) for label in labels):
         return sorted(labels, key=lambda label: (int(label), label))

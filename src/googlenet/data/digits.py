@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from googlenet.data.dataset import Class, DataSet, Samples, split
+from googlenet.data.dataset import Class, DataSet, Samples, random_split
 from googlenet.runtime.errors import GoogLeNetError
 
 
@@ -23,4 +23,4 @@ def read_digits(seed: int | None) -> DataSet:
     pixels = np.round(scans.images * (255 / 16)).astype(np.uint8)
     samples = Samples(tuple(pixels), tuple(int(label) for label in scans.target))
     classes = tuple(Class(str(digit), str(digit)) for digit in range(10))
-    return split(DataSet("digits", classes, samples, Samples()), seed)
+    return random_split(DataSet("digits", classes, samples, Samples()), seed)

@@ -13,8 +13,8 @@ from googlenet.data.dataset import (
     DataError,
     DataSet,
     Samples,
-    class_called,
-    split,
+    class_from_label,
+    random_split,
 )
 from googlenet.images.decode import EXTENSIONS
 from googlenet.runtime.errors import printable
@@ -46,57 +46,57 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
             f"{root}: a data folder must hold a folder of photos for each class, has none"
         )
     # The class list is the training folder's; validation may lack a class but bring none.
-    chosen = tuple(classes) if classes else tuple(map(class_called, sorted(train or val)))
+    chosen = tuple(classes) if classes else tuple(map(class_from_label, sorted(train or val)))
     data = DataSet(
         printable(root.resolve().name), chosen, collect(train, chosen), collect(val, chosen)
     )
-    return data if val else split(data, seed)
+    return data if val else random_split(data, seed)
 
 
 def find_split(
-    root: Path, names: Sequence[str], unlisted: Unlisted = refuse
+    root: Path, names: Sequence[str], on_error: Unlisted = refuse
 ) -> dict[str, list[Path]]:
     """The class folders of the part that goes by one of the names, none if there is no such part.
 
     A folder without class folders is no part: it is a class of that name, or has no labels.
     """
-    parts = (class_folders(root / name, unlisted) for name in names if (root / name).is_dir())
+    parts = (class_folders(root / name, on_error) for name in names if (root / name).is_dir())
     return next(filter(None, parts), {})
 
 
-def class_folders(folder: Path, unlisted: Unlisted = refuse) -> dict[str, list[Path]]:
+def class_folders(folder: Path, on_error: Unlisted = refuse) -> dict[str, list[Path]]:
     """The photos of each class folder, in the order of their names; empty classes left out."""
     found = {}
-    for path in subfolders(folder, unlisted):
-        photos = photos_in(path, unlisted)
+    for path in subfolders(folder, on_error):
+        photos = list_images(path, on_error)
         if photos:
             found[path.name] = photos
     return found
 
 
-def subfolders(folder: Path, unlisted: Unlisted = refuse) -> list[Path]:
+def subfolders(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
     """The folders in a folder, and links to some, in the order of their names; none hidden."""
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
-        unlisted(error)
+        on_error(error)
         return []
 
 
-def photos_in(folder: Path, unlisted: Unlisted = refuse) -> list[Path]:
+def list_images(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
     """Every photo below a folder, by its extension, in the order of the names; none hidden.
 
-    Links to files count as files, links to folders are not followed.  `unlisted` is called with
+    Links to files count as files, links to folders are not followed.  `on_error` is called with
     the error for a folder that cannot be listed: by default a DataError, as it may hold anything.
     """
     found = []
-    for place, folders, files in os.walk(folder, onerror=unlisted):
+    for place, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if is_photo(name)]
+        found += [Path(place, name) for name in files if is_image(name)]
     return sorted(found)
 
 
-def is_photo(name: str) -> bool:
+def is_image(name: str) -> bool:
     """Whether a file is a photo by its name, and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
 

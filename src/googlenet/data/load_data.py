@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from googlenet.data.csv_file import read_csv
-from googlenet.data.dataset import Class, DataError, DataSet, Samples, with_several_labels
+from googlenet.data.dataset import Class, DataError, DataSet, Samples, as_multilabel
 from googlenet.data.digits import read_digits
 from googlenet.data.folder import read_folder
 from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
@@ -20,22 +20,22 @@ def load_data(
     name: str,
     seed: int | None = 0,
     classes: Sequence[Class] | None = None,
-    multi: bool | None = None,
+    multilabel: bool | None = None,
 ) -> DataSet:
     """The data set of that name, split by `seed` where it brings no split of its own.
 
     Without a seed (None) such a data set stays whole, all of it in `train`.
 
     `classes` is a trained model's list: labels are then its indices, and a label that it lacks
-    is an error.  multi: whether a photo can have several labels; None: if the data say so.
+    is an error.  multilabel: whether a photo can have several labels; None: if the data say so.
     Raises UsageError for a name that is nothing, DataError for unusable data.
     """
-    data = read_data(name, seed, classes, multi)
-    return with_several_labels(data) if multi else data
+    data = read_data(name, seed, classes, multilabel)
+    return as_multilabel(data) if multilabel else data
 
 
 def read_data(
-    name: str, seed: int | None, classes: Sequence[Class] | None, multi: bool | None
+    name: str, seed: int | None, classes: Sequence[Class] | None, multilabel: bool | None
 ) -> DataSet:
     """The data set as it is: only a CSV file can have several labels a photo."""
     path = Path(name)
@@ -53,7 +53,7 @@ def read_data(
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
-        return read_csv(path, seed, classes, multi)
+        return read_csv(path, seed, classes, multilabel)
     raise UsageError(
         f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from googlenet.data.cache import DecodedCache
 from googlenet.data.dataset import Samples
 from googlenet.images.augment import Augmentation
-from googlenet.images.crop_source import Cuts, together
+from googlenet.images.crop_source import CropGeometry, collate
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.lazy_jpeg import CodedPhoto, DamagedError, Photo, decode_turbo, open_turbo
+from googlenet.images.lazy_jpeg import DamagedError, LazyJpeg, Photo, decode_turbo, open_jpeg
 from googlenet.images.preprocess import Preprocessing
 from googlenet.runtime.prefetch import prefetch as prefetch
 
@@ -36,8 +36,8 @@ class Batch:
 
     pixels: NDArray[np.uint8]
     labels: Targets
-    bad: dict[str, str]
-    cuts: Cuts | None = None
+    unreadable: dict[str, str]
+    cuts: CropGeometry | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +45,7 @@ class Batch:
     def take(self, at: slice | NDArray[np.int64]) -> Batch:
         """A batch of these photos of it."""
         cuts = self.cuts and self.cuts.take(at)
-        return Batch(self.pixels[at], self.labels[at], self.bad, cuts)
+        return Batch(self.pixels[at], self.labels[at], self.unreadable, cuts)
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -53,7 +53,7 @@ def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(samples)
 
 
-def equal_batches(draws: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
+def even_batches(draws: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
     """An epoch's draws in batches of equal size to within one: none is a small remainder."""
     return np.array_split(draws, ceil(len(draws) / batch))
 
@@ -73,7 +73,7 @@ class TrainingLoader:
     cache: DecodedCache | None = None
     augment: str = "host"  # one of `AUGMENTS`: where crops are resized and mirrored
 
-    def photo(self, index: int) -> Photo | CodedPhoto:
+    def image(self, index: int) -> Photo | LazyJpeg:
         """A photo as the augmentation takes it.  Raises ImageError."""
         source, reduction = self.samples.sources[index], self.augmentation.reduction
 
@@ -83,18 +83,18 @@ class TrainingLoader:
         if self.cache:
             return self.cache.get(index, read)
         if self.decoder == "turbo" and self.augmentation.first_crop:
-            return open_turbo(source, reduction)
+            return open_jpeg(source, reduction)
         return read()
 
-    def made(
-        self, make: Callable[[Photo | CodedPhoto, int], Made], draws: list[int], bad: dict[str, str]
+    def map_images(
+        self, make: Callable[[Photo | LazyJpeg, int], Made], draws: list[int], bad: dict[str, str]
     ) -> Iterator[tuple[int, Made]]:
         """Each draw's sample index and what is made of its photo; bad ones go to `bad`."""
         for draw in draws:
             index = draw % len(self.samples)
             try:
                 try:
-                    found = make(self.photo(index), draw)
+                    found = make(self.image(index), draw)
                 except DamagedError:  # noticed only now, and dealt with as if it had been at once
                     found = make(decode(self.samples.sources[index]), draw)
             except ImageError as error:
@@ -108,13 +108,19 @@ class TrainingLoader:
         side = side or self.preprocessing.size
         bad: dict[str, str] = {}
         if self.augment == "device":
-            cut = [*self.made(lambda p, d: self.augmentation.cut(p, epoch, d, side), draws, bad)]
-            pixels, cuts = together([found for _, found in cut], side)
+            cut = [
+                *self.map_images(
+                    lambda p, d: self.augmentation.crop_source(p, epoch, d, side), draws, bad
+                )
+            ]
+            pixels, cuts = collate([found for _, found in cut], side)
             return Batch(pixels, self.samples.targets([index for index, _ in cut]), bad, cuts)
         loaded: list[int] = []
         # Each crop goes to its place while it is in the processor's cache.
         pixels = np.empty((len(draws), side, side, self.preprocessing.channels), np.uint8)
-        for index, crop in self.made(lambda p, d: self.augmentation(p, epoch, d, side), draws, bad):
+        for index, crop in self.map_images(
+            lambda p, d: self.augmentation(p, epoch, d, side), draws, bad
+        ):
             pixels[len(loaded)] = self.preprocessing.pixels(crop)
             loaded.append(index)
         return Batch(pixels[: len(loaded)], self.samples.targets(loaded), bad)

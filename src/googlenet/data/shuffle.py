@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.dataset import Samples
-from googlenet.data.shards.sources import PackedSources
+from googlenet.data.shards.sources import ShardSources
 from googlenet.runtime.errors import UsageError
 
 SHUFFLES = ("full", "blocks")
 WINDOW = 8  # shards that are mixed with one another
 
 
-def block_order(samples: Samples, seed: int, epoch: int) -> NDArray[np.int64]:
+def shard_window_order(samples: Samples, seed: int, epoch: int) -> NDArray[np.int64]:
     """The sample indices of an epoch, each once, a few shards at a time, by (seed, epoch).
 
     The shards come in random order, and of `WINDOW` of them the photos, in random order: what
     lies on a disk that turns, or is copied from elsewhere, is then read from few places at once.
     Packing has spread the photos evenly over the shards.  Raises UsageError without shards.
     """
-    if not isinstance(samples.sources, PackedSources):
+    if not isinstance(samples.sources, ShardSources):
         raise UsageError("shuffle must be full where the photos are in no shards, got blocks")
     rng = np.random.default_rng((seed, epoch))
     shard = samples.sources.places.shard

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from googlenet.data.dataset import Class, Samples, joined
+from googlenet.data.dataset import Class, Samples, join_labels
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability
 from googlenet.evaluation.grid import Result
@@ -89,7 +89,7 @@ def rows_of_several(
     found = SeveralLabels.of(result.scores, result.threshold)
 
     def called(marks: Marks) -> str:
-        return joined(classes[i].name for i in np.flatnonzero(marks).tolist())
+        return join_labels(classes[i].name for i in np.flatnonzero(marks).tolist())
 
     return [
         [*before, samples.name(index), called(found.marks[at]), called(found.answers[at]),

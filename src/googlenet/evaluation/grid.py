@@ -20,7 +20,7 @@ from googlenet.evaluation.metric_ci import (
     share,
     to_json,
 )
-from googlenet.images.preprocess import Preprocessing, margin
+from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.views import SCALES, view_count
 from googlenet.inference.calibration import Calibration
 from googlenet.inference.classifier import Classifier
@@ -168,21 +168,21 @@ def protocol_name(views: int, p: Preprocessing) -> str:
 
 def protocol(views: int, p: Preprocessing) -> str:
     """How the views of a photo are made, in words."""
-    side = margin(p.size) if views == 10 else p.resize
+    side = resize_size(p.size) if views == 10 else p.resize
     resized = {
         "crop": f"shorter side to {side}",
         "squash": f"squashed to {side}×{side}",
         "letterbox": f"longer side to {side}, padded to a square",
     }[p.mode]
-    halved = "" if p.mirror else ", without mirrors"
+    halved = "" if p.hflip else ", without mirrors"
     if views == 1:
         return f"{resized}, centre {p.size}"
     if views == 10:
         return f"{resized}, of the centre square the corners and the centre {p.size}" + (
-            ", and their mirrors" if p.mirror else halved
+            ", and their mirrors" if p.hflip else halved
         )
     sides = ", ".join(str(round(scale * p.size / 224)) for scale in SCALES)
     return (
         f"shorter side to {sides}; left, centre, right square; the corners, the centre and the "
-        f"whole of each at {p.size}" + (", and their mirrors" if p.mirror else halved)
+        f"whole of each at {p.size}" + (", and their mirrors" if p.hflip else halved)
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from googlenet.data.dataset import Class, Samples, joined
+from googlenet.data.dataset import Class, Samples, join_labels
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.files import write_text
@@ -80,7 +80,7 @@ def doubts_of_several(
         changed = marks[at].clone()
         changed[surest.indices[at]] ^= True
         label, answer = (
-            joined(classes[i].id for i in m.nonzero().flatten().tolist())
+            join_labels(classes[i].id for i in m.nonzero().flatten().tolist())
             for m in (marks[at], changed)
         )
         index, sure = scores.indices[at], float(surest.values[at])

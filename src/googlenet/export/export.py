@@ -229,7 +229,7 @@ def compare(
     if not indices:
         raise GoogLeNetError(f"{photos.name}: none of the photos could be read")
     labels = None
-    if photos.labelled and photos.samples.marks is None:
+    if photos.labelled and photos.samples.multi_hot is None:
         labels = torch.tensor([photos.samples.labels[i] for i in indices])
     return Parity(
         torch.cat(before),

@@ -50,9 +50,9 @@ def photo_model(p: Preprocessing) -> onnx.ModelProto:
     if p.mode != "letterbox":
         x = centre_crop(graph, x, sides, p.size)
     x = graph.add("Cast", x, to="photo.float", to_=TensorProto.FLOAT)
-    if p.order == "L":
+    if p.channel_order == "L":
         x = luma(graph, x)
-    elif p.order == "BGR":
+    elif p.channel_order == "BGR":
         x = graph.add(
             "Gather", x, integers(graph, "photo.bgr", [2, 1, 0]), to="photo.turned", axis=1
         )
@@ -69,8 +69,8 @@ def photo_model(p: Preprocessing) -> onnx.ModelProto:
 def resized_sides(graph: Graph, p: Preprocessing) -> str:
     """Height and width after resizing, as Python computes them: in double, halves to even."""
     if p.mode == "squash":
-        return integers(graph, "photo.sides", [p.resize, p.resize])
-    side = graph.constant("photo.side", np.array(float(p.resize)))
+        return integers(graph, "photo.sides", [p.resize_size, p.resize_size])
+    side = graph.constant("photo.side", np.array(float(p.resize_size)))
     extreme = "ReduceMin" if p.mode == "crop" else "ReduceMax"
     graph.add("Cast", "photo.size", to="photo.size64", to_=TensorProto.DOUBLE)
     graph.add(extreme, "photo.size64", to="photo.extreme", keepdims=0)
@@ -78,7 +78,7 @@ def resized_sides(graph: Graph, p: Preprocessing) -> str:
     graph.add("Mul", "photo.size64", "photo.factor", to="photo.exact")
     graph.add("Round", "photo.exact", to="photo.rounded")
     graph.add("Cast", "photo.rounded", to="photo.integer", to_=TensorProto.INT64)
-    least = integers(graph, "photo.least", [p.resize if p.mode == "crop" else 1])
+    least = integers(graph, "photo.least", [p.resize_size if p.mode == "crop" else 1])
     return graph.add("Max", "photo.integer", least, to="photo.sides")
 
 
@@ -102,11 +102,11 @@ def luma(graph: Graph, x: str) -> str:
 
 def padded(graph: Graph, x: str, sides: str, p: Preprocessing) -> str:
     """The letterbox: the resized photo in the middle of a square of the mean's colour, cropped."""
-    red, green, blue = p.padding_colour()
+    red, green, blue = p.padding_color()
     colours = {"RGB": (red, green, blue), "BGR": (blue, green, red), "L": (red,)}
-    colour = per_channel(graph, "photo.colour", colours[p.order])
+    colour = per_channel(graph, "photo.colour", colours[p.channel_order])
     graph.add("Sub", x, colour, to="photo.above")  # so that the padding is zeros
-    whole = integers(graph, "photo.whole", [p.resize])
+    whole = integers(graph, "photo.whole", [p.resize_size])
     graph.add("Sub", whole, sides, to="photo.missing")
     graph.add("Div", "photo.missing", integers(graph, "photo.two", [2]), to="photo.before")
     graph.add("Sub", "photo.missing", "photo.before", to="photo.after")
@@ -114,7 +114,7 @@ def padded(graph: Graph, x: str, sides: str, p: Preprocessing) -> str:
     axes = integers(graph, "photo.axes", [2, 3])
     graph.add("Pad", "photo.above", "photo.pads", "", axes, to="photo.boxed")
     graph.add("Add", "photo.boxed", colour, to="photo.square")
-    start = (p.resize - p.size) // 2
+    start = (p.resize_size - p.size) // 2
     first, last = (
         integers(graph, "photo.start", [start] * 2),
         integers(graph, "photo.end", [start + p.size] * 2),

@@ -62,7 +62,7 @@ def parity_photos(
         return generated_photos(min(GENERATED, limit))
     found = load_data(data, split_seed(classifier), classifier.classes)
     same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
-    part = "val" if held_out or same or found.divided else "all"
+    part = "val" if held_out or same or found.has_split else "all"
     samples = choose_split(found, part)
     return ParityPhotos(f"{found.name} ({part})", samples.take(spread(len(samples), limit)))
 

@@ -21,7 +21,7 @@ class Shard(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPhoto:
+class ArchivedImage:
     """`size` bytes at `offset` of a shard: a photo's whole file, called `name` in there."""
 
     shard: Shard

@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from googlenet.images.crop_source import Cut, cut_out
-from googlenet.images.lazy_jpeg import Box, CodedPhoto, Photo, crop_resized, mirrored
-from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, margin
+from googlenet.images.crop_source import CropSource, take_crop_source
+from googlenet.images.lazy_jpeg import Box, LazyJpeg, Photo, mirrored, resized_crop
+from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing, resize_size
 
 
 class Step(Protocol):
@@ -29,15 +29,15 @@ class Step(Protocol):
 class RandomResizedCrop:
     """A crop of random area and aspect ratio, resized to `size` by a random interpolation.
 
-    area: range of the share of the photo's area; aspect: range of width/height, log-uniform.
+    scale: range of the share of the photo's area; ratio: range of width/height, log-uniform.
     """
 
     size: int
-    area: tuple[float, float]
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    scale: tuple[float, float]
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolations: Sequence[str] = ("bilinear",)
 
-    def __call__(self, image: Photo | CodedPhoto, rng: np.random.Generator) -> Photo:
+    def __call__(self, image: Photo | LazyJpeg, rng: np.random.Generator) -> Photo:
         box, interpolation = self.drawn(*size_of(image), rng)
         return resize(image, box, self.size, interpolation)
 
@@ -48,20 +48,20 @@ class RandomResizedCrop:
 
     def reduction(self, width: int, height: int) -> int:
         """By how much such a photo can be shrunk beforehand: the least crop is still larger."""
-        narrow = min(self.aspect[0], 1 / self.aspect[1])
-        return reduction(sqrt(self.area[0] * width * height * narrow), self.size)
+        narrow = min(self.ratio[0], 1 / self.ratio[1])
+        return reduction(sqrt(self.scale[0] * width * height * narrow), self.size)
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """Left, top, right, bottom of the crop, in pixels."""
         for _ in range(10):
-            area = width * height * rng.uniform(*self.area)
-            aspect = exp(rng.uniform(log(self.aspect[0]), log(self.aspect[1])))
+            area = width * height * rng.uniform(*self.scale)
+            aspect = exp(rng.uniform(log(self.ratio[0]), log(self.ratio[1])))
             w, h = round(sqrt(area * aspect)), round(sqrt(area / aspect))
             if 0 < w <= width and 0 < h <= height:
                 left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
                 return left, top, left + w, top + h
-        # A very long photo has no such crop: take its centre at the nearest allowed ratio.
-        low, high = self.aspect
+        # A very long photo has no such crop: take its center at the nearest allowed ratio.
+        low, high = self.ratio
         w = min(width, max(1, round(height * high)))
         h = min(height, max(1, round(width / low)))
         left, top = (width - w) // 2, (height - h) // 2
@@ -75,8 +75,8 @@ class RandomCrop:
     size: int
     interpolation: str = "bilinear"
 
-    def __call__(self, image: Photo | CodedPhoto, rng: np.random.Generator) -> Photo:
-        side = margin(self.size)
+    def __call__(self, image: Photo | LazyJpeg, rng: np.random.Generator) -> Photo:
+        side = resize_size(self.size)
         squashed = resize(image, (0, 0, *size_of(image)), side, self.interpolation)
         left, top = map(int, rng.integers(side - self.size + 1, size=2))
         if isinstance(squashed, np.ndarray):
@@ -85,11 +85,11 @@ class RandomCrop:
 
     def reduction(self, width: int, height: int) -> int:
         """By how much such a photo can be shrunk beforehand: it is still larger than its crop."""
-        return reduction(min(width, height), margin(self.size))
+        return reduction(min(width, height), resize_size(self.size))
 
 
 @dataclass(frozen=True)
-class Mirror:
+class HorizontalFlip:
     def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
         if not self.drawn(rng):
             return image
@@ -100,8 +100,8 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Photometric:
-    """Brightness, contrast and colour in random order, each by a factor from `factors`."""
+class ColorJitter:
+    """Brightness, contrast and color in random order, each by a factor from `factors`."""
 
     factors: tuple[float, float] = (0.5, 1.5)
 
@@ -113,10 +113,10 @@ class Photometric:
         return image
 
 
-# Principal components of the colours of ImageNet's training photos, for values 0–1, as
+# Principal components of the colors of ImageNet's training photos, for values 0–1, as
 # published with Krizhevsky's network and used by everyone since (fb.resnet.torch).
-LIGHTING_VALUES = np.array([0.2175, 0.0188, 0.0045])
-LIGHTING_VECTORS = np.array(
+PCA_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
+PCA_EIGENVECTORS = np.array(
     [
         [-0.5675, 0.7192, 0.4009],
         [-0.5808, -0.0045, -0.8140],
@@ -126,14 +126,14 @@ LIGHTING_VECTORS = np.array(
 
 
 @dataclass(frozen=True)
-class Lighting:
-    """A shift along the principal components of colour, normal with this deviation."""
+class PCANoise:
+    """A shift along the principal components of color, normal with this deviation."""
 
     deviation: float = 0.1
 
     def __call__(self, image: Photo, rng: np.random.Generator) -> Photo:
-        amounts = rng.normal(0, self.deviation, size=3) * LIGHTING_VALUES
-        shift = 255 * (LIGHTING_VECTORS @ amounts)
+        amounts = rng.normal(0, self.deviation, size=3) * PCA_EIGENVALUES
+        shift = 255 * (PCA_EIGENVECTORS @ amounts)
         shifted = np.asarray(image, dtype=np.float32) + shift.astype(np.float32)
         return Image.fromarray(shifted.round().clip(0, 255).astype(np.uint8))
 
@@ -157,61 +157,61 @@ class Augmentation:
         return first if isinstance(first, RandomResizedCrop | RandomCrop) else None
 
     def __call__(
-        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
+        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
     ) -> Photo:
         """A photo, augmented; `side` takes the place of the first crop's own.
 
         Raises DamagedError for a coded photo that is damaged; it must first be cropped.
         """
-        rng = self.numbers(epoch, index)
+        rng = self.rng_for(epoch, index)
         steps, crop = self.steps, self.first_crop
         if crop:
             crop, steps = replace(crop, size=side or crop.size), steps[1:]
             image = crop(image, rng)
-        assert not isinstance(image, CodedPhoto)
+        assert not isinstance(image, LazyJpeg)
         for step in steps:
             image = step(image, rng)
         return image
 
-    def cut(
-        self, image: Photo | CodedPhoto, epoch: int, index: int, side: int | None = None
-    ) -> Cut:
+    def crop_source(
+        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
+    ) -> CropSource:
         """What `device` makes the crop of, by the same random numbers: the same box and mirroring.
 
         For steps that are a random resized crop, bilinear, and mirroring.  Raises DamagedError.
         """
-        rng = self.numbers(epoch, index)
+        rng = self.rng_for(epoch, index)
         crop, *rest = self.steps
         assert isinstance(crop, RandomResizedCrop)
         box, interpolation = crop.drawn(*size_of(image), rng)
         assert interpolation == "bilinear"
         mirrored = False
         for step in rest:
-            assert isinstance(step, Mirror)
+            assert isinstance(step, HorizontalFlip)
             mirrored ^= step.drawn(rng)
-        return cut_out(image, box, side or crop.size, mirrored)
+        return take_crop_source(image, box, side or crop.size, mirrored)
 
-    def numbers(self, epoch: int, index: int) -> np.random.Generator:
+    def rng_for(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch, index))
 
 
-def mirror_if_allowed(p: Preprocessing) -> tuple[Step, ...]:
-    return (Mirror(),) if p.mirror else ()
+def flip_if_allowed(p: Preprocessing) -> tuple[Step, ...]:
+    return (HorizontalFlip(),) if p.hflip else ()
 
 
 def as_image(photo: Photo) -> Image.Image:
     return photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
 
 
-def size_of(photo: Photo | CodedPhoto) -> tuple[int, int]:
+def size_of(photo: Photo | LazyJpeg) -> tuple[int, int]:
     """Width and height in pixels."""
     return (photo.shape[1], photo.shape[0]) if isinstance(photo, np.ndarray) else photo.size
 
 
-def resize(photo: Photo | CodedPhoto, box: Box, side: int, interpolation: str) -> Photo:
+def resize(photo: Photo | LazyJpeg, box: Box, side: int, interpolation: str) -> Photo:
     """The pixels in the box as a square of that side."""
-    if isinstance(photo, np.ndarray | CodedPhoto):
-        return crop_resized(photo, box, (side, side), interpolation)
+    if isinstance(photo, np.ndarray | LazyJpeg):
+        return resized_crop(photo, box, (side, side), interpolation)
     return photo.resize((side, side), INTERPOLATIONS[interpolation], box=box)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.images.decode import Source, decode
-from googlenet.images.lazy_jpeg import Box, CodedPhoto, DamagedError, Photo, available, open_turbo
+from googlenet.images.lazy_jpeg import Box, DamagedError, LazyJpeg, Photo, available, open_jpeg
 from googlenet.images.library import library
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import center
@@ -37,8 +37,8 @@ def seen(source: Source, p: Preprocessing) -> Pixels:
     """
     if not available():
         return centre(decode(source), p)
-    photo = open_turbo(source, lambda width, height: 1)
-    if not isinstance(photo, CodedPhoto):
+    photo = open_jpeg(source, lambda width, height: 1)
+    if not isinstance(photo, LazyJpeg):
         return centre(photo, p)
     try:
         if kernels_for(photo.size, p) is None:
@@ -63,7 +63,7 @@ def window(part: Pixels, box: Box, size: tuple[int, int], p: Preprocessing) -> P
     kernels = resizer()
     assert kernels is not None
     assert part.strides[1:] == (3, 1)
-    inner = p.scaled(size, p.resize)
+    inner = p.resized_size(size, p.resize_size)
     left, top = ((side - p.size) // 2 for side in inner)
     out = np.empty((p.size, p.size, 3), np.uint8)
     done = kernels.googlenet_window(
@@ -77,7 +77,7 @@ def window(part: Pixels, box: Box, size: tuple[int, int], p: Preprocessing) -> P
 def needed(size: tuple[int, int], p: Preprocessing) -> Box:
     """The pixels of a photo that its view is made of, and one more on each side."""
     spans = []
-    for whole, scaled in zip(size, p.scaled(size, p.resize), strict=True):
+    for whole, scaled in zip(size, p.resized_size(size, p.resize_size), strict=True):
         step = whole / scaled
         reach = max(1.0, step) * (FILTERS.index(p.interpolation) + 1)
         first = (scaled - p.size) // 2
@@ -92,7 +92,7 @@ def kernels_for(size: tuple[int, int], p: Preprocessing) -> ctypes.CDLL | None:
     """The kernels, where their result for a photo of that size is Pillow's."""
     if p.interpolation not in FILTERS or p.mode == "letterbox":
         return None
-    return resizer() if columns_first(size, p.scaled(size, p.resize)) else None
+    return resizer() if columns_first(size, p.resized_size(size, p.resize_size)) else None
 
 
 def columns_first(size: tuple[int, int], scaled: tuple[int, int]) -> bool:

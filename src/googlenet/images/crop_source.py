@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.images.lazy_jpeg import Box, CodedPhoto, Photo, part_of
+from googlenet.images.lazy_jpeg import Box, LazyJpeg, Photo, part_of
 
-ENOUGH = 4  # times the crop's side is as long as a cut-out stays, for a crop that looks the same
+MAX_SOURCE_RATIO = (
+    4  # times the crop's side is as long as a cut-out stays, for a crop that looks the same
+)
 
 
 @dataclass(frozen=True)
-class Cut:
+class CropSource:
     """What is in a crop's box: pixels (H, W, 3) uint8, which the crop may have mirrored.
 
     size: width and height in these pixels; of the last column and row a part may be meant.
@@ -27,7 +29,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Cuts:
+class CropGeometry:
     """How crops of `side` pixels are made of a batch's cut-outs, which lie padded in one array.
 
     sizes: (N, 2) float32, width and height of each; mirrored: (N,) bool.
@@ -37,12 +39,12 @@ class Cuts:
     mirrored: NDArray[np.bool_]
     side: int
 
-    def take(self, at: slice | NDArray[np.int64]) -> Cuts:
+    def take(self, at: slice | NDArray[np.int64]) -> CropGeometry:
         """Those of some photos of the batch."""
-        return Cuts(self.sizes[at], self.mirrored[at], self.side)
+        return CropGeometry(self.sizes[at], self.mirrored[at], self.side)
 
 
-def cut_out(photo: Photo | CodedPhoto, box: Box, side: int, mirrored: bool) -> Cut:
+def take_crop_source(photo: Photo | LazyJpeg, box: Box, side: int, mirrored: bool) -> CropSource:
     """The pixels in the box, averaged over whole numbers of them where they are very many.
 
     A cut-out is 4 · side pixels wide and high at most, so it takes 48 · side² bytes at most, 16
@@ -51,22 +53,22 @@ def cut_out(photo: Photo | CodedPhoto, box: Box, side: int, mirrored: bool) -> C
     """
     left, top, right, bottom = box
     width, height = right - left, bottom - top
-    across, down = (-(-length // (ENOUGH * side)) for length in (width, height))
+    across, down = (-(-length // (MAX_SOURCE_RATIO * side)) for length in (width, height))
     # A copy: a view would keep all of the photo in memory.
     pixels = np.array(photo.crop(box) if isinstance(photo, Image.Image) else part_of(photo, box))
     if max(across, down) > 1:
         pixels = np.asarray(Image.fromarray(pixels).reduce((across, down)))
-    return Cut(pixels, (width / across, height / down), mirrored)
+    return CropSource(pixels, (width / across, height / down), mirrored)
 
 
-def together(cuts: Sequence[Cut], side: int) -> tuple[NDArray[np.uint8], Cuts]:
-    """Cut-outs as one array (N, H, W, 3), for crops of that side, and how they are made of it."""
+def collate(cuts: Sequence[CropSource], side: int) -> tuple[NDArray[np.uint8], CropGeometry]:
+    """Crop sources as one array (N, H, W, 3), and how crops of that side are made of it."""
     sizes = np.array([cut.size for cut in cuts], np.float32).reshape(-1, 2)
     mirrored = np.array([cut.mirrored for cut in cuts], np.bool_)
-    return stacked([cut.pixels for cut in cuts]), Cuts(sizes, mirrored, side)
+    return pad_stack([cut.pixels for cut in cuts]), CropGeometry(sizes, mirrored, side)
 
 
-def stacked(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def pad_stack(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Photos (H, W, 3) of any sizes as one array of the largest, each in its upper left corner."""
     height, width = (max((photo.shape[axis] for photo in photos), default=0) for axis in (0, 1))
     whole = np.zeros((len(photos), height, width, 3), np.uint8)

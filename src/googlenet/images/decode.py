@@ -4,9 +4,9 @@ The policy, the same in training, evaluation and prediction (docs/photos.md tell
 
 * A file's format is what its content says, whatever its name says; `FORMATS` are read.
 * EXIF orientation is applied, damaged EXIF ignored.
-* Colours of an ICC profile become sRGB; a profile that is damaged or not of the photo's kind is
+* Colors of an ICC profile become sRGB; a profile that is damaged or not of the photo's kind is
   ignored, and what has no profile is sRGB.
-* Greyscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions; a CMYK
+* Grayscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions; a CMYK
   or YCCK JPEG is inverted, as Adobe writes it.
 * Transparency is laid over white.
 * 16-bit samples keep their upper eight bits; 32-bit and floating-point photos are refused.
@@ -31,13 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from googlenet.images.archived import StoredPhoto
+from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import GoogLeNetError, printable
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-Source = str | Path | bytes | NDArray[np.generic] | Image.Image | StoredPhoto
+Source = str | Path | bytes | NDArray[np.generic] | Image.Image | ArchivedImage
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
@@ -56,9 +56,9 @@ FORMATS = {
 }
 EXTENSIONS = frozenset(extension for names in FORMATS.values() for extension in names)
 BACKGROUND = (255, 255, 255)
-SRGB_TOLERANCE = 2  # levels of 255: a profile that moves no colour further is sRGB
+SRGB_TOLERANCE = 2  # levels of 255: a profile that moves no color further is sRGB
 # What turns the stored rows and columns upright, by the orientation that EXIF gives.
-TURNS = {
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -67,8 +67,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Modes of one grey channel; of the others, all but CMYK are converted from RGB.
-GREY = ("1", "L", "LA")
+# Modes of one gray channel; of the others, all but CMYK are converted from RGB.
+GRAY_MODES = ("1", "L", "LA")
 
 
 class ImageError(GoogLeNetError):
@@ -108,19 +108,19 @@ QUIET = QuietPillow()
 def decode(source: Source) -> Image.Image:
     """The photo as an upright 8-bit sRGB image.
 
-    An array is (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+    An array is (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
-    content = source.read() if isinstance(source, StoredPhoto) else source
+    content = source.read() if isinstance(source, ArchivedImage) else source
     try:
         if isinstance(content, np.ndarray):
             return to_rgb(from_array(content))
         with QUIET:
             if isinstance(content, Image.Image):
-                return to_rgb(upright(content))
-            with open_photo(content) as opened:
-                refuse_bomb(opened)
-                return to_rgb(upright(opened))
+                return to_rgb(exif_transpose(content))
+            with open_image(content) as opened:
+                check_pixels(opened)
+                return to_rgb(exif_transpose(opened))
     except Exception as error:
         # Pillow's plugins raise whatever they meet in a damaged file: struct.error, IndexError,
         # SyntaxError and more; all of it means that this file is no photo.
@@ -141,7 +141,7 @@ def read_header(source: str | Path | bytes) -> Header:
     Raises ImageError, which names the file, where no photo begins like this.
     """
     try:
-        with QUIET, open_photo(source) as opened:
+        with QUIET, open_image(source) as opened:
             kind = "JPEG" if opened.format == "MPO" else str(opened.format)
             return Header("BMP" if kind == "DIB" else kind, *opened.size)
     except Exception as error:
@@ -165,7 +165,7 @@ def named(source: Source, error: Exception) -> ImageError:
     return ImageError(f"{name}: cannot be read as an image ({reason})")
 
 
-def open_photo(source: str | Path | bytes) -> Image.Image:
+def open_image(source: str | Path | bytes) -> Image.Image:
     """The photo with its header read.  Raises ImageError for what is no file of a photo's size."""
     if isinstance(source, bytes):
         size = len(source)
@@ -185,12 +185,12 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
     return Image.open(file, formats=tuple(FORMATS))
 
 
-def refuse_bomb(image: Image.Image) -> None:
+def check_pixels(image: Image.Image) -> None:
     """Raises ImageError where the pixels would cost too much memory or time."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
-    refuse_line(image)
+    check_aspect(image)
     stream = getattr(image, "fp", None)
     if image.format in ("JPEG", "MPO") and stream is not None:
         scans = count_scans(stream)
@@ -198,7 +198,7 @@ def refuse_bomb(image: Image.Image) -> None:
             raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
 
 
-def refuse_line(image: Image.Image) -> None:
+def check_aspect(image: Image.Image) -> None:
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ImageError(
             f"a photo may be at most {MAX_ASPECT} times as long as wide, "
@@ -217,12 +217,12 @@ def count_scans(stream: IO[bytes]) -> int:
     return count
 
 
-def upright(image: Image.Image) -> Image.Image:
+def exif_transpose(image: Image.Image) -> Image.Image:
     """The photo as it was seen, by its EXIF orientation; unturned where that cannot be read."""
     image.load()  # a TIFF file is turned here, and its orientation then gone
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-        turn = TURNS.get(orientation or 1)
+        turn = EXIF_TRANSPOSE.get(orientation or 1)
     except Exception:  # whatever Pillow meets in damaged EXIF: the pixels are sound
         return image
     return image if turn is None else image.transpose(turn)
@@ -230,7 +230,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image in mode RGB, sRGB, transparency over white, upper eight bits of sixteen."""
-    refuse_line(image)
+    check_aspect(image)
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)
@@ -242,20 +242,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
             image.putalpha(Image.fromarray(values != transparent).convert("L"))
     elif image.mode == "F":
         raise ImageError("floating-point photos are not supported, 8 and 16 bits are")
-    if image.mode in ("RGBa", "La"):  # colours multiplied by their opacity
+    if image.mode in ("RGBa", "La"):  # colors multiplied by their opacity
         image = image.convert(image.mode.upper())
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    colours = srgb(image, profile) if isinstance(profile, bytes) else image.convert("RGB")
+    colors = to_srgb(image, profile) if isinstance(profile, bytes) else image.convert("RGB")
     if alpha is None:
-        return colours
-    colours.putalpha(alpha)
-    background = Image.new("RGBA", colours.size, BACKGROUND)
-    return Image.alpha_composite(background, colours).convert("RGB")
+        return colors
+    colors.putalpha(alpha)
+    background = Image.new("RGBA", colors.size, BACKGROUND)
+    return Image.alpha_composite(background, colors).convert("RGB")
 
 
-def srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """The colours that an ICC profile means as sRGB, in mode RGB; without transparency."""
-    mode = "L" if image.mode in GREY else "CMYK" if image.mode == "CMYK" else "RGB"
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """The colors that an ICC profile means as sRGB, in mode RGB; without transparency."""
+    mode = "L" if image.mode in GRAY_MODES else "CMYK" if image.mode == "CMYK" else "RGB"
     transform = srgb_transform(profile, mode) if image.mode != "LAB" else None
     if transform is None:
         return image.convert("RGB")
@@ -266,7 +266,7 @@ def srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """From a profile's colours to sRGB.
+    """From a profile's colors to sRGB.
 
     None where there is nothing to do: the profile is sRGB, damaged or not of that mode.
     Photos of one camera share a profile, so this is rarely computed.
@@ -277,16 +277,16 @@ def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
         own = ImageCms.ImageCmsProfile(BytesIO(profile))
         target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         transform = ImageCms.ImageCmsTransform(own, target, mode, "RGB")
-        colours = every_colour(mode)
-        moved = np.asarray(transform.apply(colours), np.int16) - np.asarray(colours.convert("RGB"))
+        colors = color_grid(mode)
+        moved = np.asarray(transform.apply(colors), np.int16) - np.asarray(colors.convert("RGB"))
     except Exception:  # whatever is wrong with it: the photo is shown without
         return None
     same = mode != "CMYK" and np.abs(moved).max() <= SRGB_TOLERANCE
     return None if same else transform
 
 
-def every_colour(mode: str) -> Image.Image:
-    """Colours all over the mode's space: 256 greys, or nine levels a channel."""
+def color_grid(mode: str) -> Image.Image:
+    """Colors all over the mode's space: 256 grays, or nine levels a channel."""
     bands = Image.getmodebands(mode)
     levels = np.linspace(0, 255, 256 if bands == 1 else 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(*[levels] * bands, indexing="ij"), -1).reshape(-1, bands)
@@ -307,7 +307,7 @@ def from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def name_of(source: Source) -> str:
     """What to call a photo in a message: its path, or what it came as."""
-    if isinstance(source, str | Path | StoredPhoto):
+    if isinstance(source, str | Path | ArchivedImage):
         return str(source)
     if isinstance(source, bytes):
         return f"photo of {len(source)} bytes"

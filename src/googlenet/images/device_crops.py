@@ -1,7 +1,7 @@
 """Random resized crops of a whole batch as matrix products, for a device that is good at them.
 
 A resize is linear in the rows and in the columns, so a crop of a photo is two products: with a
-matrix that takes columns (mirrored or not) and one that takes rows, both of triangles as wide as
+A resize is linear in the rows and in the columns, so a crop of an image is two products: with a
 the antialiasing needs.  Photos of any sizes lie in one tensor, padded.
 """
 
@@ -14,29 +14,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet.images.crop_source import Cuts, stacked
+from googlenet.images.crop_source import CropGeometry, pad_stack
 from googlenet.images.preprocess import Preprocessing
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as Pillow weighs them
 
 
-def cropped(cutouts: Tensor, cuts: Cuts, preprocessing: Preprocessing) -> Tensor:
+def cropped(cutouts: Tensor, cuts: CropGeometry, preprocessing: Preprocessing) -> Tensor:
     """(N, H, W, 3) uint8 on the device -> (N, C, side, side) float32, as the network sees crops.
 
     With cut-outs of the largest size it takes some 510 · side² bytes a photo while it works.
     """
     sizes, mirrored = (torch.from_numpy(a).to(cutouts.device) for a in (cuts.sizes, cuts.mirrored))
     boxes = torch.cat([torch.zeros_like(sizes), sizes], 1)
-    crops = crop_batch(cutouts.permute(0, 3, 1, 2).contiguous(), boxes, mirrored, cuts.side)
-    return normalised(crops, preprocessing)
+    crops = resized_crop_batch(cutouts.permute(0, 3, 1, 2).contiguous(), boxes, mirrored, cuts.side)
+    return normalize(crops, preprocessing)
 
 
 def padded(photos: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Photos (H, W, 3) of any sizes as one tensor (N, 3, height, width) uint8 of the largest."""
-    return torch.from_numpy(stacked(photos)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(pad_stack(photos)).permute(0, 3, 1, 2).contiguous()
 
 
-def crop_batch(photos: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+def resized_crop_batch(photos: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
     """(N, 3, H, W) uint8, (N, 4) left, top, right, bottom, (N,) bool -> (N, 3, size, size) float32.
 
     Antialiased bilinear, levels of 0 to 255 that are not rounded: of the crop alone, as
@@ -44,14 +44,14 @@ def crop_batch(photos: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Te
     Boxes may end within a pixel.
     """
     left, top, right, bottom = boxes.unbind(1)
-    rows = triangles(top, bottom, photos.shape[2], size)
-    columns = triangles(left, right, photos.shape[3], size)
+    rows = resize_matrices(top, bottom, photos.shape[2], size)
+    columns = resize_matrices(left, right, photos.shape[3], size)
     columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
     with torch.autocast(photos.device.type, enabled=False):
         return rows[:, None] @ photos.float() @ columns[:, None].transpose(2, 3)
 
 
-def triangles(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:
+def resize_matrices(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:
     """The matrices (N, size, length) that resize the pixels low ≤ i < high of a row to `size`."""
     low, high = low[:, None, None].float(), high[:, None, None].float()
     scale = (high - low) / size
@@ -63,11 +63,11 @@ def triangles(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:
     return weights / weights.sum(2, keepdim=True)
 
 
-def normalised(crops: Tensor, preprocessing: Preprocessing) -> Tensor:
+def normalize(crops: Tensor, preprocessing: Preprocessing) -> Tensor:
     """(N, 3, H, W) of levels, RGB -> what the network sees of them, channels-last."""
-    if preprocessing.order == "BGR":
+    if preprocessing.channel_order == "BGR":
         crops = crops.flip(1)
-    elif preprocessing.order == "L":
+    elif preprocessing.channel_order == "L":
         luma = torch.tensor(LUMA, device=crops.device)[:, None, None]
         crops = (crops * luma).sum(1, keepdim=True)
     mean = torch.tensor(preprocessing.mean, device=crops.device)[:, None, None]

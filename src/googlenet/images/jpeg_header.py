@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from googlenet.images.decode import TURNS, srgb_transform
+from googlenet.images.decode import EXIF_TRANSPOSE, srgb_transform
 
 BASELINE = (0xC0, 0xC1)
-SCAN, PROFILE, NOTES = 0xDA, 0xE2, 0xE1
-# Segments that say nothing of colours or orientation: tables, restarts, comments, JFIF, and what
-# programs leave for themselves.  How Adobe's programs code the colours (EE) the decoder reads.
-HARMLESS = frozenset({0xDB, 0xC4, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)})
+SCAN, APP2, APP1 = 0xDA, 0xE2, 0xE1
+# Segments that say nothing of colors or orientation: tables, restarts, comments, JFIF, and what
+# programs leave for themselves.  How Adobe's programs code the colors (EE) the decoder reads.
+IGNORED_SEGMENTS = frozenset({0xDB, 0xC4, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)})
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 ORIENTATION, SHORT = 0x0112, 3
 
 
-class PlainHeader(NamedTuple):
+class BaselineHeader(NamedTuple):
     """Pixels as they are stored, and what turns them upright."""
 
     width: int
@@ -26,10 +26,10 @@ class PlainHeader(NamedTuple):
     turn: Image.Transpose | None
 
 
-def plain_header(content: bytes) -> PlainHeader | None:
-    """The header of a baseline JPEG of three colours, in sRGB; None where there is more to it.
+def parse_baseline_jpeg(content: bytes) -> BaselineHeader | None:
+    """The header of a baseline JPEG of three colors, in sRGB; None where there is more to it.
 
-    That is: another kind of JPEG, several scans, a profile of other colours, an orientation that
+    That is: another kind of JPEG, several scans, a profile of other colors, an orientation that
     is not where it is expected, or anything unknown.
     """
     at, size, turn, exif = 2, None, None, False
@@ -37,22 +37,22 @@ def plain_header(content: bytes) -> PlainHeader | None:
         while content[at] == 0xFF:
             marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
             if marker == SCAN:
-                return PlainHeader(*size, turn) if size and content[at + 4] == 3 else None
+                return BaselineHeader(*size, turn) if size and content[at + 4] == 3 else None
             segment = content[at + 4 : at + 2 + length]
             if marker in BASELINE:
                 if size or segment[0] != 8 or segment[5] != 3:
                     return None
                 height, width = struct.unpack_from(">HH", segment, 1)
                 size = (width, height)
-            elif marker == NOTES and segment.startswith(EXIF) and not exif:
-                exif, turn = True, TURNS.get(orientation(segment[len(EXIF) :]))
-            elif marker == NOTES:
+            elif marker == APP1 and segment.startswith(EXIF) and not exif:
+                exif, turn = True, EXIF_TRANSPOSE.get(orientation(segment[len(EXIF) :]))
+            elif marker == APP1:
                 if segment.startswith(EXIF) or b"Orientation" in segment:
                     return None
-            elif marker == PROFILE:
+            elif marker == APP2:
                 if not of_srgb(segment):
                     return None
-            elif marker not in HARMLESS:
+            elif marker not in IGNORED_SEGMENTS:
                 return None
             at += 2 + length
     except (IndexError, ValueError, struct.error):
@@ -83,6 +83,6 @@ def orientation(exif: bytes) -> int:
 
 
 def of_srgb(segment: bytes) -> bool:
-    """Whether a segment is a whole colour profile that leaves RGB as it is."""
+    """Whether a segment is a whole color profile that leaves RGB as it is."""
     whole = segment.startswith(ICC) and segment[len(ICC) : len(ICC) + 2] == b"\1\1"
     return whole and srgb_transform(segment[len(ICC) + 2 :], "RGB") is None

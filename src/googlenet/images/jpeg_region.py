@@ -28,7 +28,7 @@ FUNCTIONS = (
     "crop_scanline", "skip_scanlines", "read_scanlines", "finish_decompress",
     "destroy_decompress",
 )  # fmt: skip
-MARGIN = 8  # pixels beside a part, whose colours the upsampling of its outermost ones needs
+MARGIN = 8  # pixels beside a part, whose colors the upsampling of its outermost ones needs
 LARGEST_BLOCK = 32  # pixels: parts are decoded from a multiple of the block's width on
 FINE, DAMAGED, OTHER = range(3)
 
@@ -40,7 +40,7 @@ class Functions(ctypes.Structure):
 
 
 def region(content: bytes, denominator: int, size: tuple[int, int], box: Box) -> NDArray[np.uint8]:
-    """The pixels in the box of a JPEG of three colours, decoded at a part of its size.
+    """The pixels in the box of a JPEG of three colors, decoded at a part of its size.
 
     size: width and height of all of it, so decoded.  Returns (H, W, 3), rows apart in memory.
     Raises ValueError where the JPEG, in whatever place, is damaged, or of another size.

@@ -21,23 +21,23 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from googlenet.images import jpeg_region, pixel_kernels
-from googlenet.images.archived import StoredPhoto
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import (
+    EXIF_TRANSPOSE,
     MAX_ASPECT,
     MAX_BYTES,
     MAX_PIXELS,
     MAX_SCANS,
     QUIET,
-    TURNS,
     Source,
+    check_pixels,
     decode,
     named,
-    open_photo,
-    refuse_bomb,
-    srgb,
+    open_image,
     srgb_transform,
+    to_srgb,
 )
-from googlenet.images.jpeg_header import plain_header
+from googlenet.images.jpeg_header import parse_baseline_jpeg
 from googlenet.images.preprocess import INTERPOLATIONS
 from googlenet.runtime.errors import GoogLeNetError
 
@@ -66,7 +66,7 @@ class DamagedError(Exception):
 
 
 @dataclass(frozen=True)
-class CodedPhoto:
+class LazyJpeg:
     """A JPEG of which the pixels that are asked for are decoded, upright.
 
     stored: width and height of its rows and columns as they are decoded, at a `factor`th of
@@ -85,7 +85,7 @@ class CodedPhoto:
 
     def part(self, box: Box) -> NDArray[np.uint8]:
         """The pixels in the box.  Raises DamagedError for damage anywhere in the photo."""
-        left, top, right, bottom = box if self.turn is None else turned_back(box, self)
+        left, top, right, bottom = box if self.turn is None else stored_box(box, self)
         try:
             if jpeg_region.available():
                 inner = (left, top, right, bottom)
@@ -135,7 +135,7 @@ FROM_BELOW = (
 )
 
 
-def turned_back(box: Box, photo: CodedPhoto) -> Box:
+def stored_box(box: Box, photo: LazyJpeg) -> Box:
     """Where the box of an upright photo is in the stored one."""
     width, height = photo.stored
     left, top, right, bottom = box
@@ -149,13 +149,13 @@ def turned_back(box: Box, photo: CodedPhoto) -> Box:
 
 
 def decode_turbo(source: Source, reduction: Reduction = lambda width, height: 1) -> Photo:
-    """The photo as an array; as `decode` gives it where it is no JPEG of three colours.
+    """The photo as an array; as `decode` gives it where it is no JPEG of three colors.
 
     reduction: by how much a photo of that size may be shrunk in decoding.
     Raises ImageError, which names the file, for whatever cannot be decoded.
     """
-    photo = open_turbo(source, reduction)
-    if not isinstance(photo, CodedPhoto):
+    photo = open_jpeg(source, reduction)
+    if not isinstance(photo, LazyJpeg):
         return photo
     try:
         return photo.whole()
@@ -163,9 +163,9 @@ def decode_turbo(source: Source, reduction: Reduction = lambda width, height: 1)
         return decode(source)
 
 
-def open_turbo(source: Source, reduction: Reduction) -> Photo | CodedPhoto:
+def open_jpeg(source: Source, reduction: Reduction) -> Photo | LazyJpeg:
     """As `decode_turbo`, but a JPEG without anything special in it is not decoded yet."""
-    if isinstance(source, StoredPhoto):
+    if isinstance(source, ArchivedImage):
         content = source.read()
     elif isinstance(source, str | Path):
         content = read_file(source)
@@ -178,9 +178,9 @@ def open_turbo(source: Source, reduction: Reduction) -> Photo | CodedPhoto:
     if content.count(b"\xff\xda") > MAX_SCANS:  # as `decode` counts them
         return decode(source)
     try:
-        header = plain_header(content)
+        header = parse_baseline_jpeg(content)
         if header is None:
-            photo = decode_marked(content, reduction)
+            photo = decode_with_profile(content, reduction)
         elif acceptable(header.width, header.height):
             return coded(content, header.width, header.height, reduction, header.turn)
         else:
@@ -192,9 +192,9 @@ def open_turbo(source: Source, reduction: Reduction) -> Photo | CodedPhoto:
 
 def coded(
     content: bytes, width: int, height: int, reduction: Reduction, turn: Image.Transpose | None
-) -> CodedPhoto:
+) -> LazyJpeg:
     factor = reduction(width, height)
-    return CodedPhoto(content, (-(-width // factor), -(-height // factor)), factor, turn)
+    return LazyJpeg(content, (-(-width // factor), -(-height // factor)), factor, turn)
 
 
 def acceptable(width: int, height: int) -> bool:
@@ -213,14 +213,14 @@ def read_file(path: str | Path) -> bytes:
         return b""
 
 
-def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
+def decode_with_profile(content: bytes, reduction: Reduction) -> Photo | None:
     """A JPEG with a profile, several scans or whatever; None where it is not of RGB."""
-    with QUIET, open_photo(content) as opened:
-        refuse_bomb(opened)
+    with QUIET, open_image(content) as opened:
+        check_pixels(opened)
         if opened.mode != "RGB":
             return None
         try:
-            turn = TURNS.get(opened.getexif().get(ExifTags.Base.Orientation) or 1)
+            turn = EXIF_TRANSPOSE.get(opened.getexif().get(ExifTags.Base.Orientation) or 1)
         except Exception:  # damaged EXIF: the pixels are sound
             turn = None
         profile = opened.info.get("icc_profile")
@@ -230,18 +230,18 @@ def decode_marked(content: bytes, reduction: Reduction) -> Photo | None:
     except DamagedError:
         return None
     if isinstance(profile, bytes) and srgb_transform(profile, "RGB") is not None:
-        pixels = np.asarray(srgb(Image.fromarray(pixels), profile))
+        pixels = np.asarray(to_srgb(Image.fromarray(pixels), profile))
     return pixels
 
 
-def part_of(photo: NDArray[np.uint8] | CodedPhoto, box: Box) -> NDArray[np.uint8]:
+def part_of(photo: NDArray[np.uint8] | LazyJpeg, box: Box) -> NDArray[np.uint8]:
     """The pixels in the box.  Raises DamagedError."""
     left, top, right, bottom = box
-    return photo.part(box) if isinstance(photo, CodedPhoto) else photo[top:bottom, left:right]
+    return photo.part(box) if isinstance(photo, LazyJpeg) else photo[top:bottom, left:right]
 
 
-def crop_resized(
-    photo: NDArray[np.uint8] | CodedPhoto, box: Box, size: tuple[int, int], interpolation: str
+def resized_crop(
+    photo: NDArray[np.uint8] | LazyJpeg, box: Box, size: tuple[int, int], interpolation: str
 ) -> NDArray[np.uint8]:
     """The crop in `box` (left, top, right, bottom) at `size` (width, height), antialiased.
 

@@ -17,7 +17,7 @@ LIBRARY = CompiledLibrary(
     signatures={
         "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
         "mirror": [POINTER, POINTER, LONG, LONG],
-        "normalise": [POINTER, POINTER, LONG, POINTER, POINTER],
+        "normalize": [POINTER, POINTER, LONG, POINTER, POINTER],
         "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
         "window": [POINTER, *[LONG] * 12, INT, POINTER],
         "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],

@@ -1,4 +1,4 @@
-"""Crops of photos resized, mirrored and normalised in one pass each, where PyTorch makes several.
+"""Crops of photos resized, mirrored and normalized in one pass each, where PyTorch makes several.
 
 The same bits as PyTorch's antialiased `interpolate` and `flip` of bytes, and its arithmetic.
 """
@@ -49,7 +49,7 @@ def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     return found
 
 
-def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
+def normalized(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
     """(…, 3) uint8 -> (pixel - mean) * scale in float32, of the same shape.
 
     None where there are no kernels, or for tensors elsewhere, laid out otherwise or traced.
@@ -69,7 +69,7 @@ def normalised(pixels: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
     if kernels is None:
         return None
     found = torch.empty(pixels.shape)
-    kernels.googlenet_normalise(
+    kernels.googlenet_normalize(
         pixels.data_ptr(), found.data_ptr(), pixels.numel() // 3, mean.data_ptr(), scale.data_ptr()
     )
     return found

@@ -230,7 +230,7 @@ void mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t columns) {
 
 // ---- bytes to what the network sees: (pixel - mean) * scale ------------------------------------
 
-void normalise(const uint8_t* from, float* to, int64_t pixels, const float* mean,
+void normalize(const uint8_t* from, float* to, int64_t pixels, const float* mean,
                const float* scale) {
   constexpr int64_t ROUND = 8 * CHANNELS;  // values after which lanes and channels are in step
   float means[ROUND], scales[ROUND];
@@ -258,8 +258,8 @@ void googlenet_mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t co
   mirror(from, to, rows, columns);
 }
 
-void googlenet_normalise(const uint8_t* from, float* to, int64_t pixels, const float* mean,
+void googlenet_normalize(const uint8_t* from, float* to, int64_t pixels, const float* mean,
                          const float* scale) {
-  normalise(from, to, pixels, mean, scale);
+  normalize(from, to, pixels, mean, scale);
 }
 }

@@ -6,7 +6,7 @@ One value, saved in the model file, is used in training, evaluation, prediction 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,12 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 LUMA_MEAN = (117.0,)  # theirs too, of the luma
 LUMA_SCALE = (1 / 57.5,)
 
+RESIZE_RATIO = 256 / 224  # the paper's images to its crops
+# Where the model file's key is not the attribute's name.
+JSON_KEYS = {"channel_order": "order", "resize_size": "resize", "hflip": "mirror"}
 
-MARGIN = 256 / 224  # the paper's photos for its crops
 
-
-def margin(size: int, factor: float = MARGIN) -> int:
+def resize_size(size: int, factor: float = RESIZE_RATIO) -> int:
     """The side to which a photo is resized before crops of `size`: 256 for the paper's 224."""
     return round(size * factor)
 
@@ -50,52 +51,53 @@ class Preprocessing:
     """How pixels become numbers.
 
     size: side of the square that the network sees, in pixels.
-    resize: side to which the photo is resized before cropping: its shorter side in mode
+    resize_size: side to which the photo is resized before cropping: its shorter side in mode
         "crop", both sides in "squash", its longer side (then padded) in "letterbox".
     interpolation: always antialiased, but for "nearest".
-    order: channels and their order, "RGB", "BGR" or "L" (luma).
+    channel_order: channels and their order, "RGB", "BGR" or "L" (luma).
     mean, scale: per channel in that order; the network sees (pixel − mean) · scale, pixel 0–255.
-    mirror: whether a mirrored photo is still of its class (no for digits and text).
+    hflip: whether a mirrored photo is still of its class (no for digits and text).
     """
 
     size: int = 224
-    resize: int = 256
+    resize_size: int = 256
     mode: str = "crop"
     interpolation: str = "bilinear"
-    order: str = "RGB"
+    channel_order: str = "RGB"
     mean: tuple[float, ...] = IMAGENET_MEAN
     scale: tuple[float, ...] = tuple(1 / std for std in IMAGENET_STD)
-    mirror: bool = True
+    hflip: bool = True
 
     def __post_init__(self) -> None:
         check("mode", self.mode, MODES)
         check("interpolation", self.interpolation, tuple(INTERPOLATIONS))
-        check("order", self.order, tuple(ORDERS))
-        if not 1 <= self.size <= self.resize <= 8192:
+        check("order", self.channel_order, tuple(ORDERS))
+        if not 1 <= self.size <= self.resize_size <= 8192:
             raise UsageError(
-                f"size and resize must be 1 ≤ size ≤ resize ≤ 8192, got {self.size}, {self.resize}"
+                f"size and resize must be 1 ≤ size ≤ resize ≤ 8192, "
+                f"got {self.size}, {self.resize_size}"
             )
         if not len(self.mean) == len(self.scale) == self.channels:
             raise UsageError(
-                f"mean and scale must have {self.channels} values for order {self.order}, "
+                f"mean and scale must have {self.channels} values for order {self.channel_order}, "
                 f"got {self.mean} and {self.scale}"
             )
 
     @property
     def channels(self) -> int:
-        return ORDERS[self.order]
+        return ORDERS[self.channel_order]
 
-    def resized(self, image: Image.Image, side: int) -> Image.Image:
+    def resize(self, image: Image.Image, side: int) -> Image.Image:
         """The whole photo at the scale at which crops are cut from it, by this value's mode."""
-        inner = self.scaled(image.size, side)
+        inner = self.resized_size(image.size, side)
         scaled = image.resize(inner, INTERPOLATIONS[self.interpolation])
         if self.mode != "letterbox":
             return scaled
-        padded = Image.new("RGB", (side, side), self.padding_colour())
+        padded = Image.new("RGB", (side, side), self.padding_color())
         padded.paste(scaled, ((side - inner[0]) // 2, (side - inner[1]) // 2))
         return padded
 
-    def scaled(self, size: tuple[int, int], side: int) -> tuple[int, int]:
+    def resized_size(self, size: tuple[int, int], side: int) -> tuple[int, int]:
         """Width and height of the photo itself, any padding aside, after `resized`."""
         if self.mode == "squash":
             return side, side
@@ -104,57 +106,59 @@ class Preprocessing:
         factor = side / max(size)
         return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
-    def padding_colour(self) -> tuple[int, int, int]:
-        """The mean as a colour, which the network sees as zero."""
+    def padding_color(self) -> tuple[int, int, int]:
+        """The mean as a color, which the network sees as zero."""
         red, green, blue = (
             min(255, max(0, round(value)))
             for value in (self.mean * 3 if self.channels == 1 else self.mean)[:3]
         )
-        return (red, green, blue) if self.order != "BGR" else (blue, green, red)
+        return (red, green, blue) if self.channel_order != "BGR" else (blue, green, red)
 
     def pixels(self, crop: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A crop in the network's channels and order: (size, size, channels) uint8."""
-        if self.order == "L":
+        if self.channel_order == "L":
             image = crop if isinstance(crop, Image.Image) else Image.fromarray(crop)
             return np.asarray(image.convert("L"))[:, :, None]
         rgb = np.asarray(crop)
-        return rgb[:, :, ::-1] if self.order == "BGR" else rgb
+        return rgb[:, :, ::-1] if self.channel_order == "BGR" else rgb
 
-    def normalise(self, pixels: Tensor) -> Tensor:
+    def normalize(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) uint8 -> (N, C, H, W) float32 in channels-last memory."""
         import torch
 
         mean = torch.tensor(self.mean, device=pixels.device)
         scale = torch.tensor(self.scale, device=pixels.device)
-        found = pixel_kernels.normalised(pixels, mean, scale)
+        found = pixel_kernels.normalized(pixels, mean, scale)
         if found is not None:
             return found.permute(0, 3, 1, 2)
         # In place: fresh memory for each step costs three times as much as the arithmetic.
         return pixels.float().sub_(mean).mul_(scale).permute(0, 3, 1, 2)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {JSON_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The value that `to_json` wrote.  Raises UsageError for one that breaks its rules."""
         if not isinstance(values, Mapping):
             raise UsageError(f"preprocessing must be an object, got {values!r}")
-        kinds = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
         found: dict[str, Any] = {}
-        for name, value in values.items():
-            kind = kinds.get(name)
+        for name, default in asdict(cls()).items():
+            key = JSON_KEYS.get(name, name)
+            if key not in values:
+                continue
+            value, kind = values[key], type(default)
             if kind is tuple:
-                found[name] = numbers(name, value)
-            elif kind is not None:
-                if type(value) is not kind:
-                    rule = f"preprocessing {name} must be of type {kind.__name__}"
-                    raise UsageError(f"{rule}, got {value!r}")
-                found[name] = value
+                value = parse_floats(key, value)
+            elif type(value) is not kind:
+                raise UsageError(
+                    f"preprocessing {key} must be of type {kind.__name__}, got {value!r}"
+                )
+            found[name] = value
         return cls(**found)
 
 
-def numbers(name: str, value: Any) -> tuple[float, ...]:
+def parse_floats(name: str, value: Any) -> tuple[float, ...]:
     """A list of finite numbers.  Raises UsageError for anything else."""
     if isinstance(value, list) and all(type(n) in (int, float) and isfinite(n) for n in value):
         return tuple(map(float, value))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image, ImageOps
 
-from googlenet.images.preprocess import Preprocessing, margin, resize_shorter
+from googlenet.images.preprocess import Preprocessing, resize_shorter, resize_size
 
 SCALES = (256, 288, 320, 352)  # of the shorter side, for crops of 224
 
@@ -18,18 +18,18 @@ View = Callable[[Image.Image, Preprocessing], Iterator[Image.Image]]
 
 
 def center(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
-    """One view: the centre crop of the resized photo."""
-    yield center_crop(p.resized(photo, p.resize), p.size)
+    """One view: the center crop of the resized photo."""
+    yield center_crop(p.resize(photo, p.resize_size), p.size)
 
 
 def ten(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
-    """Ten views: four corners and the centre of the central square, each with its mirror.
+    """Ten views: four corners and the center of the central square, each with its mirror.
 
-    The square is 256 for crops of 224, whatever the centre view is cut from: a smaller one
+    The square is 256 for crops of 224, whatever the center view is cut from: a smaller one
     would make the ten alike.
     """
-    side = margin(p.size)
-    square = center_crop(p.resized(photo, side), side)
+    side = resize_size(p.size)
+    square = center_crop(p.resize(photo, side), side)
     yield from mirrored(five(square, p.size), p)
 
 
@@ -45,7 +45,7 @@ def paper144(photo: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
 
 
 def five(square: Image.Image, size: int) -> Iterator[Image.Image]:
-    """The four corners and the centre of a square: top left, top right, bottom left, …"""
+    """The four corners and the center of a square: top left, top right, bottom left, …"""
     far = square.width - size
     for left, top in ((0, 0), (far, 0), (0, far), (far, far), (far // 2, far // 2)):
         yield square.crop((left, top, left + size, top + size))
@@ -54,11 +54,11 @@ def five(square: Image.Image, size: int) -> Iterator[Image.Image]:
 def six(square: Image.Image, p: Preprocessing) -> Iterator[Image.Image]:
     """`five`, and the whole square resized to a crop."""
     yield from five(square, p.size)
-    yield p.resized(square, p.size)
+    yield p.resize(square, p.size)
 
 
 def squares(photo: Image.Image) -> Iterator[Image.Image]:
-    """The left, centre and right squares of a landscape photo; top, centre, bottom of others."""
+    """The left, center and right squares of a landscape photo; top, center, bottom of others."""
     width, height = photo.size
     side, spare = min(width, height), abs(width - height)
     for offset in (0, spare // 2, spare):
@@ -70,7 +70,7 @@ def mirrored(crops: Iterator[Image.Image], p: Preprocessing) -> Iterator[Image.I
     """Each crop and its mirror image; only the crop where mirroring changes the class."""
     for crop in crops:
         yield crop
-        if p.mirror:
+        if p.hflip:
             yield ImageOps.mirror(crop)
 
 
@@ -79,8 +79,8 @@ def center_region(size: tuple[int, int], p: Preprocessing) -> tuple[float, float
 
     size: the photo's width and height.  With "letterbox" the part may reach beyond the photo.
     """
-    inner = p.scaled(size, p.resize)
-    padded = (p.resize, p.resize) if p.mode == "letterbox" else inner
+    inner = p.resized_size(size, p.resize_size)
+    padded = (p.resize_size, p.resize_size) if p.mode == "letterbox" else inner
     left, top = (
         (whole - p.size) // 2 - (whole - side) // 2
         for whole, side in zip(padded, inner, strict=True)
@@ -98,4 +98,4 @@ VIEWS: dict[int, View] = {1: center, 10: ten, 144: paper144}
 
 def view_count(views: int, p: Preprocessing) -> int:
     """How many crops the scheme makes of a photo: half where it must not be mirrored."""
-    return views if p.mirror or views == 1 else views // 2
+    return views if p.hflip or views == 1 else views // 2

@@ -174,7 +174,7 @@ class Classifier:
     def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         """Logits and summary: (N, size, size, channels) uint8 -> float32 on the CPU."""
         photos = torch.from_numpy(np.asarray(pixels)).to(self.machine.device)
-        crops = self.preprocessing.normalise(photos)
+        crops = self.preprocessing.normalize(photos)
         with self.machine.autocast():
             if isinstance(self.network, GoogLeNet):
                 maps, summary = self.network.features_and_summary(crops)

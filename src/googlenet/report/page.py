@@ -56,7 +56,7 @@ def render(run: Run, trained: Trained) -> str:
     views, scores = min(trained.scores.items())
     p, classes = run.settings.preprocessing, run.data.classes
     names = [c.name for c in classes]
-    judged = several_labels if run.data.multi else one_label
+    judged = several_labels if run.data.multilabel else one_label
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
@@ -71,7 +71,9 @@ def render(run: Run, trained: Trained) -> str:
             {
                 "views": n,
                 "protocol": protocol(n, p),
-                "figures": trained.figures[n] if run.data.multi else as_errors(trained.figures[n]),
+                "figures": trained.figures[n]
+                if run.data.multilabel
+                else as_errors(trained.figures[n]),
                 "images": len(s),
             }
             for n, s in trained.scores.items()

@@ -26,7 +26,7 @@ class Crop:
     height: int
 
 
-def read_photo(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
+def read_image_bytes(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
     """Decode and preprocess one photo, as `Classifier.predict` does.
 
     Raises HTTPError: 415 for what is no image of a known format, 413 for too many pixels,

@@ -11,7 +11,7 @@ from functools import partial
 from googlenet.inference.classifier import Classifier
 from googlenet.serving.batcher import Batcher
 from googlenet.serving.http_error import HTTPError, unavailable
-from googlenet.serving.input_image import read_photo
+from googlenet.serving.input_image import read_image_bytes
 from googlenet.serving.limits import Limits
 from googlenet.serving.predict import Json, Request, predict_batch, supports_cam
 from googlenet.serving.prometheus import Metrics
@@ -101,7 +101,7 @@ class Service:
         try:
             crop = await loop.run_in_executor(
                 self.decoders,
-                read_photo,
+                read_image_bytes,
                 image,
                 self.classifier.preprocessing,
                 self.limits.max_pixels,

@@ -58,9 +58,9 @@ def agreed(
         if found is None and error is None:
             return
         photos = len(found) if found and len(found) >= least else 0
-        news = error is not None or bool(found and found.bad)
+        news = error is not None or bool(found and found.unreadable)
         flags = parallel.all_reduce(torch.tensor([news, photos], dtype=torch.float64))
-        bad = found.bad if found else {}
+        bad = found.unreadable if found else {}
         if flags[0]:
             told = parallel.all_gather((bad, error))
             parallel.unwrap([(None, why) for _, why in told])

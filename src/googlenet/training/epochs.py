@@ -213,7 +213,7 @@ def classifier_of(run: Run, network: Network, machine: ComputeDevice) -> Classif
         provenance=provenance(run),
         licence=run.progress.origin.licence if run.progress.origin else None,
         machine=machine,
-        multi=run.data.multi,
+        multi=run.data.multilabel,
     )
 
 
@@ -247,7 +247,7 @@ def validation(found: Scores, threshold: float, recipe: Recipe) -> dict[str, flo
 
 def measured(run: Run) -> str:
     """The column of the log that tells the best epoch: who balances classes means all of them."""
-    if run.data.multi:
+    if run.data.multilabel:
         return "mean_average_precision"
     return "top1_accuracy" if run.trainer.recipe.balance == "none" else BALANCED
 

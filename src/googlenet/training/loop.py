@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from googlenet import parallel
-from googlenet.data.loader import Batch, TrainingLoader, epoch_order, equal_batches, prefetch
-from googlenet.data.shuffle import block_order
+from googlenet.data.loader import Batch, TrainingLoader, epoch_order, even_batches, prefetch
+from googlenet.data.shuffle import shard_window_order
 from googlenet.images.device_crops import cropped
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
@@ -111,7 +111,7 @@ class Trainer:
         asked = perf_counter()
         for batch in agreed(self.batches(epoch), self.divisor, self.least):
             began = perf_counter()
-            self.bad |= batch.bad
+            self.bad |= batch.unreadable
             if photos_of(batch) >= self.least:
                 self.train_step(batch)
             self.step += 1
@@ -138,11 +138,11 @@ class Trainer:
         if self.recipe.balance == "balanced_sampler":
             order = balanced_order(samples.labels, self.seed, epoch)
         elif self.shuffle == "blocks":
-            order = block_order(samples, self.seed, epoch)
+            order = shard_window_order(samples, self.seed, epoch)
         else:
             order = epoch_order(len(samples), self.seed, epoch)
         drawn = max(1, round(self.recipe.epoch_fraction * len(order)))
-        return equal_batches(order[:drawn], self.recipe.batch)
+        return even_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
         """Learn from a batch; or with other processes from one of which each has a share."""
@@ -213,7 +213,7 @@ class Trainer:
         pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
         if batch.cuts:
             return cropped(pixels, batch.cuts, self.loader.preprocessing)
-        return self.loader.preprocessing.normalise(pixels)
+        return self.loader.preprocessing.normalize(pixels)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step after `step` steps, for the recipe's batch size."""

@@ -98,8 +98,8 @@ def objective(
     recipe: Recipe, samples: Samples, classes: int, device: torch.device | str = "cpu"
 ) -> Objective:
     """The objective for these training photos.  Raises UsageError for one that there is not."""
-    if samples.marks is not None:
-        return objective_of_several(recipe, samples.marks, device)
+    if samples.multi_hot is not None:
+        return objective_of_several(recipe, samples.multi_hot, device)
     counts = class_counts(samples.labels, classes)
     weights = None
     if recipe.balance == "class_weights":

@@ -8,14 +8,14 @@ from math import ceil, sqrt
 from typing import Any, get_type_hints
 
 from googlenet.images.augment import (
-    Lighting,
-    Photometric,
+    ColorJitter,
+    PCANoise,
     RandomCrop,
     RandomResizedCrop,
     Step,
-    mirror_if_allowed,
+    flip_if_allowed,
 )
-from googlenet.images.preprocess import INTERPOLATIONS, MARGIN, Preprocessing
+from googlenet.images.preprocess import INTERPOLATIONS, RESIZE_RATIO, Preprocessing
 from googlenet.models.init import INITIALISATIONS
 from googlenet.runtime.errors import UsageError
 from googlenet.training.balance import BALANCES
@@ -79,7 +79,7 @@ class Recipe:
     color_jitter: bool = False
     pca_noise: float = 0.0  # standard deviation
     cutmix_prob: float = 0.0  # per step; below 0: by the length of the run, see `cutmix_prob_for`
-    resize_ratio: float = MARGIN  # evaluation: resize size / center view size
+    resize_ratio: float = RESIZE_RATIO  # evaluation: resize size / center view size
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -110,11 +110,11 @@ class Recipe:
         else:
             crop = RandomResizedCrop(size, self.crop_scale, self.crop_ratio, self.interpolations)
             steps.append(crop)
-        steps += mirror_if_allowed(preprocessing)
+        steps += flip_if_allowed(preprocessing)
         if self.color_jitter:
-            steps.append(Photometric())
+            steps.append(ColorJitter())
         if self.pca_noise:
-            steps.append(Lighting(self.pca_noise))
+            steps.append(PCANoise(self.pca_noise))
         return tuple(steps)
 
     def crop_size(self, epoch: int, image_size: int) -> int:

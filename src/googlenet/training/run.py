@@ -97,7 +97,7 @@ def finished(run: Run, views: Sequence[int], look_through: int, began: float) ->
         count: several_figures(s, classifier.threshold) if s.multi else figures(s)
         for count, s in scores.items()
     }
-    calibrated = None if run.data.multi else calibrated_by(run, classifier, scores, watch)
+    calibrated = None if run.data.multilabel else calibrated_by(run, classifier, scores, watch)
     classifier.metrics = {
         str(count): to_json(found[count] if s.multi else as_errors(found[count])) | metrics(s)
         for count, s in scores.items()

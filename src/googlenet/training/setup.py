@@ -116,7 +116,7 @@ def load(settings: Settings) -> DataSet:
     """
 
     def read() -> DataSet:
-        data = load_data(settings.data, settings.seed, multi=settings.multi_label or None)
+        data = load_data(settings.data, settings.seed, multilabel=settings.multi_label or None)
         if not len(data.train) or not len(data.val):
             raise DataError(
                 f"{data.name}: training needs photos to train and to validate on, got "
@@ -127,7 +127,7 @@ def load(settings: Settings) -> DataSet:
     data = parallel.on_all_ranks(read)
     if parallel.world_size() > 1:
         parallel.require_equal_across_ranks(
-            (data.fingerprint(), data.order()), f"photos of {settings.data}"
+            (data.fingerprint(), data.order_hash()), f"photos of {settings.data}"
         )
     return data
 
@@ -155,7 +155,7 @@ def begun(
     origin = parallel.on_rank0(begin)
     trainer = trainer_of(settings, data, machine, network, origin.kept if origin else ())
     here = machine.describe() | {"processes": str(parallel.world_size())}
-    now = Progress(data.fingerprint(), data.order(), settings.deciding(), here, origin)
+    now = Progress(data.fingerprint(), data.order_hash(), settings.deciding(), here, origin)
     progress = parallel.on_rank0(lambda: restore(checkpoint, trainer, now) if checkpoint else now)
     spread(trainer)
     if checkpoint:
@@ -299,7 +299,7 @@ def require_any_size(network: Network) -> None:
 def carry_over(network: Network, settings: Settings, data: DataSet, console: Console) -> Origin:
     """Fine-tuning: put a trained model's tensors into the network, and remember where from."""
     source = Classifier.load(str(settings.weights))
-    same = source.classes == data.classes and source.multi == data.multi
+    same = source.classes == data.classes and source.multi == data.multilabel
     account = transfer(source.network.state_dict(), network, same)
     for line in account.lines():
         console.say(f"{settings.weights}: {line}")

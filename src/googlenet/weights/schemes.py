@@ -47,7 +47,7 @@ def is_trunk(layer: str) -> bool:
 
 # BVLC's protocol: photos squashed to 256×256, the centre 224; the mean of ImageNet in BGR.
 BVLC_INPUT = Preprocessing(
-    mode="squash", order="BGR", mean=(104.0, 117.0, 123.0), scale=(1.0, 1.0, 1.0)
+    mode="squash", channel_order="BGR", mean=(104.0, 117.0, 123.0), scale=(1.0, 1.0, 1.0)
 )
 # inception5h: one mean for all channels, not scaled; section 7's protocol.
 GOOGLE_INPUT = Preprocessing(mean=(117.0,) * 3, scale=(1.0,) * 3)

@@ -18,7 +18,7 @@ from PIL import Image
 from googlenet.data.dataset import Class, DataError, DataSet, Samples
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.pack import Packer, Packing
-from googlenet.images.archived import StoredPhoto
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import decode
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from tests.fixtures import encoded, noise, photo_folder, pixels
@@ -38,8 +38,8 @@ def pack(data: Path, out: Path, packing: Packing = ORIGINAL) -> DataSet:
 
 def content(samples: Samples, index: int) -> bytes:
     source = samples.sources[index]
-    assert isinstance(source, Path | StoredPhoto)
-    return source.read() if isinstance(source, StoredPhoto) else source.read_bytes()
+    assert isinstance(source, Path | ArchivedImage)
+    return source.read() if isinstance(source, ArchivedImage) else source.read_bytes()
 
 
 def shards(folder: Path) -> dict[str, bytes]:
@@ -69,9 +69,9 @@ def test_shards_hold_the_folder_s_data_set(
     pack(photos, tmp_path / "out")
     packed = load_data(str(tmp_path / "out"), 0, chosen)
     assert packed.classes == folder.classes
-    assert packed.divided
+    assert packed.has_split
     assert packed.fingerprint() == folder.fingerprint()
-    assert packed.order() == folder.order()
+    assert packed.order_hash() == folder.order_hash()
     for ours, theirs in ((packed.train, folder.train), (packed.val, folder.val)):
         assert ours.labels == theirs.labels
         assert [content(ours, i) for i in range(len(ours))] == [
@@ -85,8 +85,8 @@ def test_photos_that_were_not_divided_are_divided_when_they_are_read(tmp_path: P
     packed = pack(root, tmp_path / "out")
     for seed in range(3):
         folder, packed = load_data(str(root), seed), load_data(str(tmp_path / "out"), seed)
-        assert not packed.divided
-        assert packed.order() == folder.order()
+        assert not packed.has_split
+        assert packed.order_hash() == folder.order_hash()
 
 
 def test_training_from_shards_gives_the_bits_of_training_from_the_folder(
@@ -159,10 +159,10 @@ def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> No
 def test_same_photos_same_bytes_other_seed_other_order(photos: Path, tmp_path: Path) -> None:
     one, other = (pack(photos, tmp_path / str(i), Packing(45)) for i in range(2))
     assert shards(tmp_path / "0") == shards(tmp_path / "1")
-    assert one.order() == other.order()
+    assert one.order_hash() == other.order_hash()
     seeded = pack(photos, tmp_path / "2", Packing(45, seed=1))
     assert shards(tmp_path / "2") != shards(tmp_path / "0")
-    assert seeded.order() == one.order()
+    assert seeded.order_hash() == one.order_hash()
 
 
 def test_shards_end_at_their_size(photos: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_shards_end_at_their_size(photos: Path, tmp_path: Path) -> None:
     assert len(written) > 3
     largest = max(len(content(packed.all, i)) for i in range(len(packed.all)))
     assert all(len(data) <= limit + largest + 20_000 for data in written.values())
-    assert packed.order() == load_data(str(photos)).order()
+    assert packed.order_hash() == load_data(str(photos)).order_hash()
 
 
 class StopError(Exception):
@@ -221,7 +221,9 @@ def test_packing_with_other_options_starts_again(photos: Path, tmp_path: Path) -
 
     with pytest.raises(StopError):
         packer(photos, tmp_path / "out", small, say=stop).pack()
-    assert pack(photos, tmp_path / "out", ORIGINAL).order() == load_data(str(photos)).order()
+    assert (
+        pack(photos, tmp_path / "out", ORIGINAL).order_hash() == load_data(str(photos)).order_hash()
+    )
     assert len(shards(tmp_path / "out")) == 2
 
 

@@ -44,7 +44,7 @@ def test_parts_and_labels(tmp_path: Path, train: str, val: str, kind: str) -> No
     assert [c.id for c in data.classes] == ["0", "2", "10"]
     assert data.train.labels == (0, 2, 1)
     assert data.val.labels == (2, 1)
-    assert data.divided
+    assert data.has_split
     assert pixels(decode(data.train.sources[2])).tolist() == pixels(noise(40, 30, 2)).tolist()
     assert data.val.name(1) == str(tmp_path / val / "n01/photo_1.png")
 
@@ -62,9 +62,11 @@ def test_shards_without_parts_are_divided_by_the_seed(tmp_path: Path) -> None:
     for shard in range(3):
         write(tmp_path / f"{shard:03d}.tar", *("cat", "dog") * 4)
     data = load_data(str(tmp_path), 1)
-    assert (len(data.train), len(data.val), data.divided) == (20, 4, False)
+    assert (len(data.train), len(data.val), data.has_split) == (20, 4, False)
     assert (
-        data.order() == load_data(str(tmp_path), 1).order() != load_data(str(tmp_path), 2).order()
+        data.order_hash()
+        == load_data(str(tmp_path), 1).order_hash()
+        != load_data(str(tmp_path), 2).order_hash()
     )
 
 

@@ -17,12 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet, Samples, in_order, split
+from googlenet.data.dataset import (
+    Class,
+    ClassIndex,
+    DataError,
+    DataSet,
+    Samples,
+    random_split,
+    sort_labels,
+)
 from googlenet.data.folder import TRAIN, VALIDATION, class_folders, find_split
 from googlenet.data.shards.remote import LocalStore, Store
-from googlenet.data.shards.sources import PackedSources, Places
-from googlenet.data.shards.tar import find_shards, read_shard, shards_called
-from googlenet.images.archived import LocalShard, StoredPhoto, descriptor
+from googlenet.data.shards.sources import ShardIndex, ShardSources
+from googlenet.data.shards.tar import find_shards, read_shard, shards_named
+from googlenet.images.archived import ArchivedImage, LocalShard, descriptor
 
 INDEX = "index.json"
 PLACES = "index.npz"
@@ -99,7 +107,7 @@ def shard_file(values: Mapping[str, Any]) -> ShardFile:
 class Part:
     """The photos of a part in the order of the data that was packed, and their labels."""
 
-    places: Places
+    places: ShardIndex
     labels: NDArray[np.int64]
 
 
@@ -135,27 +143,27 @@ def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None 
             return Samples()
         shards = tuple(store.shard(s.file, s.bytes, s.sha256) for s in index.parts[part])
         places, own = found[part].places, found[part].labels
-        return Samples(PackedSources(shards, places), tuple(labels[own].tolist()))
+        return Samples(ShardSources(shards, places), tuple(labels[own].tolist()))
 
     if "all" in found:
-        return split(DataSet(index.name, chosen, samples("all"), Samples()), seed)
+        return random_split(DataSet(index.name, chosen, samples("all"), Samples()), seed)
     data = DataSet(index.name, chosen, samples("train"), samples("val"))
-    return data if len(data.val) else split(data, seed)
+    return data if len(data.val) else random_split(data, seed)
 
 
-def shard_photos(path: Path) -> Iterator[StoredPhoto]:
+def shard_images(path: Path) -> Iterator[ArchivedImage]:
     """Every photo of a packed folder or of other shards, labelled or not."""
     if is_packed(path):
         store = LocalStore(path)
         index = read_index(store)
         for part, shards in index.parts.items():
             files = tuple(store.shard(s.file, s.bytes, s.sha256) for s in shards)
-            yield from PackedSources(files, read_part(store, index, part).places)
+            yield from ShardSources(files, read_part(store, index, part).places)
         return
     for shard in find_shards(path) if path.is_dir() else [path]:
         for sample in read_shard(shard):
             name = sample.key + sample.extension
-            yield StoredPhoto(LocalShard(shard), sample.offset, sample.size, name)
+            yield ArchivedImage(LocalShard(shard), sample.offset, sample.size, name)
 
 
 def read_index(store: Store) -> Index:
@@ -173,7 +181,7 @@ def read_part(store: Store, index: Index, part: str) -> Part:
     if store.has(PLACES):
         found = parse_places(store.read(PLACES), part, f"{store}/{PLACES}")
     else:
-        found = scan(store, index.parts[part])
+        found = read_headers(store, index.parts[part])
     sizes = np.array([shard.bytes for shard in index.parts[part]])
     places = found.places
     if (
@@ -188,15 +196,15 @@ def read_part(store: Store, index: Index, part: str) -> Part:
     return found
 
 
-FIELDS = ("shard", "offset", "size", "names", "ends", "labels")
+KEYS = ("shard", "offset", "size", "names", "ends", "labels")  # of a split's arrays
 
 
 def places_bytes(parts: Mapping[str, Part]) -> bytes:
     """`index.npz` for these parts."""
     arrays = {
-        f"{part}_{field}": found.labels if field == "labels" else getattr(found.places, field)
+        f"{part}_{key}": array
         for part, found in parts.items()
-        for field in FIELDS
+        for key, array in zip(KEYS, (*found.places.arrays(), found.labels), strict=True)
     }
     stream = BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]
@@ -206,18 +214,18 @@ def places_bytes(parts: Mapping[str, Part]) -> bytes:
 def parse_places(content: bytes, part: str, where: str) -> Part:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            *places, labels = (arrays[f"{part}_{field}"] for field in FIELDS)
+            *places, labels = (arrays[f"{part}_{key}"] for key in KEYS)
         lengths = {len(array) for array in (*places[:3], places[4], labels)}
         if len(lengths) != 1 or any(array.ndim != 1 for array in places):
             raise ValueError("its arrays are not of one length")
-        return Part(Places(*places), labels.astype(np.int64))
+        return Part(ShardIndex(*places), labels.astype(np.int64))
     except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{where}: cannot be read ({error}); without it, it is made again from the shards"
         ) from error
 
 
-def scan(
+def read_headers(
     store: Store, shards: Sequence[ShardFile], name: Callable[[int], str] | None = None
 ) -> Part:
     """A part from its shards' headers.
@@ -235,7 +243,9 @@ def scan(
             rows[number] = (at, sample.offset, sample.size, called)
             labels[number] = int(str(sample.label))
     order = sorted(rows)
-    return Part(Places.of([rows[i] for i in order]), np.array([labels[i] for i in order], np.int64))
+    return Part(
+        ShardIndex.of([rows[i] for i in order]), np.array([labels[i] for i in order], np.int64)
+    )
 
 
 def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
@@ -246,21 +256,21 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
     """
     descriptor.cache_clear()
     paths = find_shards(folder) if folder.is_dir() else [folder]
-    val = shards_called(folder, paths, VALIDATION) if folder.is_dir() else []
-    train = shards_called(folder, paths, TRAIN) if val else paths
+    val = shards_named(folder, paths, VALIDATION) if folder.is_dir() else []
+    train = shards_named(folder, paths, TRAIN) if val else paths
     contents = {path: read_shard(path) for path in (*train, *val)}
     for path, samples in contents.items():
         for sample in samples:
             if sample.label is None:
                 raise DataError(f"{path}: its photo {sample.key}{sample.extension} has no label")
     own = {str(s.label) for path in train or val for s in contents[path]}
-    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in in_order(own))
+    chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sort_labels(own))
     index = ClassIndex(chosen)
     every = [str(s.label) for samples in contents.values() for s in samples]
     find = index.at if index.are_indices(every) else index.find
 
     def part(paths: Sequence[Path]) -> Samples:
-        places = Places.of(
+        places = ShardIndex.of(
             [
                 (at, s.offset, s.size, s.key + s.extension)
                 for at, path in enumerate(paths)
@@ -268,7 +278,7 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
             ]
         )
         labels = tuple(find(str(s.label), str(p)) for p in paths for s in contents[p])
-        return Samples(PackedSources(tuple(map(LocalShard, paths)), places), labels)
+        return Samples(ShardSources(tuple(map(LocalShard, paths)), places), labels)
 
     data = DataSet(folder.resolve().name, chosen, part(train), part(val) if val else Samples())
-    return data if len(data.val) else split(data, seed)
+    return data if len(data.val) else random_split(data, seed)

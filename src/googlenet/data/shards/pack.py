@@ -30,11 +30,11 @@ from googlenet.data.shards.index import (
     Index,
     ShardFile,
     places_bytes,
-    scan,
+    read_headers,
     shard_file,
 )
 from googlenet.data.shards.remote import LocalStore
-from googlenet.images.archived import StoredPhoto
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import FORMATS, ImageError, decode, read_header
 from googlenet.images.preprocess import resize_shorter
 from googlenet.runtime.errors import GoogLeNetError, UsageError
@@ -138,7 +138,7 @@ class Packer:
         # The shards are read back: what the index says of them is what they hold.
         content = places_bytes(
             {
-                part: scan(store, shards, lambda i, s=self.parts[part]: self.name(s, i))  # type: ignore[misc]
+                part: read_headers(store, shards, lambda i, s=self.parts[part]: self.name(s, i))  # type: ignore[misc]
                 for part, shards in parts.items()
             }
         )
@@ -208,7 +208,9 @@ class Packer:
             if isinstance(source, np.ndarray):
                 return File(encoded(photo, "PNG"), ".png")
             if self.packing.side is None or min(photo.size) <= self.packing.side:
-                content = source.read() if isinstance(source, StoredPhoto) else source.read_bytes()
+                content = (
+                    source.read() if isinstance(source, ArchivedImage) else source.read_bytes()
+                )
                 return File(content, extension_of(content))
             small = resize_shorter(photo, self.packing.side, INTERPOLATION)
             return File(encoded(small, "JPEG", quality=self.packing.quality), ".jpg")
@@ -218,7 +220,7 @@ class Packer:
     def name(self, samples: Samples, number: int) -> str:
         """What to call a photo whichever machine the data lies on: its path in the data set."""
         source = samples.sources[number]
-        if isinstance(source, StoredPhoto):
+        if isinstance(source, ArchivedImage):
             return source.name
         if isinstance(source, np.ndarray):
             return f"#{number}"
@@ -260,9 +262,9 @@ def parts_of(data: DataSet) -> dict[str, Samples]:
 
     Raises UsageError for photos of several labels: shards have one each.
     """
-    if data.multi:
+    if data.multilabel:
         raise UsageError(f"DATA must have one label a photo to be packed, {data.name} has several")
-    if not data.divided:
+    if not data.has_split:
         return {"all": data.all}
     return {"train": data.train, "val": data.val}
 

@@ -70,10 +70,10 @@ class RemoteStore:
         return self.url
 
     def has(self, file: str) -> bool:
-        return bool(self.asked("exists", f"{self.url}/{file}"))
+        return bool(self.fs_call("exists", f"{self.url}/{file}"))
 
     def read(self, file: str) -> bytes:
-        return bytes(self.asked("cat_file", f"{self.url}/{file}"))
+        return bytes(self.fs_call("cat_file", f"{self.url}/{file}"))
 
     def check(self, file: str, size: int) -> None:
         """Nothing yet: size and digest are checked when the shard has been copied."""
@@ -84,11 +84,11 @@ class RemoteStore:
     def shard(self, file: str, size: int, sha256: str) -> Shard:
         return RemoteShard(f"{self.url}/{file}", size, sha256)
 
-    def asked(self, verb: str, url: str) -> Any:
-        return ask(url, verb)
+    def fs_call(self, verb: str, url: str) -> Any:
+        return fs_call(url, verb)
 
 
-def ask(url: str, verb: str, *arguments: str) -> Any:
+def fs_call(url: str, verb: str, *arguments: str) -> Any:
     """What fsspec's method of that name answers.  Raises GoogLeNetError in one sentence."""
     from fsspec.core import url_to_fs
 
@@ -130,21 +130,21 @@ class RemoteShard:
             with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
                 if not path.exists():
                     self.fetch(path)
-                    make_room(path)
+                    evict_oldest(path)
         except OSError as error:
             raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
         return path
 
     def fetch(self, path: Path) -> None:
         part = path.with_suffix(".part")
-        ask(self.url, "get_file", str(part))
+        fs_call(self.url, "get_file", str(part))
         if part.stat().st_size != self.size or file_digest(part) != self.sha256:
             part.unlink()
             raise GoogLeNetError(f"{self.url}: is not the shard that the index tells of")
         part.replace(path)
 
 
-def make_room(newest: Path) -> None:
+def evict_oldest(newest: Path) -> None:
     """Remove the oldest copies beyond the limit; who reads one has it open and goes on."""
     limit = int(os.environ.get("GOOGLENET_SHARD_CACHE_BYTES", CACHE_BYTES))
     copies = sorted(newest.parent.glob("*.tar"), key=lambda path: path.stat().st_mtime)

@@ -8,82 +8,91 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.images.archived import Shard, StoredPhoto
+from googlenet.images.archived import ArchivedImage, Shard
 
 
 @dataclass(frozen=True)
-class Places:
+class ShardIndex:
     """Where photos are: `shard` (an index), `offset` and `size` in bytes, and their `names`.
 
-    The first three are integers (N,); `names` is UTF-8, one after another, `ends` (N,) tells
-    where each ends.
+    The first three are integers (N,); `names` is UTF-8, one after another, and `name_offsets` (N,)
+    where each one ends.
     """
 
     shard: NDArray[np.integer]
     offset: NDArray[np.integer]
     size: NDArray[np.integer]
     names: NDArray[np.uint8]
-    ends: NDArray[np.integer]
+    name_offsets: NDArray[np.integer]
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def name(self, index: int) -> str:
-        begin = int(self.ends[index - 1]) if index else 0
-        return decoded(self.names[begin : int(self.ends[index])].tobytes())
+        begin = int(self.name_offsets[index - 1]) if index else 0
+        return decoded(self.names[begin : int(self.name_offsets[index])].tobytes())
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.shard, self.offset, self.size, self.names, self.name_offsets
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, int, int, str]]) -> Places:
+    def of(cls, rows: Sequence[tuple[int, int, int, str]]) -> ShardIndex:
         """From (shard, offset, size, name) of each photo."""
         shard, offset, size = (np.array([row[i] for row in rows], np.int64) for i in range(3))
         names = [encoded(row[3]) for row in rows]
-        ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+        name_offsets = np.cumsum([len(name) for name in names], dtype=np.int64)
         return cls(
-            shard.astype(np.int32), offset, size, np.frombuffer(b"".join(names), np.uint8), ends
+            shard.astype(np.int32),
+            offset,
+            size,
+            np.frombuffer(b"".join(names), np.uint8),
+            name_offsets,
         )
 
-    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Places:
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> ShardIndex:
         chosen = np.asarray(indices, np.int64)
-        begins = np.concatenate([[0], self.ends[:-1]]) if len(self) else self.ends
-        names = [self.names[begins[i] : self.ends[i]] for i in chosen]
-        ends = np.cumsum((self.ends - begins)[chosen], dtype=np.int64)
+        begins = np.concatenate([[0], self.name_offsets[:-1]]) if len(self) else self.name_offsets
+        names = [self.names[begins[i] : self.name_offsets[i]] for i in chosen]
+        name_offsets = np.cumsum((self.name_offsets - begins)[chosen], dtype=np.int64)
         joined = np.concatenate([np.empty(0, np.uint8), *names])
-        return Places(self.shard[chosen], self.offset[chosen], self.size[chosen], joined, ends)
+        return ShardIndex(
+            self.shard[chosen], self.offset[chosen], self.size[chosen], joined, name_offsets
+        )
 
 
 @dataclass(frozen=True)
-class PackedSources(Sequence[StoredPhoto]):
+class ShardSources(Sequence[ArchivedImage]):
     """The photos of some shards, in an order that is the data set's and not the shards'."""
 
     shards: tuple[Shard, ...]
-    places: Places
+    places: ShardIndex
 
     def __len__(self) -> int:
         return len(self.places)
 
     @overload
-    def __getitem__(self, index: int) -> StoredPhoto: ...
+    def __getitem__(self, index: int) -> ArchivedImage: ...
     @overload
-    def __getitem__(self, index: slice) -> PackedSources: ...
-    def __getitem__(self, index: int | slice) -> StoredPhoto | PackedSources:
+    def __getitem__(self, index: slice) -> ShardSources: ...
+    def __getitem__(self, index: int | slice) -> ArchivedImage | ShardSources:
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
         at = range(len(self))[index]  # negative ones too, and IndexError
         places = self.places
-        return StoredPhoto(
+        return ArchivedImage(
             self.shards[places.shard[at]],
             int(places.offset[at]),
             int(places.size[at]),
             places.name(at),
         )
 
-    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> PackedSources:
-        return PackedSources(self.shards, self.places.take(indices))
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> ShardSources:
+        return ShardSources(self.shards, self.places.take(indices))
 
     def __add__(self, others: Iterable[object]) -> tuple[object, ...]:
         return (*self, *others)

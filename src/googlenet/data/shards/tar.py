@@ -83,7 +83,7 @@ def find_shards(folder: Path) -> list[Path]:
     )
 
 
-def shards_called(folder: Path, shards: list[Path], names: Collection[str]) -> list[Path]:
+def shards_named(folder: Path, shards: list[Path], names: Collection[str]) -> list[Path]:
     """Those shards that have one of the names as a word of their path: "a/train-0.tar"."""
     return [
         path
