@@ -73,7 +73,7 @@ def opened(
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(service.at)
-    expect(page.get_by_text("knows 7 classes")).to_be_visible()
+    expect(page.get_by_text(", 7 classes")).to_be_visible()
     yield page
     outside = [url for url in asked if not url.startswith((service.at, "blob:", "data:"))]
     # The browser itself remarks on each refused photo.
@@ -101,7 +101,7 @@ LARGE = payload("large.png", bytes(2_500_000))
 
 
 def add(page: Page, *photos: FilePayload) -> None:
-    page.get_by_label("Choose photos").set_input_files(photos)
+    page.get_by_label("Choose images").set_input_files(photos)
 
 
 def card(page: Page, name: str) -> Any:
@@ -131,7 +131,7 @@ def test_answers_as_the_service_gives_them(browser: Browser, service: Running) -
         add(page, LANDSCAPE)
         one = card(page, "landscape.png")
         expect(one.get_by_role("heading")).to_have_text(expected["label"])
-        rows = one.get_by_role("list", name="Answers").get_by_role("listitem")
+        rows = one.get_by_role("list", name="Predictions").get_by_role("listitem")
         expect(rows).to_have_count(5)
         for row, entry in zip(rows.all(), expected["top"], strict=True):
             expect(row).to_have_text(f"{entry['label']}{100 * entry['probability']:.1f} %")
@@ -195,9 +195,9 @@ def test_many_photos_and_errors(
         for file, sentence in (
             ("broken.jpg", "The photo is damaged or incomplete."),
             ("huge.png", "A photo may have 4000000 pixels, this has 3000×3000."),
-            ("large.png", "This photo has 2.4 MiB, the service takes 1.9 MiB."),
+            ("large.png", "This image has 2.4 MiB; the limit is 1.9 MiB."),
         ):
-            expect(card(page, file).get_by_role("heading")).to_have_text("No answer")
+            expect(card(page, file).get_by_role("heading")).to_have_text("No prediction")
             expect(card(page, file)).to_contain_text(sentence)
         keep(page, name)
         widths = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
@@ -252,7 +252,7 @@ def test_keyboard_alone(browser: Browser, service: Running) -> None:
     with opened(browser, service) as page:
         page.on("filechooser", lambda _: None)  # asked for early, or the first one may slip through
         page.keyboard.press("Tab")
-        expect(page.get_by_label("Choose photos")).to_be_focused()
+        expect(page.get_by_label("Choose images")).to_be_focused()
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         chooser.value.set_files([TALL])
@@ -320,7 +320,7 @@ def test_unknown_verdict(browser: Browser) -> None:
             add(page, TALL)
             one = card(page, "tall.png")
             expect(one.get_by_role("heading")).to_have_text("Not sure")
-            expect(one).to_contain_text("This may be none of the classes that the model knows.")
+            expect(one).to_contain_text("This image may not belong to any class of the model.")
             expect(one.get_by_role("button")).to_have_count(5)
             keep(page, "unknown")
 
@@ -334,7 +334,7 @@ def test_model_without_maps(browser: Browser) -> None:
             expect(page.get_by_text("This model cannot show where it looked.")).to_be_visible()
             expect(page.get_by_label("Show where the network looked")).to_be_hidden()
             one = card(page, "tall.png")
-            expect(one.get_by_role("list", name="Answers").get_by_role("listitem")).to_have_count(5)
+            expect(one.get_by_role("list", name="Predictions").get_by_role("listitem")).to_have_count(5)
             expect(one.get_by_role("button")).to_have_count(0)
 
 
@@ -343,7 +343,7 @@ def test_token_is_asked_for(browser: Browser) -> None:
         context = browser.new_context()
         page = context.new_page()
         page.goto(service.at)
-        field = page.get_by_label("This service asks for a token")
+        field = page.get_by_label("This service requires a token")
         expect(field).to_be_focused()
         add(page, TALL)
         for token in ("wrong", "sesame"):
@@ -351,8 +351,8 @@ def test_token_is_asked_for(browser: Browser) -> None:
             keep(page, f"token-{token}")
             page.keyboard.press("Enter")
             if token == "wrong":
-                expect(page.get_by_role("alert")).to_have_text("That is not this service's token.")
-        expect(page.get_by_text("knows 7 classes")).to_be_visible()
+                expect(page.get_by_role("alert")).to_have_text("Wrong token.")
+        expect(page.get_by_text(", 7 classes")).to_be_visible()
         expect(card(page, "tall.png").get_by_role("button")).to_have_count(5)
         context.close()
 

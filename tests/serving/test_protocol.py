@@ -128,7 +128,7 @@ def test_each_piece_buys_time_for_more(impatient: Running, monkeypatch: pytest.M
     """A large photo over a thin line takes longer than the limit, and is no attack."""
     from googlenet.serving import request_body
 
-    monkeypatch.setattr(request_body, "MIN_RATE", 1000)
+    monkeypatch.setattr(request_body, "MIN_BYTES_PER_SECOND", 1000)
     body = PHOTO + bytes(10_000)  # worth ten seconds
     with impatient.dial() as connection:
         connection.sendall(
@@ -161,7 +161,7 @@ def test_body_too_large_is_told_while_it_is_sent(impatient: Running) -> None:
 def test_body_that_never_ends_is_cut_off(
     impatient: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "LINGER", 0.1)
+    monkeypatch.setattr(middleware, "DRAIN_SECONDS", 0.1)
     reply = exchange(impatient, HEAD + b"Content-Length: 2000000\r\n\r\n", bytes(1000))
     assert (reply.status, reply.headers["connection"]) == (413, "close")
 
@@ -196,7 +196,7 @@ def test_refused_before_the_body_does_not_keep_the_connection(impatient: Running
 
 
 def test_too_many_connections(impatient: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "LINGER", 0.1)
+    monkeypatch.setattr(protocol, "DRAIN_SECONDS", 0.1)
     impatient.client.close()
     until(lambda: not impatient.server.server_state.connections)
     open_ones = [impatient.dial() for _ in range(8)]
@@ -215,7 +215,7 @@ def test_too_many_connections(impatient: Running, monkeypatch: pytest.MonkeyPatc
 
 def test_answer_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks for much and reads nothing is hung up on, its memory free again."""
-    with running(read_seconds=0.2) as serving:
+    with running(read_timeout=0.2) as serving:
         monkeypatch.setattr(type(serving.service.metrics), "text", lambda _: b"#" * 20_000_000)
         with serving.dial() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

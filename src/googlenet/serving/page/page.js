@@ -1,27 +1,27 @@
 "use strict";
-// The page of `googlenet serve`: photos in, answers out, nothing from anywhere else.
+// The page of `googlenet serve`: images in, predictions out, nothing from anywhere else.
 
-const AT_ONCE = 4; // requests under way; the service puts them into batches
+const MAX_REQUESTS = 4; // at a time; the service batches them
 const TOP = 5;
-const SIDE = 640; // longest side of a preview, in pixels
-const TRIES = 20; // of a service that is busy
+const PREVIEW_SIZE = 640; // longest side in pixels
+const MAX_TRIES = 20; // while the service is busy
 
 const byId = (id) => document.getElementById(id);
-const waiting = []; // cards whose photos have not been sent
-const cards = new Map(); // a card's element to what is known of it
+const waiting = []; // cards whose images have not been sent
+const cards = new Map(); // from a card's element to its state
 let sending = 0;
 let token = sessionStorage.getItem("token") ?? "";
-let facts = null; // what /model tells
+let modelInfo = null; // of /model
 
-// --- photos come in
+// --- add images
 
 function add(files) {
-  const added = document.createDocumentFragment(); // in their order, above what was there
+  const added = document.createDocumentFragment(); // in order, above earlier ones
   for (const file of files) {
     const element = byId("card").content.firstElementChild.cloneNode(true);
-    const card = { element, file, answer: null, shown: 0 };
+    const card = { element, file, result: null, shown: 0 };
     cards.set(element, card);
-    element.querySelector("figcaption").textContent = file.name || "pasted photo";
+    element.querySelector("figcaption").textContent = file.name || "pasted image";
     added.append(element);
     waiting.push(card);
   }
@@ -33,7 +33,7 @@ function add(files) {
 for (const id of ["choose", "camera"]) {
   byId(id).addEventListener("change", (event) => {
     add(event.target.files);
-    event.target.value = ""; // so that the same photo can be chosen again
+    event.target.value = ""; // so that the same image can be chosen again
   });
 }
 
@@ -44,7 +44,7 @@ document.addEventListener("paste", (event) => {
   }
 });
 
-// The whole window takes what is dropped: a photo beside the box would replace the page.
+// The whole window accepts drops: an image dropped beside the box would replace the page.
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   byId("drop").classList.add("over");
@@ -57,7 +57,7 @@ document.addEventListener("drop", (event) => {
   byId("drop").classList.remove("over");
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
   const files = items.filter((item) => !item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.getAsFile());
-  if (files.length < items.length) say("Folders are left out: drop the photos in them.");
+  if (files.length < items.length) say("Folders are skipped: drop the images in them.");
   add(files.filter(Boolean));
 });
 
@@ -72,10 +72,10 @@ byId("clear").addEventListener("click", () => {
 
 byId("maps").addEventListener("change", () => cards.forEach(drawMap));
 
-// --- answers come back
+// --- send them, and show the results
 
 function sendMore() {
-  while (sending < AT_ONCE && waiting.length && byId("token").hidden) {
+  while (sending < MAX_REQUESTS && waiting.length && byId("token").hidden) {
     sending += 1;
     const card = waiting.shift();
     work(card).finally(() => {
@@ -87,66 +87,66 @@ function sendMore() {
 
 async function work(card) {
   await drawPhoto(card);
-  await learnt;
-  const limit = facts?.limits.body;
+  await modelLoaded;
+  const limit = modelInfo?.limits.body;
   if (limit && card.file.size > limit) {
-    fail(card, `This photo has ${megabytes(card.file.size)}, the service takes ${megabytes(limit)}.`);
+    fail(card, `This image has ${megabytes(card.file.size)}; the limit is ${megabytes(limit)}.`);
     return;
   }
   try {
     const began = performance.now();
-    const response = await ask(card);
+    const response = await request(card);
     const body = await response.json();
     if (response.status === 401) {
       waiting.push(card);
       askForToken();
     } else if (response.ok) {
-      answer(card, body.results[0], performance.now() - began);
+      showResult(card, body.results[0], performance.now() - began);
     } else {
-      fail(card, sentence(body.error ?? `the service answered ${response.status}`));
+      fail(card, sentence(body.error ?? `the service responded with status ${response.status}`));
     }
   } catch {
-    fail(card, "The service cannot be reached, or this file cannot be read.");
+    fail(card, "The service is unreachable, or this file is unreadable.");
   }
 }
 
-/** The service's response, asked again while it is busy. */
-async function ask(card) {
+/** The service's response, retried while it is busy. */
+async function request(card) {
   for (let tries = 1; ; tries += 1) {
-    const response = await fetch(`predict?top=${TOP}&cam=${facts?.cam ? 1 : 0}`, {
+    const response = await fetch(`predict?top=${TOP}&cam=${modelInfo?.cam ? 1 : 0}`, {
       method: "POST",
       body: card.file,
       headers: { "content-type": "application/octet-stream", ...credentials() },
     });
-    if (response.status !== 503 || tries === TRIES) return response;
+    if (response.status !== 503 || tries === MAX_TRIES) return response;
     heading(card).textContent = "The service is busy …";
     const seconds = Number(response.headers.get("retry-after")) || 1;
     await new Promise((done) => setTimeout(done, 1000 * seconds * (0.5 + Math.random())));
   }
 }
 
-function answer(card, result, milliseconds) {
-  card.answer = result;
-  const name = card.file.name || "pasted photo";
+function showResult(card, result, milliseconds) {
+  card.result = result;
+  const name = card.file.name || "pasted image";
   const labels = result.labels?.map((entry) => entry.label).join("; ");
-  const said = labels === undefined ? result.label : labels || "None of the classes";
+  const said = labels === undefined ? result.label : labels || "No class";
   heading(card).textContent = result.unknown ? "Not sure" : said;
   if (result.unknown) {
-    notice(card, "This may be none of the classes that the model knows. The closest:");
+    notice(card, "This image may not belong to any class of the model. Closest matches:");
   }
   const list = card.element.querySelector(".answers");
   list.replaceChildren(...result.top.map((entry, at) => row(card, entry, at)));
   card.element.querySelector(".time").textContent =
     `${result.width} × ${result.height} pixels · ${result.milliseconds.toFixed(0)} ms in the ` +
-    `service, ${milliseconds.toFixed(0)} ms in all`;
+    `service, ${milliseconds.toFixed(0)} ms in total`;
   drawMap(card);
-  const verdict = result.unknown ? "not sure, closest is " : "";
+  const verdict = result.unknown ? "not sure, closest match " : "";
   say(`${name}: ${verdict}${said}, ${percent(result.probability)}`);
 }
 
-/** One answer: a bar, and where there is a map of it a button that shows it. */
+/** A class with a bar for its probability; a button if there is a map to show. */
 function row(card, entry, at) {
-  const mapped = at < (card.answer.cam?.maps.length ?? 0);
+  const mapped = at < (card.result.cam?.maps.length ?? 0);
   const line = document.createElement(mapped ? "button" : "div");
   line.className = "answer";
   const [bar, label, share] = ["bar", "label", "share"].map((name) => {
@@ -174,46 +174,46 @@ function row(card, entry, at) {
 
 function fail(card, text) {
   card.element.classList.add("failed");
-  heading(card).textContent = "No answer";
+  heading(card).textContent = "No prediction";
   notice(card, text);
-  say(`${card.file.name || "pasted photo"}: ${text}`);
+  say(`${card.file.name || "pasted image"}: ${text}`);
 }
 
-// --- pictures
+// --- images
 
-/** The photo as the browser sees it, turned upright by its EXIF like the service does. */
+/** A preview, turned upright by its EXIF orientation as in the service. */
 async function drawPhoto(card) {
   const canvas = card.element.querySelector(".photo");
-  canvas.setAttribute("aria-label", card.file.name || "pasted photo");
+  canvas.setAttribute("aria-label", card.file.name || "pasted image");
   try {
     const bitmap = await createImageBitmap(card.file, { imageOrientation: "from-image" });
-    const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
+    const scale = Math.min(1, PREVIEW_SIZE / Math.max(bitmap.width, bitmap.height));
     canvas.width = Math.max(1, Math.round(bitmap.width * scale));
     canvas.height = Math.max(1, Math.round(bitmap.height * scale));
     const context = canvas.getContext("2d");
-    context.fillStyle = "#fff"; // behind transparency, as the service has it
+    context.fillStyle = "#fff"; // behind transparency, as in the service
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
   } catch {
     const view = card.element.querySelector(".view");
     view.classList.add("none");
-    view.append("This browser has no preview of it.");
+    view.append("This browser cannot show a preview.");
   }
 }
 
-/** The map of the chosen answer over the part of the photo that the network saw. */
+/** The map of the selected class over the region that the network saw. */
 function drawMap(card) {
   const canvas = card.element.querySelector(".map");
   const photo = card.element.querySelector(".photo");
-  const cam = card.answer?.cam;
+  const cam = card.result?.cam;
   const on = byId("maps").checked && cam;
   card.element.querySelectorAll("button.answer").forEach((button, at) => {
     button.setAttribute("aria-pressed", String(Boolean(on) && at === card.shown));
   });
   canvas.hidden = !on;
-  const name = card.file.name || "pasted photo";
-  const of = card.answer?.top[card.shown]?.label;
+  const name = card.file.name || "pasted image";
+  const of = card.result?.top[card.shown]?.label;
   photo.setAttribute("aria-label", on ? `${name}, ${described(cam.maps[card.shown], of)}` : name);
   if (!on) return;
   const [width, height] = [photo.width, photo.height];
@@ -230,13 +230,13 @@ function drawMap(card) {
   context.drawImage(heat(cam.maps[card.shown]), left, top, wide, high);
 }
 
-/** A grid of evidence as a picture of as many pixels: what speaks for the class glows. */
+/** A map as an image with one pixel per position: evidence for the class glows. */
 function heat(grid) {
   const [rows, columns] = [grid.length, grid[0].length];
-  const most = Math.max(1e-9, ...grid.flat());
+  const maximum = Math.max(1e-9, ...grid.flat());
   const picture = new ImageData(columns, rows);
   grid.flat().forEach((value, at) => {
-    const share = rows * columns > 1 ? Math.max(0, value) / most : 0; // one place says nothing
+    const share = rows * columns > 1 ? Math.max(0, value) / maximum : 0; // a single position shows nothing
     picture.data.set([255, 200 - 180 * share, 0, 165 * share ** 1.5], 4 * at);
   });
   const canvas = document.createElement("canvas");
@@ -246,7 +246,7 @@ function heat(grid) {
   return canvas;
 }
 
-/** The map in words, for who cannot see it. */
+/** The map in words, for screen readers. */
 function described(grid, label) {
   const flat = grid.flat();
   const at = flat.indexOf(Math.max(...flat));
@@ -257,7 +257,7 @@ function described(grid, label) {
   return `where the network looked for ${label}: most at the ${place}`;
 }
 
-// --- words
+// --- text
 
 const heading = (card) => card.element.querySelector("h2");
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -271,7 +271,7 @@ function notice(card, text) {
   element.hidden = false;
 }
 
-/** Tell a screen reader; what is told in one go stays together. */
+/** Announce to screen readers; messages in quick succession stay together. */
 function say(text) {
   const said = byId("said");
   said.append(`${text}. `);
@@ -283,7 +283,7 @@ function say(text) {
 
 function askForToken() {
   if (!byId("token").hidden) return;
-  byId("wrong").textContent = token ? "That is not this service's token." : "";
+  byId("wrong").textContent = token ? "Wrong token." : "";
   byId("token").hidden = false;
   byId("secret").focus();
 }
@@ -293,28 +293,28 @@ byId("token").addEventListener("submit", async (event) => {
   token = byId("secret").value.trim();
   sessionStorage.setItem("token", token);
   byId("token").hidden = true;
-  learnt = learn();
-  await learnt;
+  modelLoaded = loadModelInfo();
+  await modelLoaded;
   sendMore();
 });
 
-async function learn() {
+async function loadModelInfo() {
   try {
     const response = await fetch("model", { headers: credentials() });
     if (response.status === 401) {
       askForToken();
     } else if (response.ok) {
-      facts = await response.json();
-      const classes = facts.classes.map((one) => one.name.split(",")[0]);
+      modelInfo = await response.json();
+      const classes = modelInfo.classes.map((one) => one.name.split(",")[0]);
       const some = classes.length > 8 ? "" : `: ${classes.join(", ")}`;
-      byId("model").textContent = `GoogLeNet “${facts.variant}” knows ${classes.length} classes${some}.`;
-      byId("limits").textContent = `Up to ${megabytes(facts.limits.body)} a photo. Photos are answered and forgotten.`;
-      byId("look").hidden = !facts.cam;
-      byId("blind").hidden = facts.cam;
+      byId("model").textContent = `GoogLeNet “${modelInfo.variant}”, ${classes.length} classes${some}`;
+      byId("limits").textContent = `Up to ${megabytes(modelInfo.limits.body)} per image. Images are not stored.`;
+      byId("look").hidden = !modelInfo.cam;
+      byId("blind").hidden = modelInfo.cam;
     }
   } catch {
-    byId("model").textContent = "The service cannot be reached.";
+    byId("model").textContent = "The service is unreachable.";
   }
 }
 
-let learnt = learn(); // what is sent depends on it
+let modelLoaded = loadModelInfo(); // requests depend on it
