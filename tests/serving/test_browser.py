@@ -334,7 +334,8 @@ def test_model_without_maps(browser: Browser) -> None:
             expect(page.get_by_text("This model cannot show where it looked.")).to_be_visible()
             expect(page.get_by_label("Show where the network looked")).to_be_hidden()
             one = card(page, "tall.png")
-            expect(one.get_by_role("list", name="Predictions").get_by_role("listitem")).to_have_count(5)
+            rows = one.get_by_role("list", name="Predictions").get_by_role("listitem")
+            expect(rows).to_have_count(5)
             expect(one.get_by_role("button")).to_have_count(0)
 
 
