@@ -75,7 +75,7 @@ SUMS: dict[str, Sums] = {
 def whole(sums: Sums) -> Way:
     def way(x: Tensor) -> Tensor:
         lrn.window_sums = sums  # type: ignore[assignment]
-        return lrn.normalise(x, NORM)
+        return lrn.normalize(x, NORM)
 
     return way
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from googlenet.kernels import convolution as ours
 from googlenet.kernels import winograd
 from googlenet.kernels.convolution import convolution
+from googlenet.kernels.optimize import optimize
 from googlenet.models.googlenet import ConvUnit, GoogLeNet
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -93,7 +94,7 @@ def test_second_derivatives() -> None:
 def test_what_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other windows, a watched layer, no gradient, bfloat16 without an instruction for it, and
     1×1 with wider vectors."""
-    monkeypatch.setattr(winograd, "halves", lambda _: False)
+    monkeypatch.setattr(winograd, "has_bf16_products", lambda _: False)
     x = photos()
     assert own(convolution(layer(1), x))
     assert own(convolution(layer(3), x))
@@ -114,7 +115,7 @@ def test_what_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bfloat16_where_gradients_are_wanted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "halves", lambda _: True)
+    monkeypatch.setattr(winograd, "has_bf16_products", lambda _: True)
     x = photos().detach().bfloat16()
     frozen = layer(3, bias=False).requires_grad_(False)
     with torch.autocast("cpu", torch.bfloat16):
@@ -131,13 +132,15 @@ def test_bfloat16_where_gradients_are_wanted_alone(monkeypatch: pytest.MonkeyPat
 
 def test_weights_elsewhere_are_left_to_pytorch() -> None:
     elsewhere = layer(3).to("meta")
-    assert not ours.ordinary(elsewhere, photos())
+    assert not ours.is_plain_conv(elsewhere, photos())
 
 
 def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of `bn` and of `paper`, with every gradient, as by oneDNN alone."""
     for variant in ("bn", "paper"):
-        network = GoogLeNet(variant, 3, width=0.25, generator=torch.Generator().manual_seed(0))
+        network = optimize(
+            GoogLeNet(variant, 3, width=0.25, generator=torch.Generator().manual_seed(0))
+        )
         for part in network.modules():
             if isinstance(part, nn.Dropout):
                 part.p = 0.0
@@ -151,8 +154,8 @@ def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
         found = step()
         with monkeypatch.context() as patch:
-            patch.setattr(ours, "by_product", lambda *_: False)
-            patch.setattr(winograd, "fits", lambda *_, **__: False)
+            patch.setattr(ours, "as_matmul", lambda *_: False)
+            patch.setattr(winograd, "supports", lambda *_, **__: False)
             expected = step()
         assert len(found) == len(expected) == len(list(network.parameters()))
         for mine, theirs in zip(found, expected, strict=True):
@@ -160,7 +163,7 @@ def test_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_units_use_it() -> None:
-    unit = GoogLeNet("paper", 3, width=0.25).conv2
+    unit = optimize(GoogLeNet("paper", 3, width=0.25)).conv2
     assert isinstance(unit, ConvUnit)
     y = unit.conv(photos(16, 5, 5, 16))
     assert not own(y)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from googlenet import GoogLeNet
 from googlenet.kernels import fused_inception, winograd
+from googlenet.kernels.optimize import optimize
 from googlenet.models.googlenet import Inception
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -25,7 +26,7 @@ def module(variant: str, width: float = 0.25) -> Inception:
     for parameter in found.parameters():
         if parameter.ndim == 1:
             nn.init.normal_(parameter, 0.5, 0.5, generator=generator)
-    return found
+    return optimize(found)
 
 
 def photos(n: int = 3, channels: int = 48, side: int = 7) -> Tensor:
@@ -35,7 +36,7 @@ def photos(n: int = 3, channels: int = 48, side: int = 7) -> Tensor:
 def run(inception: Inception, x: Tensor, native: bool = True) -> dict[str, Tensor]:
     """Output, gradients by name, and buffers after a step in training."""
     inception, x = deepcopy(inception), x.clone().requires_grad_()
-    assert fused_inception.fits(inception, x) == native
+    assert fused_inception.supports(inception, x) == native
     y = inception(x)
     generator = torch.Generator().manual_seed(2)
     y.backward(torch.randn(y.shape, generator=generator).to(y.dtype))
@@ -75,7 +76,7 @@ def test_under_autocast(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(deepcopy(inception).double(), x.double(), native=False)
     with torch.autocast("cpu", torch.bfloat16):
         ours = run(inception, x.bfloat16())
-        monkeypatch.setattr(fused_inception, "fits", lambda *_: False)
+        monkeypatch.setattr(fused_inception, "supports", lambda *_: False)
         theirs = run(inception, x.bfloat16(), native=False)
     for name, value in expected.items():
         assert ours[name].dtype == theirs[name].dtype
@@ -86,14 +87,14 @@ def test_under_autocast(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_under_autocast_with_fewer_products(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Winograd's filtering, where gradients are wanted, rounds what it multiplies once more."""
-    monkeypatch.setattr(winograd, "halves", lambda _: True)
+    monkeypatch.setattr(winograd, "has_bf16_products", lambda _: True)
     inception, x = module(variant, width=0.5), photos(8, channels=96, side=14)
     expected = run(deepcopy(inception).double(), x.double(), native=False)
     with torch.autocast("cpu", torch.bfloat16):
         found = run(inception, x.bfloat16())
         with torch.no_grad():
             y = inception(x.bfloat16())
-        monkeypatch.setattr(fused_inception, "fits", lambda *_: False)
+        monkeypatch.setattr(fused_inception, "supports", lambda *_: False)
         theirs = run(inception, x.bfloat16(), native=False)
     for name, value in expected.items():
         limit = max(3 * distance(theirs[name], value), 0.02)
@@ -114,9 +115,9 @@ def test_without_a_gradient(variant: str, monkeypatch: pytest.MonkeyPatch) -> No
         ours, x = module(variant).train(training), photos()
         theirs = deepcopy(ours)
         with torch.no_grad():
-            assert fused_inception.fits(ours, x)
+            assert fused_inception.supports(ours, x)
             y = ours(x)
-            monkeypatch.setattr(fused_inception, "fits", lambda *_: False)
+            monkeypatch.setattr(fused_inception, "supports", lambda *_: False)
             torch.testing.assert_close(y, theirs(x), atol=1e-5, rtol=1e-5)
             monkeypatch.undo()
         for mine, other in zip(ours.buffers(), theirs.buffers(), strict=True):
@@ -149,7 +150,7 @@ def test_second_derivatives(variant: str, monkeypatch: pytest.MonkeyPatch) -> No
         return [first, *torch.autograd.grad(first.square().sum(), (x, weight))]  # type: ignore[arg-type]
 
     ours = gradients()
-    monkeypatch.setattr(fused_inception, "fits", lambda *_: False)
+    monkeypatch.setattr(fused_inception, "supports", lambda *_: False)
     for mine, theirs in zip(ours, gradients(), strict=True):
         assert distance(mine, theirs) < 1e-3
 
@@ -167,17 +168,17 @@ def test_what_is_watched_or_changed_goes_branch_by_branch() -> None:
         lambda m: nn.utils.parametrizations.weight_norm(m["1x1"].conv),
     ):
         inception = module("bn")
-        assert fused_inception.fits(inception, x)
+        assert fused_inception.supports(inception, x)
         change(inception)
-        assert not fused_inception.fits(inception, x)
+        assert not fused_inception.supports(inception, x)
     naive = GoogLeNet("naive", 3, width=0.25).get_submodule("inception_3a")
-    assert not fused_inception.fits(naive, x)  # type: ignore[arg-type]
+    assert not fused_inception.supports(naive, x)  # type: ignore[arg-type]
 
 
 def test_a_watched_module_keeps_the_fast_path() -> None:
     inception, x = module("bn"), photos()
     inception.register_forward_hook(lambda *_: None)
-    assert fused_inception.fits(inception, x)
+    assert fused_inception.supports(inception, x)
 
 
 def test_an_exported_module_knows_no_kernel() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from googlenet.kernels import lrn
+from googlenet.kernels.optimize import optimize
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.table import LRN
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("kernels")
 
 def run(x: Tensor, norm: LRN) -> tuple[Tensor, Tensor]:
     x = x.clone().requires_grad_()
-    y = LocalResponseNorm(norm)(x)
+    y = optimize(LocalResponseNorm(norm))(x)
     generator = torch.Generator().manual_seed(1)
     y.backward(torch.randn(y.shape, generator=generator).to(y.dtype))
     assert x.grad is not None
@@ -44,7 +45,7 @@ def expected(x: Tensor, norm: LRN) -> tuple[Tensor, Tensor]:
 def test_against_float64(channels: int, side: int, size: int, beta: float) -> None:
     norm = LRN(size, 0.1, beta, 1.5)
     x = (3 * torch.randn(2, channels, side, side)).contiguous(memory_format=torch.channels_last)
-    assert lrn.fits(x, norm)
+    assert lrn.supports(x, norm)
     for mine, theirs in zip(run(x, norm), expected(x, norm), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
 
@@ -67,6 +68,6 @@ def test_same_bits_with_any_number_of_threads(two_threads: None) -> None:
 def test_other_exponents_go_the_general_way() -> None:
     x = torch.randn(2, 16, 4, 4).contiguous(memory_format=torch.channels_last)
     norm = LRN(5, 0.1, 0.6, 1.0)
-    assert not lrn.fits(x, norm)
+    assert not lrn.supports(x, norm)
     for mine, theirs in zip(run(x, norm), expected(x, norm), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)

@@ -154,11 +154,16 @@ def test_second_derivatives() -> None:
         torch.testing.assert_close(mine, theirs)
 
 
-def test_under_vmap_and_without_a_gradient() -> None:
+def test_without_a_gradient() -> None:
     x = channels_last(torch.randn(4, 8, 6, 6))
-    mapped = torch.vmap(lambda each: max_pool(each[None], 3, 2)[0])(x)
     with torch.no_grad():
-        assert torch.equal(mapped, max_pool(x, 3, 2))
+        assert torch.equal(max_pool(x, 3, 2), F.max_pool2d(x, 3, 2))
+
+
+def test_under_vmap_it_fails_rather_than_reads_what_is_not_there() -> None:
+    x = channels_last(torch.randn(4, 8, 6, 6))
+    with pytest.raises(RuntimeError, match="inside of vmap"):
+        torch.vmap(lambda each: max_pool(each[None], 3, 2)[0])(x)
 
 
 def test_a_window_that_does_not_fit_is_refused() -> None:

@@ -176,16 +176,16 @@ def test_where_it_is_used(
     x, weight = torch.zeros(n, channels, height, width), torch.zeros(filters, channels, side, side)
     for processor in ("AVX2", "AVX512"):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)  # noqa: B023
-        assert winograd.fits(x, weight) == fits
+        assert winograd.supports(x, weight) == fits
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    assert not winograd.fits(x, weight)
+    assert not winograd.supports(x, weight)
 
 
 class Kernels:
     """Of a processor whose products of bfloat16 are an instruction, or are not."""
 
-    def __init__(self, half: bool) -> None:
-        self.googlenet_winograd_half = lambda: int(half)
+    def __init__(self, is_bf16: bool) -> None:
+        self.googlenet_winograd_has_bf16 = lambda: int(is_bf16)
 
 
 def test_bfloat16_is_for_training_where_its_products_are_an_instruction(
@@ -194,11 +194,11 @@ def test_bfloat16_is_for_training_where_its_products_are_an_instruction(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     x = torch.zeros(2, 16, 16, 16, dtype=torch.bfloat16)
     weight, odd = torch.zeros(16, 16, 3, 3), torch.zeros(17, 16, 3, 3)
-    monkeypatch.setattr(winograd, "library", lambda: Kernels(half=True))
-    assert winograd.fits(x, weight, training=True)
-    assert winograd.fits(x, weight.bfloat16(), training=True)
-    assert not winograd.fits(x, weight)
-    assert not winograd.fits(x, odd, training=True)  # channels are multiplied in twos
-    monkeypatch.setattr(winograd, "library", lambda: Kernels(half=False))
-    assert not winograd.fits(x, weight, training=True)
-    assert winograd.fits(x.float(), weight, training=True)
+    monkeypatch.setattr(winograd, "library", lambda: Kernels(is_bf16=True))
+    assert winograd.supports(x, weight, training=True)
+    assert winograd.supports(x, weight.bfloat16(), training=True)
+    assert not winograd.supports(x, weight)
+    assert not winograd.supports(x, odd, training=True)  # channels are multiplied in twos
+    monkeypatch.setattr(winograd, "library", lambda: Kernels(is_bf16=False))
+    assert not winograd.supports(x, weight, training=True)
+    assert winograd.supports(x.float(), weight, training=True)

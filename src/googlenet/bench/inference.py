@@ -18,7 +18,7 @@ from googlenet.bench.harness import (
 from googlenet.bench.peers import Missing, counted_macs, reference, timm_network
 from googlenet.bench.training import VARIANTS
 from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO, require
-from googlenet.kernels.inference import inference_form
+from googlenet.kernels.optimize import optimize_for_inference
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.errors import GoogLeNetError
@@ -49,7 +49,7 @@ def candidates(given: Conditions) -> tuple[dict[str, Candidate], dict[str, str],
         for dtype in given.dtypes:
             for mode_name, compiled in compile_modes(given.compiled):
                 ours = GoogLeNet(variant, 1000).to(given.device)
-                form = inference_form(ours, precision=dtype_name(dtype), compiled=compiled)
+                form = optimize_for_inference(ours, precision=dtype_name(dtype), compiled=compiled)
                 step = forward_step(form, given, torch.channels_last, None)
                 name = f"googlenet {variant}, {mode_name}{dtype_name(dtype)}"
                 found[name] = Candidate(step, dtype, macs)

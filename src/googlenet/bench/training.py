@@ -20,6 +20,7 @@ from googlenet.bench.harness import (
     synthetic_images,
 )
 from googlenet.bench.peers import Forward, peer_forward, reference
+from googlenet.kernels.optimize import optimize
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
 
@@ -49,7 +50,7 @@ def candidates(given: Conditions) -> tuple[dict[str, Candidate], dict[str, str],
         for dtype, (mode_name, compiled), (source, batches) in product(
             given.dtypes, compile_modes(given.compiled), sources.items()
         ):
-            ours = GoogLeNet(variant, 1000).to(given.device)
+            ours = optimize(GoogLeNet(variant, 1000).to(given.device))
             step = train_step(ours, ours.forward_heads, batches, dtype, last, compiled)
             name = f"googlenet {variant}, {mode_name}{dtype_name(dtype)}{source}"
             found[name] = Candidate(step, dtype, macs)

@@ -14,30 +14,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.kernels import winograd
-from googlenet.kernels.tensor_views import channels_last, derivable, hooked, in_memory, usable
+from googlenet.kernels.tensor_views import channels_last, double_backward, has_hooks, usable
 
 
 def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """`layer(x)`: (N, C, H, W) -> (N, F, H', W'); it differs by rounding alone."""
     weight, bias = layer.weight, layer.bias
-    if not (usable(x) and ordinary(layer, x)) or hooked(layer):
+    if not (usable(x) and is_plain_conv(layer, x)) or has_hooks(layer):
         return layer(x)  # type: ignore[no-any-return]
     if not needs_gradient((x, weight, bias)):
         return forward(x, weight, bias)
-    if winograd.fits(x, weight, training=True) or (weight.requires_grad and by_product(x, weight)):
+    if winograd.supports(x, weight, training=True) or (
+        weight.requires_grad and as_matmul(x, weight)
+    ):
         return Convolution.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     return layer(x)  # type: ignore[no-any-return]
 
 
-def ordinary(layer: Any, x: Tensor) -> bool:
-    """Whether a layer is a plain convolution that keeps the map's size and its precision."""
+def is_plain_conv(layer: Any, x: Tensor) -> bool:
+    """Whether a layer is a plain convolution in memory that keeps the map's size and precision."""
     if type(layer) is not nn.Conv2d or layer.weight.dtype != torch.float32:
         return False
     autocast = torch.is_autocast_enabled("cpu")
     computed = torch.get_autocast_dtype("cpu") if autocast else torch.float32
     return (
         x.dtype == computed
-        and all(p is None or in_memory(p) for p in (layer.weight, layer.bias))
+        and layer.weight.device == x.device
         and layer.padding == tuple(side // 2 for side in layer.kernel_size)
         and layer.stride == layer.dilation == (1, 1)
         and layer.groups == 1
@@ -50,14 +52,14 @@ def needs_gradient(inputs: Iterable[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
 
 
-def by_product(x: Tensor, weight: Tensor) -> bool:
+def as_matmul(x: Tensor, weight: Tensor) -> bool:
     """Whether the gradient at filters like these is computed faster as a product of matrices."""
     plain = torch.backends.cpu.get_cpu_capability() == "AVX2"
     return plain and x.dtype == torch.float32 and weight.shape[2:] == (1, 1)
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution that keeps the map's size, with `backward` as its derivative."""
+    """A convolution that keeps the map's size, with `backward` as its gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,33 +70,33 @@ class Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return derivable(same_size, [x, weight, bias], grad)
+            return double_backward(conv2d_same, [x, weight, bias], grad)
         return tuple(backward(channels_last(grad), x, weight, ctx.needs_input_grad))
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, training: bool = False) -> Tensor:
     """A convolution that keeps the map's size, in the fastest way there is.  Weight and bias are
     in the map's precision or in float32; `training`: a backward pass may follow."""
-    if winograd.fits(x, weight, training):
+    if winograd.supports(x, weight, training):
         return winograd.forward(x, weight, bias)
-    return same_size(x, weight, bias)
+    return conv2d_same(x, weight, bias)
 
 
-def same_size(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def conv2d_same(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     bias = None if bias is None else bias.to(x.dtype)
     return F.conv2d(x, weight.to(x.dtype), bias, padding=weight.shape[2] // 2)
 
 
 def backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> list[Any]:
     """The gradients at a convolution's input (channels-last), weight and bias, where `wanted`."""
-    if winograd.fits(x, weight, training=True):
+    if winograd.supports(x, weight, training=True):
         return [
             winograd.input_gradient(grad, weight) if wanted[0] else None,
             winograd.weight_gradient(grad, x, weight.shape[2]) if wanted[1] else None,
             pixels(grad).sum(0) if wanted[2] else None,
         ]
     weight = weight.to(x.dtype)
-    product = wanted[1] and by_product(x, weight)
+    product = wanted[1] and as_matmul(x, weight)
     # oneDNN computes the weight's gradient with the bias's, wanted or not.
     left = (wanted[0], False, False) if product else wanted
     found: list[Any] = [None] * 3

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.kernels import convolution, norm, pool
-from googlenet.kernels.tensor_views import channels_last, derivable, hooked, new_map, usable
+from googlenet.kernels.tensor_views import (
+    channels_last,
+    double_backward,
+    has_hooks,
+    new_map,
+    usable,
+)
 
 SIBLINGS = ("1x1", "3x3_reduce", "5x5_reduce")  # they read the module's input
 LAST = ("3x3", "5x5", "pool_proj")  # with "1x1" they make its output
@@ -23,24 +29,26 @@ UNITS = SIBLINGS + LAST
 POOL = (3, 1, 1, False)  # kernel, stride, padding, ceil mode
 
 
-def fits(module: nn.ModuleDict, x: Tensor) -> bool:
-    """Whether `branches` can stand in for an Inception module on a map: nobody watches inside,
-    it has the parts with which it was built, and the kernels can work on the map."""
-    if not usable(x) or any(map(hooked, module.values())):
+def supports(module: nn.ModuleDict, x: Tensor) -> bool:
+    """Whether `branches` computes what an Inception module does with a map: no hook watches
+    inside, its layers are of the kinds it was built with, and the kernels can read the map."""
+    if not usable(x) or any(map(has_hooks, module.values())):
         return False
     units: list[Any] = [module[name] for name in UNITS]
     if any(isinstance(unit, nn.Identity) for unit in units):
         return False  # Figure 2(a)
-    if not all(convolution.ordinary(unit.conv, x) and norm.plain_relu(unit.relu) for unit in units):
+    if not all(
+        convolution.is_plain_conv(unit.conv, x) and norm.is_plain_relu(unit.relu) for unit in units
+    ):
         return False
     norms = [unit.bn for unit in units]
     if all(type(bn) is nn.Identity for bn in norms):
         return all(unit.conv.bias is not None for unit in units)
-    return all(unit.conv.bias is None for unit in units) and norm.fits(norms, x)
+    return all(unit.conv.bias is None for unit in units) and norm.supports(norms, x)
 
 
 def branches(module: nn.ModuleDict, x: Tensor) -> Tensor:
-    """What an Inception module makes of a map that `fits`: (N, C, H, W) -> (N, C', H, W)."""
+    """An Inception module's output for a map that it `supports`: (N, C, H, W) -> (N, C', H, W)."""
     units: list[Any] = [module[name] for name in UNITS]
     layers = [unit.bn for unit in units]
     weights = [unit.conv.weight for unit in units]
@@ -66,7 +74,7 @@ class Branches(torch.autograd.Function):
     def forward(
         ctx: Any, layers: list[nn.BatchNorm2d], keep: bool, x: Tensor, *parameters: Tensor | None
     ) -> Tensor:
-        weights, scales, shifts = sorted_out(parameters)
+        weights, scales, shifts = split_parameters(parameters)
         biases = [None] * 6 if layers else list(shifts)
         widths = [weight.shape[0] for weight in weights]
         siblings = torch.cat([weight.to(x.dtype) for weight in weights[:3]])
@@ -77,38 +85,50 @@ class Branches(torch.autograd.Function):
         outputs = torch.split(y, [widths[0], *widths[3:]], 1)
         reduced = [new_map(x, width) for width in widths[1:3]]
         firsts = torch.split(first, widths[:3], 1)
-        kept_first = norm.forward(
+        stats_first = norm.forward(
             firsts, [outputs[0], *reduced], layers[:3], scales[:3], shifts[:3]
         )
-        pooled, which = pool.forward(x, pool.sizes(x, *POOL), keep)
+        pooled, argmax_index = pool.forward(x, pool.sizes(x, *POOL), keep)
         inputs = [*reduced, pooled]
         last = [
             channels_last(convolution.forward(each, w, b, keep))
             for each, w, b in zip(inputs, weights[3:], biases[3:], strict=True)
         ]
-        kept_last = norm.forward(last, outputs[1:], layers[3:], scales[3:], shifts[3:])
+        stats_last = norm.forward(last, outputs[1:], layers[3:], scales[3:], shifts[3:])
 
         ctx.eps, ctx.widths = [layer.eps for layer in layers], widths
         maps = (first, *last, None) if layers else (None,) * 4 + (y,)
         ctx.save_for_backward(
-            x, siblings, *weights[3:], *inputs, which, kept_first, kept_last, *maps, *parameters
+            x,
+            siblings,
+            *weights[3:],
+            *inputs,
+            argmax_index,
+            stats_first,
+            stats_last,
+            *maps,
+            *parameters,
         )
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, siblings, *rest = ctx.saved_tensors
-        weights, inputs, (which, kept_first, kept_last) = rest[:3], rest[3:6], rest[6:9]
+        weights, inputs, (argmax_index, stats_first, stats_last) = rest[:3], rest[3:6], rest[6:9]
         first, last, y, parameters = rest[9], rest[10:13], rest[13], rest[14:]
         if torch.is_grad_enabled():
-            return None, None, *derivable(lambda *p: plain(ctx.eps, *p), [x, *parameters], grad)
+            return (
+                None,
+                None,
+                *double_backward(lambda *p: plain(ctx.eps, *p), [x, *parameters], grad),
+            )
         widths, normed, wanted = ctx.widths, bool(ctx.eps), ctx.needs_input_grad[2:]
         shape = [widths[0], *widths[3:]]
         grads = torch.split(grad, shape, 1)
         outputs = [] if normed else list(torch.split(y, shape, 1))
 
         d_last = [new_map(x, width) for width in widths[3:]]
-        d_norm_last = norm.backward(grads[1:], last, outputs[1:], d_last, kept_last)
+        d_norm_last = norm.backward(grads[1:], last, outputs[1:], d_last, stats_last)
         back = [
             convolution.backward(*each, (True, wanted[4 + at], not normed))
             for at, each in enumerate(zip(d_last, inputs, weights, strict=True))
@@ -119,13 +139,13 @@ class Branches(torch.autograd.Function):
             torch.split(first, widths[:3], 1) if normed else [],
             [*outputs[:1], *inputs[:2]],
             torch.split(d_first, widths[:3], 1),
-            kept_first,
+            stats_first,
         )
         dx, d_siblings, d_bias = convolution.backward(
             d_first, x, siblings, (wanted[0], any(wanted[1:4]), not normed)
         )
         if wanted[0]:
-            pool.backward(back[2][0], which, dx, pool.sizes(x, *POOL), add=True)
+            pool.backward(back[2][0], argmax_index, dx, pool.sizes(x, *POOL), add=True)
         d_first_three: Any = (
             [None] * 3 if d_siblings is None else torch.split(d_siblings, widths[:3])
         )
@@ -148,7 +168,7 @@ class Branches(torch.autograd.Function):
         )
 
 
-def sorted_out(
+def split_parameters(
     parameters: Sequence[Tensor | None],
 ) -> tuple[list[Tensor], list[Tensor | None], list[Tensor]]:
     """The weights, the scales and the shifts."""
@@ -157,11 +177,11 @@ def sorted_out(
 
 
 def plain(eps: Sequence[float], x: Tensor, *parameters: Tensor | None) -> Tensor:
-    """The same in PyTorch's operators, which have derivatives of every order."""
-    weights, scales, shifts = sorted_out(parameters)
+    """The same in PyTorch's operators, which have gradients of every order."""
+    weights, scales, shifts = split_parameters(parameters)
 
     def unit(x: Tensor, at: int) -> Tensor:
-        y = convolution.same_size(x, weights[at], None if eps else shifts[at])
+        y = convolution.conv2d_same(x, weights[at], None if eps else shifts[at])
         if eps:
             y = F.batch_norm(y, None, None, scales[at], shifts[at], True, eps=eps[at])
         return y.relu()

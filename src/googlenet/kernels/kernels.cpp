@@ -35,7 +35,7 @@ INLINE Range windows(const Pool& p, int64_t at, int64_t count) {
 constexpr int MOST = 256;  // places in a window
 
 // What one pixel is made of: where it begins in memory, and its place in the window.
-struct Taps {
+struct WindowPixels {
   int count = 0;
   int64_t at[MOST];
   int place[MOST];
@@ -58,9 +58,9 @@ struct Taps {
 
 // The largest values and their places, of 2 · LANES channels of bfloat16, if no value is negative or
 // NaN, as behind a ReLU: then they are in the order of their bits.  Whether that was so.
-INLINE bool largest(const Taps& taps, const bfloat16* x, bfloat16* y, uint8_t* which) {
+INLINE bool largest(const WindowPixels& pixels, const bfloat16* x, bfloat16* y, uint8_t* argmax) {
   Shorts best = Shorts{} - 1, least = {}, place = {};
-  taps.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
+  pixels.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
     Shorts value = read<Shorts>(x + tap, 2 * LANES);
     least |= value;
     place = value > best ? Shorts{} + short(its_place) : place;
@@ -68,16 +68,16 @@ INLINE bool largest(const Taps& taps, const bfloat16* x, bfloat16* y, uint8_t* w
   });
   if (any((least < 0) | (best > 0x7f80))) return false;
   write(y, best, 2 * LANES);
-  if (which) write(which, __builtin_convertvector(place, ShortBytes), 2 * LANES);
+  if (argmax) write(argmax, __builtin_convertvector(place, ShortBytes), 2 * LANES);
   return true;
 }
 
-INLINE bool largest(const Taps&, const float*, float*, uint8_t*) { return false; }
+INLINE bool largest(const WindowPixels&, const float*, float*, uint8_t*) { return false; }
 
-// The largest value of each window and, in `which`, its place there (row by row).  As in PyTorch
+// The largest value of each window and, in `argmax`, its place there (row by row).  As in PyTorch
 // the first of equal values counts, and the last NaN.
 template <class T>
-void pool_forward(const Pool& p, const T* x, T* y, uint8_t* which, int threads) {
+void pool_forward(const Pool& p, const T* x, T* y, uint8_t* argmax, int threads) {
   threads = threads_for(p.images * p.height * p.width * p.channels, threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t line = 0; line < p.images * p.out_height; line++) {
@@ -85,28 +85,28 @@ void pool_forward(const Pool& p, const T* x, T* y, uint8_t* which, int threads) 
     Range rows = window(p, i, p.height);
     for (int64_t j = 0; j < p.out_width; j++) {
       Range columns = window(p, j, p.width);
-      Taps taps;
+      WindowPixels pixels;
       for (int h = rows.from; h < rows.to; h++)
         for (int w = columns.from; w < columns.to; w++)
-          taps.add((image * p.height + h) * p.width + w, h + p.padding - i * p.stride,
+          pixels.add((image * p.height + h) * p.width + w, h + p.padding - i * p.stride,
                    w + p.padding - j * p.stride, p);
       int64_t at = (line * p.out_width + j) * p.channels;
       auto compare = [&](int c, int n) INLINE_LAMBDA {
         Floats best = Floats{} - INFINITY;
-        Ints place = Ints{} + taps.place[0];
-        taps.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
+        Ints place = Ints{} + pixels.place[0];
+        pixels.each([&](int64_t tap, int its_place) INLINE_LAMBDA {
           Floats value = load(x + tap + c, n);
           Ints better = (value > best) | (value != value);
           best = better ? value : best;
           place = better ? Ints{} + its_place : place;
         });
         store(y + at + c, best, n);
-        if (which) store(which + at + c, place, n);
+        if (argmax) store(argmax + at + c, place, n);
       };
       int done = 0;
       if (sizeof(T) == 2)
         for (; done + 2 * LANES <= p.channels; done += 2 * LANES)
-          if (!largest(taps, x + done, y + at + done, which ? which + at + done : nullptr)) {
+          if (!largest(pixels, x + done, y + at + done, argmax ? argmax + at + done : nullptr)) {
             compare(done, LANES);
             compare(done + LANES, LANES);
           }
@@ -117,7 +117,7 @@ void pool_forward(const Pool& p, const T* x, T* y, uint8_t* which, int threads) 
 
 // The loss's gradient at the pool's input, added to what `dx` holds if `add`.
 template <class T>
-void pool_backward(const Pool& p, const T* dy, const uint8_t* which, T* dx, int add, int threads) {
+void pool_backward(const Pool& p, const T* dy, const uint8_t* argmax, T* dx, int add, int threads) {
   threads = threads_for(p.images * p.height * p.width * p.channels, threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t line = 0; line < p.images * p.height; line++) {
@@ -125,16 +125,16 @@ void pool_backward(const Pool& p, const T* dy, const uint8_t* which, T* dx, int 
     Range rows = windows(p, h, p.out_height);
     for (int64_t w = 0; w < p.width; w++) {
       Range columns = windows(p, w, p.out_width);
-      Taps taps;
+      WindowPixels pixels;
       for (int i = rows.from; i < rows.to; i++)
         for (int j = columns.from; j < columns.to; j++)
-          taps.add((image * p.out_height + i) * p.out_width + j, h + p.padding - i * p.stride,
+          pixels.add((image * p.out_height + i) * p.out_width + j, h + p.padding - i * p.stride,
                    w + p.padding - j * p.stride, p);
       T* target = dx + (line * p.width + w) * p.channels;
       each(int(p.channels), [&](int c, int n) INLINE_LAMBDA {
         Floats sum = {};
-        taps.each([&](int64_t tap, int place) INLINE_LAMBDA {
-          sum += load(which + tap + c, n) == place ? load(dy + tap + c, n) : Floats{};
+        pixels.each([&](int64_t tap, int place) INLINE_LAMBDA {
+          sum += load(argmax + tap + c, n) == place ? load(dy + tap + c, n) : Floats{};
         });
         if (add) sum += load(target + c, n);
         store(target + c, sum, n);
@@ -171,8 +171,8 @@ template <class Work> INLINE void each_row(const Maps& maps, int64_t from, int64
   }
 }
 
-template <class T> INLINE T* place(const Maps& maps, int which, int s, int64_t row, int c) {
-  return static_cast<T*>(maps.data[which][s]) + row * maps.stride[which][s] + c;
+template <class T> INLINE T* place(const Maps& maps, int kind, int s, int64_t row, int c) {
+  return static_cast<T*>(maps.data[kind][s]) + row * maps.stride[kind][s] + c;
 }
 
 // Rows are summed in this many parts, each in its own order.
@@ -182,12 +182,12 @@ int64_t parts_of(int64_t rows) {
 }
 
 // What batch normalisation keeps of a batch: a row of each for all channels.
-enum Kept { MEAN, VARIANCE, INVERSE, SCALE, SHIFT, KEPT };
+enum SavedStats { MEAN, VARIANCE, INVERSE, SCALE, SHIFT, STATS };
 
 // Mean and (biased) variance of each channel of maps 0; and the scale and shift that normalise.
 template <class T>
 void statistics(const Maps& maps, const float* gamma, const float* beta, const double* eps,
-                float* kept, int threads) {
+                float* saved_stats, int threads) {
   int64_t channels = maps.total(), parts = parts_of(maps.rows);
   threads = threads_for(maps.rows * channels, threads);
   // Sums of x - x0 and its square, x0 being the part's first row: nothing cancels.
@@ -252,11 +252,11 @@ void statistics(const Maps& maps, const float* gamma, const float* beta, const d
       double variance = squares[at] / double(maps.rows);
       double inverse = 1 / std::sqrt((variance < 0 ? 0 : variance) + eps[s]);
       double scale = gamma[at] * inverse;
-      kept[MEAN * channels + at] = float(mean[at]);
-      kept[VARIANCE * channels + at] = float(variance);
-      kept[INVERSE * channels + at] = float(inverse);
-      kept[SCALE * channels + at] = float(scale);
-      kept[SHIFT * channels + at] = float(beta[at] - mean[at] * scale);
+      saved_stats[MEAN * channels + at] = float(mean[at]);
+      saved_stats[VARIANCE * channels + at] = float(variance);
+      saved_stats[INVERSE * channels + at] = float(inverse);
+      saved_stats[SCALE * channels + at] = float(scale);
+      saved_stats[SHIFT * channels + at] = float(beta[at] - mean[at] * scale);
     }
 }
 
@@ -295,14 +295,14 @@ template <class T> void relu_backward(const Maps& maps, int threads) {
 }
 
 // maps 2 = the gradient at batch normalisation's input from maps 0, that at the output of the
-// ReLU after it; maps 1 is the normalisation's input, `kept` what `statistics` found.
+// ReLU after it; maps 1 is the normalisation's input, `saved_stats` what `statistics` found.
 // gradients: of gamma and of beta, a row each.
 template <class T>
-void norm_backward(const Maps& maps, const float* kept, float* gradients, int threads) {
+void norm_backward(const Maps& maps, const float* saved_stats, float* gradients, int threads) {
   int64_t channels = maps.total(), parts = parts_of(maps.rows);
   threads = threads_for(maps.rows * channels, threads);
-  const float *mean = kept + MEAN * channels, *inverse = kept + INVERSE * channels;
-  const float *scale = kept + SCALE * channels, *shift = kept + SHIFT * channels;
+  const float *mean = saved_stats + MEAN * channels, *inverse = saved_stats + INVERSE * channels;
+  const float *scale = saved_stats + SCALE * channels, *shift = saved_stats + SHIFT * channels;
   // g: the gradient at the ReLU's input; sums of g and of g · (x − mean).
   std::vector<float> sums(parts * channels * 2);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -448,46 +448,46 @@ void lrn_backward(const Response& r, const T* x, const T* dy, T* dx, int64_t row
 
 }  // namespace
 
-// ---- what Python calls: `half` says whether the maps are bfloat16 ------------------------------
+// ---- what Python calls: `is_bf16` says whether the maps are bfloat16 ------------------------------
 
 extern "C" {
 
-void googlenet_pool_forward(const Pool* p, const void* x, void* y, uint8_t* which, int half,
+void googlenet_pool_forward(const Pool* p, const void* x, void* y, uint8_t* argmax, int is_bf16,
                             int threads) {
-  EITHER(pool_forward(*p, (const T*)x, (T*)y, which, threads))
+  DISPATCH_DTYPE(pool_forward(*p, (const T*)x, (T*)y, argmax, threads))
 }
 
-void googlenet_pool_backward(const Pool* p, const void* dy, const uint8_t* which, void* dx, int add,
-                             int half, int threads) {
-  EITHER(pool_backward(*p, (const T*)dy, which, (T*)dx, add, threads))
+void googlenet_pool_backward(const Pool* p, const void* dy, const uint8_t* argmax, void* dx, int add,
+                             int is_bf16, int threads) {
+  DISPATCH_DTYPE(pool_backward(*p, (const T*)dy, argmax, (T*)dx, add, threads))
 }
 
 void googlenet_statistics(const Maps* maps, const float* gamma, const float* beta,
-                          const double* eps, float* kept, int half, int threads) {
-  EITHER(statistics<T>(*maps, gamma, beta, eps, kept, threads))
+                          const double* eps, float* saved_stats, int is_bf16, int threads) {
+  DISPATCH_DTYPE(statistics<T>(*maps, gamma, beta, eps, saved_stats, threads))
 }
 
-void googlenet_activate(const Maps* maps, const float* scale, const float* shift, int half,
+void googlenet_activate(const Maps* maps, const float* scale, const float* shift, int is_bf16,
                         int threads) {
-  EITHER(activate<T>(*maps, scale, shift, threads))
+  DISPATCH_DTYPE(activate<T>(*maps, scale, shift, threads))
 }
 
-void googlenet_relu_backward(const Maps* maps, int half, int threads) {
-  EITHER(relu_backward<T>(*maps, threads))
+void googlenet_relu_backward(const Maps* maps, int is_bf16, int threads) {
+  DISPATCH_DTYPE(relu_backward<T>(*maps, threads))
 }
 
-void googlenet_norm_backward(const Maps* maps, const float* kept, float* gradients, int half,
+void googlenet_norm_backward(const Maps* maps, const float* saved_stats, float* gradients, int is_bf16,
                              int threads) {
-  EITHER(norm_backward<T>(*maps, kept, gradients, threads))
+  DISPATCH_DTYPE(norm_backward<T>(*maps, saved_stats, gradients, threads))
 }
 
 void googlenet_lrn_forward(const Response* r, const void* x, void* y, int64_t rows,
-                           int64_t channels, int half, int threads) {
-  EITHER(lrn_forward(*r, (const T*)x, (T*)y, rows, channels, threads))
+                           int64_t channels, int is_bf16, int threads) {
+  DISPATCH_DTYPE(lrn_forward(*r, (const T*)x, (T*)y, rows, channels, threads))
 }
 
 void googlenet_lrn_backward(const Response* r, const void* x, const void* dy, void* dx,
-                            int64_t rows, int64_t channels, int half, int threads) {
-  EITHER(lrn_backward(*r, (const T*)x, (const T*)dy, (T*)dx, rows, channels, threads))
+                            int64_t rows, int64_t channels, int is_bf16, int threads) {
+  DISPATCH_DTYPE(lrn_backward(*r, (const T*)x, (const T*)dy, (T*)dx, rows, channels, threads))
 }
 }

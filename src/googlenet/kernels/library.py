@@ -82,12 +82,12 @@ LIBRARY = CompiledLibrary(
         "norm_backward": [ctypes.POINTER(Maps), POINTER, POINTER, INT, INT],
         "lrn_forward": [ctypes.POINTER(Response), POINTER, POINTER, LONG, LONG, INT, INT],
         "lrn_backward": [ctypes.POINTER(Response), POINTER, POINTER, POINTER, LONG, LONG, INT, INT],
-        "winograd_half": [],
+        "winograd_has_bf16": [],
         "winograd_filters": [ctypes.POINTER(Filters), *[POINTER] * 3, INT, INT],
         "winograd_filter": [*[ctypes.POINTER(Tiles)] * 2, *[POINTER] * 4, INT, INT],
         "winograd_gradient": [*[ctypes.POINTER(Tiles)] * 2, *[POINTER] * 4, INT, INT],
     },
-    returns_int=("winograd_half",),
+    returns_int=("winograd_has_bf16",),
 )
 
 

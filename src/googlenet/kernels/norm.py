@@ -12,32 +12,32 @@ from torch.nn import functional as F
 from googlenet.kernels.tensor_views import (
     call,
     channels_last,
-    derivable,
-    half,
-    hooked,
+    double_backward,
+    has_hooks,
+    is_bf16,
     maps,
     new_map,
     usable,
 )
 
-# What is kept of a batch: a row of each for all channels, as in kernels.cpp.
-MEAN, VARIANCE, INVERSE, SCALE, SHIFT, KEPT = range(6)
+# What is saved of a batch: a row of each for all channels, as in kernels.cpp.
+MEAN, VARIANCE, INVERSE, SCALE, SHIFT, STATS = range(6)
 
 
 def norm_relu(x: Tensor, bn: nn.Module, relu: nn.Module) -> Tensor:
     """`relu(bn(x))`: (N, C, H, W) -> the same, in float32 inside and rounded once."""
-    if not (usable(x) and plain_relu(relu)) or hooked(bn) or hooked(relu):
+    if not (usable(x) and is_plain_relu(relu)) or has_hooks(bn) or has_hooks(relu):
         return relu(bn(x))  # type: ignore[no-any-return]
     if type(bn) is nn.Identity:
         if not (torch.is_grad_enabled() and x.requires_grad):
             return relu(x)  # type: ignore[no-any-return]
         return Relu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
-    if not fits([bn], x):
+    if not supports([bn], x):
         return relu(bn(x))  # type: ignore[no-any-return]
     return NormRelu.apply([bn], x, bn.weight, bn.bias)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def fits(layers: Sequence[nn.Module], x: Tensor) -> bool:
+def supports(layers: Sequence[nn.Module], x: Tensor) -> bool:
     """Whether layers are batch normalisation of a kind that `forward` knows, on maps like x's."""
     enough = x.shape[0] * x.shape[2] * x.shape[3] > 1  # PyTorch tells no variance of one value
     return all(
@@ -51,7 +51,7 @@ def fits(layers: Sequence[nn.Module], x: Tensor) -> bool:
     )
 
 
-def plain_relu(layer: nn.Module) -> bool:
+def is_plain_relu(layer: nn.Module) -> bool:
     return type(layer) is nn.ReLU
 
 
@@ -63,22 +63,22 @@ class NormRelu(torch.autograd.Function):
         ctx: Any, layers: list[nn.BatchNorm2d], x: Tensor, scale: Tensor | None, shift: Tensor
     ) -> Tensor:
         y = new_map(x, x.shape[1])
-        kept = forward([x], [y], layers, [scale], [shift])
-        ctx.save_for_backward(x, scale, shift, kept)
+        saved_stats = forward([x], [y], layers, [scale], [shift])
+        ctx.save_for_backward(x, scale, shift, saved_stats)
         ctx.eps = layers[0].eps
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, shift, kept = ctx.saved_tensors
+        x, scale, shift, saved_stats = ctx.saved_tensors
         if torch.is_grad_enabled():
 
             def plain(x: Tensor, scale: Tensor | None, shift: Tensor) -> Tensor:
                 return F.batch_norm(x, None, None, scale, shift, True, eps=ctx.eps).relu()
 
-            return None, *derivable(plain, [x, scale, shift], grad)
+            return None, *double_backward(plain, [x, scale, shift], grad)
         dx = torch.empty_like(x)
-        dscale, dshift = backward([grad], [x], [], [dx], kept)
+        dscale, dshift = backward([grad], [x], [], [dx], saved_stats)
         return None, dx, None if scale is None else dscale, dshift
 
 
@@ -111,26 +111,26 @@ def forward(
 ) -> Tensor | None:
     """Write the ReLU of each input, normalised by the layer at its place, to the output there.
 
-    With no layers at all nothing is normalised.  Returns what `backward` needs, (KEPT, channels
+    With no layers at all nothing is normalised.  Returns what `backward` needs, (STATS, channels
     of all); in training the layers' running statistics take the batch in.
     """
-    view, narrow = maps(inputs, outputs), half(inputs[0])
+    view, narrow = maps(inputs, outputs), is_bf16(inputs[0])
     if not layers:
-        call("activate", view, None, None, half=narrow)
+        call("activate", view, None, None, is_bf16=narrow)
         return None
     gamma = torch.cat(
         [torch.ones_like(b) if w is None else w for w, b in zip(scales, shifts, strict=True)]
     )
     beta = torch.cat(list(shifts))
     if layers[0].training:
-        kept = torch.empty(KEPT, len(beta), dtype=torch.float32, device=beta.device)
+        saved_stats = torch.empty(STATS, len(beta), dtype=torch.float32, device=beta.device)
         eps = torch.tensor([layer.eps for layer in layers], dtype=torch.float64, device="cpu")
-        call("statistics", view, gamma, beta, eps, kept, half=narrow)
-        take_in(layers, kept, view.rows)
+        call("statistics", view, gamma, beta, eps, saved_stats, is_bf16=narrow)
+        update_running_stats(layers, saved_stats, view.rows)
     else:
-        kept = from_running(layers, gamma, beta)
-    call("activate", view, kept[SCALE], kept[SHIFT], half=narrow)
-    return kept
+        saved_stats = from_running(layers, gamma, beta)
+    call("activate", view, saved_stats[SCALE], saved_stats[SHIFT], is_bf16=narrow)
+    return saved_stats
 
 
 def from_running(layers: Sequence[nn.BatchNorm2d], gamma: Tensor, beta: Tensor) -> Tensor:
@@ -143,10 +143,13 @@ def from_running(layers: Sequence[nn.BatchNorm2d], gamma: Tensor, beta: Tensor) 
     return torch.stack([mean, variance, inverse, scale, beta - mean * scale])
 
 
-def take_in(layers: Sequence[nn.BatchNorm2d], kept: Tensor, count: int) -> None:
+def update_running_stats(layers: Sequence[nn.BatchNorm2d], saved_stats: Tensor, count: int) -> None:
     """Move the layers' running statistics towards the batch's, as `nn.BatchNorm2d` does."""
     widths = [layer.num_features for layer in layers]
-    means, variances = torch.split(kept[MEAN], widths), torch.split(kept[VARIANCE], widths)
+    means, variances = (
+        torch.split(saved_stats[MEAN], widths),
+        torch.split(saved_stats[VARIANCE], widths),
+    )
     for layer, mean, variance in zip(layers, means, variances, strict=True):
         assert layer.running_mean is not None
         assert layer.running_var is not None
@@ -164,7 +167,7 @@ def backward(
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     targets: Sequence[Tensor],
-    kept: Tensor | None,
+    saved_stats: Tensor | None,
 ) -> Tensor:
     """Write to `targets` the gradients at the inputs of `forward` from those at its outputs.
 
@@ -172,10 +175,10 @@ def backward(
     the scales and of the shifts, (2, channels of all), or (2, 0).
     """
     grads = [channels_last(grad) for grad in grads]
-    narrow = half(targets[0])
-    if kept is None:
-        call("relu_backward", maps(grads, outputs, targets), half=narrow)
+    narrow = is_bf16(targets[0])
+    if saved_stats is None:
+        call("relu_backward", maps(grads, outputs, targets), is_bf16=narrow)
         return torch.empty(2, 0)
-    found = torch.empty_like(kept[:2])
-    call("norm_backward", maps(grads, inputs, targets), kept, found, half=narrow)
+    found = torch.empty_like(saved_stats[:2])
+    call("norm_backward", maps(grads, inputs, targets), saved_stats, found, is_bf16=narrow)
     return found

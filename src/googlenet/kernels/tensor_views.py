@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,46 +12,28 @@ from torch import Tensor, nn
 from googlenet.kernels.library import Maps, library
 
 DTYPES = (torch.float32, torch.bfloat16)
-SWITCHED_OFF = ContextVar("switched_off", default=False)
-
-
-@contextmanager
-def plain_operators() -> Iterator[None]:
-    """While it lasts PyTorch's own operators do the work of this thread, and of its gradients."""
-    before = SWITCHED_OFF.set(True)
-    try:
-        yield
-    finally:
-        SWITCHED_OFF.reset(before)
-
-
-def in_memory(x: Tensor) -> bool:
-    """Whether a tensor is numbers in this machine's memory, with nobody watching what is done."""
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting():
-        return False
-    return (
-        not torch._C._functorch.peek_interpreter_stack()  # vmap, jvp, …
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        and type(x) in (Tensor, nn.Parameter)  # no subclass with no numbers in memory
-        and x.device.type == "cpu"
-    )
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the kernels can work on a map: where they cannot, PyTorch's operators must."""
+    """Whether the kernels can read a map; where they cannot, PyTorch's operators do the work.
+
+    Under `torch.compile`, `torch.export` and tracing there are no numbers to read.
+    """
     return (
-        in_memory(x)
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and type(x) in (Tensor, nn.Parameter)  # a subclass may have no numbers in memory
+        and x.device.type == "cpu"
         and x.dtype in DTYPES
         and x.dim() == 4
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
-        and not SWITCHED_OFF.get()
         and library() is not None
     )
 
 
-def hooked(module: nn.Module) -> bool:
-    """Whether anybody watches a module or one inside it, which must then do as it says."""
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a hook watches a module or one inside it, whose own layers must then run."""
     everywhere = nn.modules.module
     return bool(everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks) or any(
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
@@ -105,12 +85,12 @@ def maps(*kinds: Sequence[Tensor]) -> Maps:
     return found
 
 
-def call(name: str, *arguments: object, half: bool) -> None:
+def call(name: str, *arguments: object, is_bf16: bool) -> None:
     """Run a kernel on as many threads as PyTorch uses."""
     kernels = library()
     assert kernels is not None
     values = [as_argument(value) for value in arguments]
-    getattr(kernels, f"googlenet_{name}")(*values, int(half), torch.get_num_threads())
+    getattr(kernels, f"googlenet_{name}")(*values, int(is_bf16), torch.get_num_threads())
 
 
 def as_argument(value: Any) -> Any:
@@ -119,11 +99,11 @@ def as_argument(value: Any) -> Any:
     return ctypes.byref(value) if isinstance(value, ctypes.Structure) else value
 
 
-def half(x: Tensor) -> bool:
+def is_bf16(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 
 
-def derivable(
+def double_backward(
     plain: Callable[..., Tensor], inputs: Iterable[Tensor | None], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `plain` at its inputs, in operators that have derivatives themselves."""

@@ -88,9 +88,9 @@ template <class Work> INLINE void each(int channels, Work work) {
   if (c < channels) work(c, channels - c);
 }
 
-// What Python calls says with `half` whether maps are bfloat16.
-#define EITHER(call_with)                      \
-  if (half) { typedef bfloat16 T; call_with; } \
+// What Python calls says with `is_bf16` whether maps are bfloat16.
+#define DISPATCH_DTYPE(call_with)                      \
+  if (is_bf16) { typedef bfloat16 T; call_with; } \
   else { typedef float T; call_with; }
 
 int threads_for(int64_t values, int threads) { return values < (1 << 15) ? 1 : threads; }

@@ -111,7 +111,7 @@ void filters(const Filters& given, const float* matrix, const float* weight, T* 
 extern "C" {
 
 // Whether products of bfloat16 are one instruction, and no faster one (AMX) is there.
-int googlenet_winograd_half() {
+int googlenet_winograd_has_bf16() {
 #if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
   return 1;
 #else
@@ -120,13 +120,13 @@ int googlenet_winograd_half() {
 }
 
 void googlenet_winograd_filters(const Filters* given, const float* matrix, const float* weight,
-                                void* to, int half, int threads) {
-  EITHER(filters(*given, matrix, weight, (T*)to, threads))
+                                void* to, int is_bf16, int threads) {
+  DISPATCH_DTYPE(filters(*given, matrix, weight, (T*)to, threads))
 }
 
 void googlenet_winograd_filter(const Tiles* in, const Tiles* out, const void* x, const void* filters,
-                               const float* bias, void* y, int half, int threads) {
-  EITHER((in->side == 4 ? filter<4, T> : filter<2, T>)(*in, *out, (const T*)x, (const T*)filters,
+                               const float* bias, void* y, int is_bf16, int threads) {
+  DISPATCH_DTYPE((in->side == 4 ? filter<4, T> : filter<2, T>)(*in, *out, (const T*)x, (const T*)filters,
                                                        bias, (T*)y, threads))
 }
 }

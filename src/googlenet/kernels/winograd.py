@@ -20,34 +20,36 @@ import torch
 from torch import Tensor
 
 from googlenet.kernels.library import Filters, Tiles, library
-from googlenet.kernels.tensor_views import call, half, new_map, pixel_stride
+from googlenet.kernels.tensor_views import call, is_bf16, new_map, pixel_stride
 
-PLACES = 36
-TILES = {3: 4, 5: 2}  # pixels of a tile's side, by the filters': six together, but for one
+TILE_POINTS = 36
+TILE_SIDE = {3: 4, 5: 2}  # pixels of a tile's side, by the filters': six together, but for one
 POINTS = (0.5**0.5, 2**0.5)  # with both signs, beside 0 and infinity: as in winograd.h
 LANES = 16  # at most, of a vector, as in vectors.h
-FEWEST = 32  # tiles for which it is faster
-NARROWEST = {3: 16, 5: 24}  # channels, of input and output, for which it is
+MIN_TILES = 32  # tiles for which it is faster
+MIN_CHANNELS = {3: 16, 5: 24}  # channels, of input and output, for which it is
 
 
-def fits(x: Tensor, weight: Tensor, training: bool = False) -> bool:
+def supports(x: Tensor, weight: Tensor, training: bool = False) -> bool:
     """Whether this is the faster way for filters of (F, C, side, side) on a map on which the
     kernels can work, (N, C, H, W), and exact enough for what it is for."""
     side = weight.shape[2]
     return (
         side == weight.shape[3]
-        and side in TILES
-        and (training and halves(weight) if half(x) else weight.dtype == torch.float32)
-        and min(weight.shape[:2]) >= NARROWEST[side]
-        and count(x, side) >= FEWEST
+        and side in TILE_SIDE
+        and (
+            training and has_bf16_products(weight) if is_bf16(x) else weight.dtype == torch.float32
+        )
+        and min(weight.shape[:2]) >= MIN_CHANNELS[side]
+        and count(x, side) >= MIN_TILES
         and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     )
 
 
-def halves(weight: Tensor) -> bool:
+def has_bf16_products(weight: Tensor) -> bool:
     """Whether products of bfloat16 are made so."""
     kernels = library()
-    return even(weight) and kernels is not None and bool(kernels.googlenet_winograd_half())
+    return even(weight) and kernels is not None and bool(kernels.googlenet_winograd_has_bf16())
 
 
 def even(weight: Tensor) -> bool:
@@ -73,14 +75,14 @@ def filtered(x: Tensor, weight: Tensor, matrix: Tensor, bias: Tensor | None) -> 
     The transformed filters lie in vectors, (36, F / lanes, C, lanes), as the kernel reads them.
     """
     made, channels, side, _ = weight.shape
-    assert not half(x) or even(weight)
+    assert not is_bf16(x) or even(weight)
     weight = weight.float()
     how = Filters(side=side, channels=channels, made=made, strides=weight.stride())
-    filters = x.new_empty(PLACES * -(-made // LANES) * LANES * channels)
-    call("winograd_filters", how, matrix, weight, filters, half=half(x))
+    filters = x.new_empty(TILE_POINTS * -(-made // LANES) * LANES * channels)
+    call("winograd_filters", how, matrix, weight, filters, is_bf16=is_bf16(x))
     y = new_map(x, made)
     bias = None if bias is None else bias.float().contiguous()
-    call("winograd_filter", tiles(x, side), tiles(y, side), x, filters, bias, y, half=half(x))
+    call("winograd_filter", tiles(x, side), tiles(y, side), x, filters, bias, y, is_bf16=is_bf16(x))
     return y
 
 
@@ -94,16 +96,16 @@ def weight_gradient(grad: Tensor, x: Tensor, side: int) -> Tensor:
         device=x.device,
         memory_format=torch.channels_last,
     )
-    assert not half(x) or even(found)
+    assert not is_bf16(x) or even(found)
     both = (tiles(x, side), tiles(grad, side))
-    call("winograd_gradient", *both, matrix(side), x, grad, found, half=half(x))
+    call("winograd_gradient", *both, matrix(side), x, grad, found, is_bf16=is_bf16(x))
     return found
 
 
 def count(x: Tensor, side: int) -> int:
     """How many tiles a map has, for filters of that side."""
     n, _, height, width = x.shape
-    return n * -(-height // TILES[side]) * -(-width // TILES[side])
+    return n * -(-height // TILE_SIDE[side]) * -(-width // TILE_SIDE[side])
 
 
 def tiles(x: Tensor, side: int) -> Tiles:
@@ -113,11 +115,11 @@ def tiles(x: Tensor, side: int) -> Tiles:
         height=height,
         width=width,
         channels=channels,
-        rows=-(-height // TILES[side]),
-        columns=-(-width // TILES[side]),
+        rows=-(-height // TILE_SIDE[side]),
+        columns=-(-width // TILE_SIDE[side]),
         count=count(x, side),
         stride=pixel_stride(x),
-        side=TILES[side],
+        side=TILE_SIDE[side],
     )
 
 

@@ -118,8 +118,8 @@ void gradient(const Tiles& in, const Tiles& out, const float* matrix, const T* x
 extern "C" {
 
 void googlenet_winograd_gradient(const Tiles* in, const Tiles* out, const float* matrix, const void* x,
-                                 const void* dy, float* weights, int half, int threads) {
-  EITHER((in->side == 4 ? gradient<4, T> : gradient<2, T>)(*in, *out, matrix, (const T*)x,
+                                 const void* dy, float* weights, int is_bf16, int threads) {
+  DISPATCH_DTYPE((in->side == 4 ? gradient<4, T> : gradient<2, T>)(*in, *out, matrix, (const T*)x,
                                                            (const T*)dy, weights, threads))
 }
 }

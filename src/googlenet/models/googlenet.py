@@ -11,10 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.kernels import fused_inception
-from googlenet.kernels.convolution import convolution
-from googlenet.kernels.norm import norm_relu
-from googlenet.kernels.pool import max_pool
 from googlenet.models import table
 from googlenet.models.init import initialise, uninitialised
 from googlenet.models.lrn import LocalResponseNorm
@@ -46,7 +42,8 @@ class MaxPool(nn.Module):
         self.kernel, self.stride, self.ceil_mode = kernel, stride, not same
 
     def forward(self, x: Tensor) -> Tensor:
-        return max_pool(self.pad(x), self.kernel, self.stride, ceil=self.ceil_mode)
+        x = self.pad(x)
+        return F.max_pool2d(x, self.kernel, self.stride, ceil_mode=self.ceil_mode)
 
 
 class ConvUnit(nn.Module):
@@ -72,7 +69,7 @@ class ConvUnit(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_relu(convolution(self.conv, self.pad(x)), self.bn, self.relu)
+        return self.relu(self.bn(self.conv(self.pad(x))))  # type: ignore[no-any-return]
 
 
 class SeparableUnit(nn.Module):
@@ -124,8 +121,6 @@ class Inception(nn.ModuleDict):
         self["pool_proj"] = conv(in_channels, widths.proj, 1) if network.reduced else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        if fused_inception.fits(self, x):  # the same in fewer passes through memory
-            return fused_inception.branches(self, x)
         return torch.cat(
             [
                 self["1x1"](x),

@@ -1,4 +1,4 @@
-"""Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3).
+"""Local response normalization across channels (Krizhevsky et al. 2012, section 3.3).
 
 y = x / (k + alpha/size · Σ x²)^beta, the sum over a window of `size` channels.  docs/lrn.md has
 the semantics beside other people's, the ways there are to compute it, and their speed.
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.kernels import lrn
 from googlenet.models.table import LRN
 
 # Elements worked on at a time: a map of this size and what is computed from it stay in the cache.
@@ -34,35 +33,31 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if exporting():
-            return normalise(x, self.norm)
-        return Normalise.apply(x, self.norm)  # type: ignore[no-any-return, no-untyped-call]
+            return normalize(x, self.norm)
+        return Normalize.apply(x, self.norm)  # type: ignore[no-any-return, no-untyped-call]
 
     def extra_repr(self) -> str:
         return str(self.norm)
 
 
-class Normalise(torch.autograd.Function):
-    """`normalise` with `gradient` as its derivative, both in pieces that fit the cache."""
+class Normalize(torch.autograd.Function):
+    """`normalize` with `gradient` as its derivative, both in pieces that fit the cache."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, norm: LRN) -> Tensor:
         ctx.save_for_backward(x)
         ctx.norm = norm
-        if lrn.fits(x, norm):
-            return lrn.forward(x, norm)
-        return in_pieces(lambda x: normalise(x, norm), x)
+        return in_pieces(lambda x: normalize(x, norm), x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,), norm = ctx.saved_tensors, ctx.norm
         if torch.is_grad_enabled():  # create_graph: in plain operators, which have derivatives
             return gradient(x, grad, norm), None
-        if lrn.fits(x, norm):
-            return lrn.backward(x, grad, norm), None
         return in_pieces(lambda x, grad: gradient(x, grad, norm), x, grad), None
 
 
-def normalise(x: Tensor, norm: LRN) -> Tensor:
+def normalize(x: Tensor, norm: LRN) -> Tensor:
     """LRN in ordinary operators: (N, C, …) -> the same."""
     wide = widened(x)
     return (wide * power(denominator(wide, norm), -norm.beta)).to(x.dtype)

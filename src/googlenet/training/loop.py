@@ -20,6 +20,7 @@ from googlenet import parallel
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, even_batches, prefetch
 from googlenet.data.shuffle import shard_window_order
 from googlenet.images.device_crops import cropped
+from googlenet.kernels.optimize import optimize
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
@@ -60,7 +61,8 @@ class Trainer:
         shuffle: str = "full",
         carried: tuple[str, ...] = (),
     ) -> None:
-        self.network: Network = network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimize(network.to(device=machine.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self.network = network
         self.recipe, self.loader, self.seed = recipe, loader, seed
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
