@@ -40,9 +40,9 @@ from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.inference.classifier import Classifier
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
-from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.averaging import WeightAverage, recompute_bn_stats
 from googlenet.training.epochs import nll
-from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
+from googlenet.training.loop import BN_STATS_IMAGES, Trainer
 from googlenet.training.recipes import MODERN
 from googlenet.training.setup import set_dropout
 
@@ -99,7 +99,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         passed = perf_counter() - wall
         print(f"  {trainer.epoch}: {row['loss_main']:.3f} {passed:.0f} s", flush=True)
     seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
-    model = trainer.model()
+    model = trainer.averaged_model()
     found = scores(trainer, model, task, resize_size(task.size))
     line = {
         "top1_accuracy": 100 - found.error(1),
@@ -121,7 +121,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         line["averages"] = {}
         for share, kept in averages.items():
             trainer.average = kept
-            other = scores(trainer, trainer.model(), task, resize_size(task.size))
+            other = scores(trainer, trainer.averaged_model(), task, resize_size(task.size))
             line["averages"][str(share)] = 100 - other.error(1)
     return line
 
@@ -155,7 +155,7 @@ def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
     trainer.average.copy_to(network)
     network.eval()
     whole = dict.fromkeys(("main", *network.heads), 1.0)
-    trainer.fit_statistics(Voters(network, whole), STATISTICS_PHOTOS, lambda: None)
+    trainer.recompute_bn_stats(Voters(network, whole), BN_STATS_IMAGES, lambda: None)
     by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.aux_loss_weight)
     asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
     resize, found = resize_size(task.size, MODERN.resize), {}
@@ -177,7 +177,7 @@ def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
             yield preprocessing.normalise(torch.from_numpy(np.stack(views)))
 
     with trainer.machine.autocast():
-        recompute_statistics(found, batches())
+        recompute_bn_stats(found, batches())
     return found
 
 

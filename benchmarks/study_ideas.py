@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -57,10 +56,10 @@ class EachFilter(Muon):
     """
 
     @staticmethod
-    def turned(filters: Tensor, matrix: Tensor, group: dict[str, Any]) -> None:
-        step = matrix.reshape(filters.shape)
+    def rotate_(filters: Tensor, direction: Tensor, radians: float) -> None:
+        step = direction.reshape(filters.shape)
         norm = lengths(filters)
-        filters.sub_(step * (group["lr"] * group["turn"] * norm / (lengths(step) + 1e-12)))
+        filters.sub_(step * (radians * norm / (lengths(step) + 1e-12)))
         filters.mul_(norm / (lengths(filters) + 1e-12))
 
 
@@ -223,7 +222,7 @@ SCHEDULES["trapezium"] = trapezium
 def falling_heads(trainer: Trainer) -> None:
     """The heads' weight, from twice the recipe's down to nothing in even steps."""
     left = 1 - trainer.step / trainer.steps
-    trainer.recipe = replace(trainer.recipe, heads=max(1e-6, 0.6 * left))
+    trainer.recipe = replace(trainer.recipe, aux_loss_weight=max(1e-6, 0.6 * left))
 
 
 class BlurPool(nn.Module):

@@ -17,7 +17,7 @@ from googlenet.images.lazy_jpeg import Photo
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import build_network
-from googlenet.training.averaging import recompute_statistics
+from googlenet.training.averaging import recompute_bn_stats
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
@@ -87,7 +87,7 @@ def tiny_classifier(
     network.eval()
     # As drawn it says nearly the same of everything: statistics of its own spread its features.
     colours = torch.randn(16, 3, 1, 1, generator=generator)
-    recompute_statistics(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
+    recompute_bn_stats(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
     with torch.no_grad():
         network.get_parameter("classifier.weight").normal_(0, 0.15, generator=generator)
     return Classifier(

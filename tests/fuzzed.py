@@ -67,7 +67,7 @@ def checkpoint(folder: Path) -> Kind:
         return (
             run.step,
             run.sums,
-            run.bad,
+            run.unreadable,
             progress,
             digest(run.network.state_dict(), {}),
             digest(run.average.values, {}),

@@ -86,7 +86,7 @@ def test_run_finds_flipped_labels(tmp_path: Path) -> None:
             moved = tmp_path / part / other / f"wrong-{colour}.png"
             (tmp_path / part / colour / "0.png").rename(moved)
             wrong.add(str(moved))
-    recipe = QUICK.with_settings({"epochs": 6, "batch": 8, "dropout": 0, "average": "none"})
+    recipe = QUICK.with_settings({"epochs": 6, "batch": 8, "dropout": 0, "weight_average": "none"})
     run, said = prepared(settings(tmp_path, recipe=recipe), tmp_path / "run")
     trained = train(run, look_through=100)
     assert "looking for doubtful labels in 32 training photos" in said.getvalue()

@@ -25,7 +25,7 @@ from googlenet.evaluation.accuracy import score
 from googlenet.runtime.console import Console
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.averaging import WeightAverage
-from googlenet.training.data_parallel import add_up_step
+from googlenet.training.data_parallel import all_reduce_step
 from googlenet.training.loop import Trainer
 from tests.fixtures import COLOURS, tiny_classifier
 from tests.training.small_runs import QUICK, nothing, samples, trainer
@@ -214,7 +214,7 @@ def statistics(here: int) -> list[float]:
     norm, figure = nn.BatchNorm1d(1), torch.tensor([2.0 + here])
     norm.running_mean, norm.running_var = torch.tensor([4.0 * here]), torch.tensor([1.0 + here])
     norm.weight.grad = torch.tensor([1.0 + here])
-    add_up_step(norm, [figure], 0.75 if here else 0.25)
+    all_reduce_step(norm, [figure], 0.75 if here else 0.25)
     mean, var, gradient = norm.running_mean, norm.running_var, norm.weight.grad
     return [float(value) for value in (mean, var, gradient, figure)]
 
@@ -227,7 +227,7 @@ def findings(data: str, out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"digests": {}, "rows": {}}
     for name, make in TRAINERS.items():
         t, found["rows"][name] = trained(make)
-        found["digests"][name] = digest(tensors(t)), digest(dict(t.model().state_dict()))
+        found["digests"][name] = digest(tensors(t)), digest(dict(t.averaged_model().state_dict()))
         if not parallel.rank():
             save_file(tensors(t), out / f"{name}.safetensors")
     found["scores"] = [scored(*which) for which in SCORED]

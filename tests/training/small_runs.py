@@ -75,7 +75,7 @@ def trainer(
         machine=ComputeDevice(),
         workers=workers,
         shuffle=shuffle,
-        carried=carried,
+        pretrained_params=carried,
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from googlenet.models.registry import build_network
-from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.averaging import WeightAverage, recompute_bn_stats
 
 
 class Point(nn.Module):
@@ -78,7 +78,7 @@ def test_copying_leaves_the_average_apart() -> None:
 def test_statistics_are_the_means_over_the_batches() -> None:
     norm = nn.BatchNorm2d(3)
     batches = [3 * torch.randn(n, 3, 5, 4) + 2 for n in (4, 4, 3)]
-    recompute_statistics(nn.Sequential(norm), batches)
+    recompute_bn_stats(nn.Sequential(norm), batches)
     means = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
     variances = torch.stack([b.var((0, 2, 3), unbiased=True) for b in batches]).mean(0)
     assert torch.allclose(norm.get_buffer("running_mean"), means, atol=1e-6)
@@ -95,7 +95,7 @@ def test_statistics_of_a_network_agree_with_pytorch_s_update_bn() -> None:
     )  # fmt: skip
     batches = [torch.randn(4, 3, 32, 32) for _ in range(3)]
     ours.eval()
-    recompute_statistics(ours, batches)
+    recompute_bn_stats(ours, batches)
     theirs.dropout.p = 0.0  # update_bn runs everything in training mode
     update_bn(batches, theirs)
     expected = dict(theirs.named_buffers())
@@ -106,7 +106,7 @@ def test_statistics_of_a_network_agree_with_pytorch_s_update_bn() -> None:
 def test_frozen_stages_keep_their_statistics() -> None:
     network = build_network("bn", 3, size=32, width=0.05, heads=False).eval()
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    recompute_statistics(network, [torch.randn(4, 3, 32, 32)], ("conv1", "inception_3a"))
+    recompute_bn_stats(network, [torch.randn(4, 3, 32, 32)], ("conv1", "inception_3a"))
     changed = {n.split(".")[0] for n, b in network.named_buffers() if not torch.equal(b, before[n])}
     assert {"conv2", "inception_3b", "inception_5b"} <= changed
     assert not {"conv1", "inception_3a"} & changed
@@ -114,5 +114,5 @@ def test_frozen_stages_keep_their_statistics() -> None:
 
 def test_network_without_statistics_is_not_run() -> None:
     asked = iter([torch.zeros(1, 3, 32, 32)])
-    recompute_statistics(Point(), asked)
+    recompute_bn_stats(Point(), asked)
     assert len(list(asked)) == 1

@@ -71,5 +71,5 @@ def test_balance_repeats_to_the_bit_and_makes_a_difference(balance: str) -> None
     plain = trainer(QUICK.with_settings({"epochs": 1}), uneven())
     for t in (one, other, plain):
         t.train_epoch(nothing)
-    assert same_bits(state(one.model()), state(other.model()))
+    assert same_bits(state(one.averaged_model()), state(other.averaged_model()))
     assert not same_bits(state(one.network), state(plain.network))

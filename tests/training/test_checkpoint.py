@@ -37,7 +37,7 @@ def trained() -> Trainer:
     t.train_epoch(nothing)
     t.train_step(next(t.batches(1)))
     t.step += 1
-    t.bad = {"caf\udce9.png": "caf\udce9.png: is no photo"}
+    t.unreadable = {"caf\udce9.png": "caf\udce9.png: is no photo"}
     return t
 
 
@@ -82,7 +82,11 @@ def test_everything_comes_back_to_the_bit(path: Path, trained: Trainer) -> None:
     assert same_bits(fresh.average.values, trained.average.values)
     assert len(momenta(fresh)) == len(list(fresh.network.parameters()))
     assert same_bits(momenta(fresh), momenta(trained))
-    assert (fresh.step, fresh.sums, fresh.bad) == (trained.step, trained.sums, trained.bad)
+    assert (fresh.step, fresh.sums, fresh.unreadable) == (
+        trained.step,
+        trained.sums,
+        trained.unreadable,
+    )
     assert fresh.epoch == 1
 
 
@@ -212,7 +216,7 @@ def test_checkpoint_of_another_network(path: Path) -> None:
     with pytest.raises(GoogLeNetError, match=r"tensor .* must have shape .*, has"):
         load_checkpoint(path, trainer(width=0.1), DATA)
     with pytest.raises(GoogLeNetError, match=r"holds the tensor aux_4a\..*, which the network"):
-        load_checkpoint(path, trainer(QUICK.with_settings({"heads": 0})), DATA)
+        load_checkpoint(path, trainer(QUICK.with_settings({"aux_loss_weight": 0})), DATA)
 
 
 @pytest.mark.parametrize("key", ["step", "sums", "bad", "history", "best", "seconds"])

@@ -38,7 +38,7 @@ def test_named_once_counted_and_trained_through(tmp_path: Path) -> None:
     for path in expected:
         assert sum(line.startswith(f"left out: {printable(path)}: ") for line in left_out) == 1
     assert len(left_out) == len(expected)
-    assert len(run.trainer.bad) == len(broken()) + len(specials)
+    assert len(run.trainer.unreadable) == len(broken()) + len(specials)
     assert len(trained.scores[1]) == 2 + len(usable())
     clean, _ = prepared(settings(good), tmp_path / "clean")
     assert run.data.classes == clean.data.classes
@@ -54,7 +54,7 @@ def test_resumed_in_mid_epoch_none_is_lost_from_the_count(
         (data / "train" / "red" / f"bad{number}.png").write_bytes(b"")
     undisturbed, _ = prepared(settings(data), tmp_path / "undisturbed")
     train(undisturbed)
-    assert len(undisturbed.trainer.bad) == 6
+    assert len(undisturbed.trainer.unreadable) == 6
     run, said = prepared(settings(data), tmp_path / "run")
     learn = run.trainer.train_step
 
@@ -66,13 +66,13 @@ def test_resumed_in_mid_epoch_none_is_lost_from_the_count(
     monkeypatch.setattr(run.trainer, "train_step", train_step)
     with pytest.raises(Interrupted):
         train(run)
-    before = set(run.trainer.bad)
+    before = set(run.trainer.unreadable)
     assert 0 < len(before) < 6
     assert {name for name in before if f"left out: {name}: " in said.getvalue()} == before
     resumed, said = prepared(replace(settings(data), workers=3), tmp_path / "run", resume=True)
     train(resumed)
-    assert resumed.trainer.bad == undisturbed.trainer.bad
-    for name in resumed.trainer.bad:
+    assert resumed.trainer.unreadable == undisturbed.trainer.unreadable
+    for name in resumed.trainer.unreadable:
         assert said.getvalue().count(f"left out: {name}: ") == 1
 
 

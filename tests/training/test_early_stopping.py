@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from googlenet.inference.classifier import Classifier
-from googlenet.training.early_stopping import best_epoch, out_of_patience
+from googlenet.training.early_stopping import best_epoch, should_stop_early
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train
 from googlenet.training.setup import Run
@@ -31,7 +31,7 @@ from tests.training.small_runs import QUICK, prepared, same_bits, settings, stat
 def test_patience_counts_from_the_first_of_the_best(
     measures: list[float], patience: int, over: bool
 ) -> None:
-    assert out_of_patience(measures, patience) is over
+    assert should_stop_early(measures, patience) is over
 
 
 def test_best_epoch_is_the_first_of_the_best() -> None:
@@ -46,7 +46,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # At a rate of 0 no epoch is better than the first, so that patience ends the run.
-STILL = QUICK.with_settings({"learning_rate": 0, "epochs": 9, "patience": 2, "average": "none"})
+STILL = QUICK.with_settings(
+    {"optimizer": "sgd", "learning_rate": 0, "epochs": 9, "patience": 2, "weight_average": "none"}
+)
 
 
 @pytest.fixture(scope="module")

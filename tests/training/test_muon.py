@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from googlenet.models.registry import build_network
-from googlenet.training.muon import Muon, orthogonal
-from googlenet.training.optimizer import build_optimizer, set_rate
+from googlenet.training.muon import Muon, orthogonalize
+from googlenet.training.optimizer import build_optimizer, scale_learning_rates
 from googlenet.training.recipes import MODERN
 
 
@@ -21,7 +21,7 @@ def test_orthogonal_has_the_singular_vectors_and_values_near_one(shape: tuple[in
     """Against SVD, an oracle that is exact: X = U·S·Vᵀ becomes about U·Vᵀ."""
     matrix = random(*shape)
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    inside = u.T @ orthogonal([matrix])[0] @ v.T
+    inside = u.T @ orthogonalize([matrix])[0] @ v.T
     values = inside.diagonal()
     assert values.min() > 0.6
     assert values.max() < 1.3
@@ -37,15 +37,15 @@ def test_orthogonal_is_the_published_iteration(shape: tuple[int, int]) -> None:
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    assert (orthogonal([matrix])[0] - x).norm() < 1e-3 * x.norm()
+    assert (orthogonalize([matrix])[0] - x).norm() < 1e-3 * x.norm()
 
 
 def test_several_matrices_are_what_each_is_alone() -> None:
     """Those with as many rows go through the steps in one stack."""
     matrices = [random(*shape) for shape in ((8, 30), (30, 8), (8, 8), (16, 20), (1, 9))]
-    for together, matrix in zip(orthogonal(matrices), matrices, strict=True):
+    for together, matrix in zip(orthogonalize(matrices), matrices, strict=True):
         assert together.shape == matrix.shape
-        torch.testing.assert_close(together, orthogonal([matrix])[0])
+        torch.testing.assert_close(together, orthogonalize([matrix])[0])
 
 
 def test_the_direction_is_that_of_pytorch_s_muon() -> None:
@@ -56,7 +56,7 @@ def test_the_direction_is_that_of_pytorch_s_muon() -> None:
     torch.optim.Muon([theirs], lr=0.1, weight_decay=0, momentum=0.9, nesterov=True).step()  # type: ignore[no-untyped-call]
     ours = nn.Parameter(start.clone()[:, :, None, None])
     ours.grad = gradient.clone()[:, :, None, None]
-    Muon([{"params": [ours], "turn": 1.0}], 0.1, 0.9, nesterov=True).step()
+    Muon([{"params": [ours], "muon": True}], 0.1, 0.9, nesterov=True).step()
     norm = start.norm()
     moved = (ours.detach()[:, :, 0, 0] - start).flatten()
     along = (theirs.detach() - start).flatten()
@@ -71,13 +71,13 @@ def test_a_step_is_an_angle_and_keeps_the_norm() -> None:
     gradient = random(16, 8, 3, 3).flip(0)
     # Of a gradient along the filters nothing turns; of one across them, all of it.
     filters.grad = gradient
-    Muon([{"params": [filters], "turn": 0.5}], 0.1, 0.0, nesterov=False).step()
+    Muon([{"params": [filters], "muon": True}], 0.05, 0.0, nesterov=False).step()
     assert filters.norm().item() == pytest.approx(before.norm().item(), rel=1e-6)
     cosine = torch.cosine_similarity(filters.detach().flatten(), before.flatten(), dim=0)
     along = torch.cosine_similarity(
-        orthogonal([gradient.flatten(1)])[0].flatten(), before.flatten(), dim=0
+        orthogonalize([gradient.flatten(1)])[0].flatten(), before.flatten(), dim=0
     )
-    length = 0.1 * 0.5
+    length = 0.05
     expected = (1 - length * along) / (1 - 2 * length * along + length**2).sqrt()
     assert cosine.item() == pytest.approx(expected.item(), abs=1e-6)
 
@@ -103,22 +103,27 @@ def test_only_filters_before_batch_normalisation_turn() -> None:
     names = {id(p): name for name, p in network.named_parameters()}
     optimizer = build_optimizer(network, recipe, ("conv1.conv.weight",))
     found = {
-        names[id(p)]: (group["turn"], group["weight_decay"], group["factor"])
+        names[id(p)]: (group["muon"], group["weight_decay"], group["initial_lr"])
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    assert found["conv1.conv.weight"] == (0.5, 0.0, recipe.pretrained_lr_scale**0.5)
-    assert found["aux_4a.conv.conv.weight"] == (0.5, 0.0, 1.0)
-    assert found["classifier.weight"] == (0.0, recipe.weight_decay, recipe.non_muon_lr_scale)
-    assert found["conv1.bn.weight"] == (0.0, 0.0, recipe.non_muon_lr_scale)
+    other_lr = 0.1 * recipe.non_muon_lr_scale
+    assert found["conv1.conv.weight"] == (
+        True, 0.0, 0.05 * recipe.pretrained_lr_scale**0.5,
+    )  # fmt: skip
+    assert found["aux_4a.conv.conv.weight"] == (True, 0.0, 0.05)
+    assert found["classifier.weight"] == (False, recipe.weight_decay, other_lr)
+    assert found["conv1.bn.weight"] == (False, 0.0, other_lr)
     plain = build_network("paper", 3, size=32, width=0.05)
-    assert not any(group["turn"] for group in build_optimizer(plain, recipe).param_groups)
+    assert not any(group["muon"] for group in build_optimizer(plain, recipe).param_groups)
 
 
 def test_sgd_has_one_rate_for_filters_and_the_rest() -> None:
     recipe = MODERN.with_settings({"optimizer": "sgd", "non_muon_lr_scale": 0.2})
     network = build_network("bn", 3, size=32, width=0.05)
-    assert {group["factor"] for group in build_optimizer(network, recipe).param_groups} == {1.0}
+    assert {group["initial_lr"] for group in build_optimizer(network, recipe).param_groups} == {
+        recipe.learning_rate
+    }
 
 
 def test_at_the_full_rate_a_step_turns_by_the_recipe_s_angle() -> None:
@@ -128,12 +133,12 @@ def test_at_the_full_rate_a_step_turns_by_the_recipe_s_angle() -> None:
     before = filters.detach().clone()
     filters.grad = random(*filters.shape)
     optimizer = build_optimizer(network, recipe)
-    set_rate(optimizer, recipe.learning_rate)
+    scale_learning_rates(optimizer, 1.0)
     optimizer.step()
     moved = (filters.detach() - before).norm() / before.norm()
     assert moved.item() == pytest.approx(0.02, rel=0.02)
     # A rate of zero, as at the beginning of the warm-up, changes nothing but the last digit.
     before = filters.detach().clone()
-    set_rate(optimizer, 0.0)
+    scale_learning_rates(optimizer, 0.0)
     optimizer.step()
     torch.testing.assert_close(filters.detach(), before, rtol=1e-6, atol=0)

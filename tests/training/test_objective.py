@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from googlenet.data.dataset import Samples
 from googlenet.runtime.errors import UsageError
-from googlenet.training.objective import constant_loss, objective, stuck_heads
+from googlenet.training.objective import build_objective, constant_loss, heads_at_chance
 from tests.training.small_runs import QUICK
 
 LABELS = [0] * 12 + [1] * 6 + [2] * 2
@@ -33,7 +33,7 @@ def logits() -> torch.Tensor:
 def test_without_weights_it_is_pytorchs_cross_entropy_to_the_bit() -> None:
     labels = torch.tensor(LABELS)
     expected = F.cross_entropy(logits(), labels, label_smoothing=0.1)
-    assert torch.equal(objective(SMOOTH, photos(LABELS), 4).loss(logits(), labels), expected)
+    assert torch.equal(build_objective(SMOOTH, photos(LABELS), 4).loss(logits(), labels), expected)
 
 
 def test_with_weights_every_class_counts_the_same() -> None:
@@ -44,7 +44,7 @@ def test_with_weights_every_class_counts_the_same() -> None:
         F.cross_entropy(logits()[labels == c], labels[labels == c], label_smoothing=0.1)
         for c in range(3)
     ]
-    found = objective(recipe, photos(LABELS), 4).loss(logits(), labels)
+    found = build_objective(recipe, photos(LABELS), 4).loss(logits(), labels)
     assert float(found) == pytest.approx(float(torch.stack(by_class).mean()), rel=1e-5)
 
 
@@ -61,7 +61,7 @@ def test_plateau_is_the_least_loss_of_a_constant_answer(balance: str, smoothing:
         return float(-(1 - smoothing) * shares @ logp - smoothing * logp.mean())
 
     least = minimize(loss, np.zeros(4)).fun
-    uniform, constant = objective(recipe, photos(LABELS), 4).plateaus
+    uniform, constant = build_objective(recipe, photos(LABELS), 4).chance_losses
     assert constant == pytest.approx(least, abs=1e-4)
     assert uniform == pytest.approx(log(4))
 
@@ -82,7 +82,7 @@ def test_classes_of_one_size_have_one_plateau() -> None:
 def test_stuck_heads_are_those_at_a_plateau(losses: dict[str, float], stuck: list[str]) -> None:
     """ln(1000) = 6.908, the known trap of the paper's network at rate 0.01; 5 by uneven classes."""
     assert log(1000) == pytest.approx(6.908, abs=1e-3)
-    assert stuck_heads(losses, (log(1000), 5.0)) == stuck
+    assert heads_at_chance(losses, (log(1000), 5.0)) == stuck
 
 
 MARKS = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], bool)
@@ -91,7 +91,7 @@ SEVERAL = Samples((Path("x.png"),) * 5, (), MARKS)
 
 def test_several_labels_are_pytorchs_binary_cross_entropy() -> None:
     targets = torch.from_numpy(MARKS.astype(np.float32))
-    found = objective(SMOOTH, SEVERAL, 3).loss(logits()[:5, :3], targets)
+    found = build_objective(SMOOTH, SEVERAL, 3).loss(logits()[:5, :3], targets)
     p = logits()[:5, :3].double().sigmoid()
     smoothed = targets.double() * 0.9 + 0.05
     expected = -(smoothed * p.log() + (1 - smoothed) * (1 - p).log()).sum(1).mean()
@@ -101,7 +101,7 @@ def test_several_labels_are_pytorchs_binary_cross_entropy() -> None:
 def test_weights_of_several_labels_balance_each_class_by_itself() -> None:
     """Over all photos, a class's yes and its no have the same sum of weights; absent ones none."""
     recipe = QUICK.with_settings({"balance": "class_weights"})
-    weights = objective(recipe, SEVERAL, 3).weights
+    weights = build_objective(recipe, SEVERAL, 3).weights
     assert weights is not None
     yes, no = (MARKS * weights[1].numpy()).sum(0), (~MARKS * weights[0].numpy()).sum(0)
     np.testing.assert_allclose(yes, [2.5, 2.5, 0])
@@ -114,7 +114,7 @@ def test_plateau_of_several_labels_is_the_least_loss_of_a_constant_answer(
     balance: str, smoothing: float
 ) -> None:
     recipe = QUICK.with_settings({"balance": balance, "label_smoothing": smoothing})
-    several = objective(recipe, SEVERAL, 3)
+    several = build_objective(recipe, SEVERAL, 3)
     targets = torch.from_numpy(MARKS.astype(np.float32))
 
     def loss(free: np.ndarray) -> float:
@@ -122,7 +122,7 @@ def test_plateau_of_several_labels_is_the_least_loss_of_a_constant_answer(
         return float(several.loss(same, targets))
 
     least = minimize(loss, np.zeros(3), method="Nelder-Mead").fun
-    uniform, constant = several.plateaus
+    uniform, constant = several.chance_losses
     assert constant == pytest.approx(least, abs=2e-3)
     assert uniform == pytest.approx(3 * log(2))
     assert loss(np.zeros(3)) == pytest.approx(3 * log(2), rel=1e-5)
@@ -132,9 +132,9 @@ def test_right_answers_of_several_labels_are_right_in_every_class() -> None:
     targets = torch.from_numpy(MARKS.astype(np.float32))
     answers = torch.where(targets > 0, 1.0, -1.0)
     answers[0, 2] = 3.0
-    assert objective(QUICK, SEVERAL, 3).correct(answers, targets) == 4
+    assert build_objective(QUICK, SEVERAL, 3).correct(answers, targets) == 4
 
 
 def test_photos_with_several_labels_cannot_be_drawn_by_class() -> None:
-    with pytest.raises(UsageError, match="balance must be none or weights where photos have sev"):
-        objective(QUICK.with_settings({"balance": "balanced_sampler"}), SEVERAL, 3)
+    with pytest.raises(UsageError, match="balance must be none or class_weights for multi-label"):
+        build_objective(QUICK.with_settings({"balance": "balanced_sampler"}), SEVERAL, 3)

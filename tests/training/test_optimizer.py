@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from googlenet.models.registry import build_network
 from googlenet.runtime.errors import UsageError
-from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
+from googlenet.training.optimizer import build_optimizer, freeze_up_to, scale_learning_rates
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import BVLC, MODERN
 
@@ -21,13 +23,16 @@ def network(variant: str = "bn") -> nn.Module:
 
 def grouped(
     net: nn.Module, recipe: Recipe, carried: tuple[str, ...] = ()
-) -> dict[str, tuple[float, float]]:
-    """Each parameter's weight decay and factor on the rate."""
+) -> dict[str, tuple[Any, Any]]:
+    """Each parameter's weight decay, and its peak learning rate over the recipe's."""
     names = {id(p): name for name, p in net.named_parameters()}
     found = {}
     for group in build_optimizer(net, recipe, carried).param_groups:
         for parameter in group["params"]:
-            found[names[id(parameter)]] = (group["weight_decay"], group["factor"])
+            found[names[id(parameter)]] = (
+                group["weight_decay"],
+                pytest.approx(group["initial_lr"] / recipe.learning_rate),
+            )
     return found
 
 
@@ -73,7 +78,7 @@ def test_two_steps_are_those_of_the_formula(nesterov: bool) -> None:
     expected = {n: p.detach().double() for n, p in net.named_parameters()}
     velocity = {n: torch.zeros_like(p) for n, p in expected.items()}
     for rate in (0.1, 0.05):
-        set_rate(optimizer, rate)
+        scale_learning_rates(optimizer, rate / recipe.learning_rate)
         for name, parameter in net.named_parameters():
             parameter.grad = torch.randn_like(parameter)
             decay, factor = (0.0, 2.0) if name.endswith("bias") else (0.01, 1.0)

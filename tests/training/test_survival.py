@@ -233,9 +233,9 @@ def test_fine_tuning_goes_on_without_the_weights_that_it_began_with(
     assert is_undisturbed(tmp_path / "run", straight)
     assert model.provenance["weights"]["recipe"] == "modern"
     # What was brought along still learns slowly, and its filters turn at the root of that.
-    rates = {group["factor"] for group in resumed.trainer.optimizer.param_groups}
-    early, rest = QUICK.pretrained_lr_scale, QUICK.non_muon_lr_scale
-    assert rates == {1.0, sqrt(early), rest, rest * early}
+    rates = {group["initial_lr"] for group in resumed.trainer.optimizer.param_groups}
+    early, rest = QUICK.pretrained_lr_scale, QUICK.learning_rate * QUICK.non_muon_lr_scale
+    assert rates == {QUICK.muon_lr, QUICK.muon_lr * sqrt(early), rest, early * rest}
 
 
 @contextmanager

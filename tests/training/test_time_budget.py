@@ -165,7 +165,7 @@ def test_run_is_over_within_its_limit_and_repeats_by_its_epochs(
     again = prepare(plain, RunFolder(tmp_path / "plain"), Console(io.StringIO()), False)
     train(again)
     assert same_bits(state(timed.trainer.network), state(again.trainer.network))
-    assert same_bits(state(timed.trainer.model()), state(again.trainer.model()))
+    assert same_bits(state(timed.trainer.averaged_model()), state(again.trainer.averaged_model()))
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_limit_that_is_over_while_it_is_measured(data: Path, tmp_path: Path, clo
 def test_share_of_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     """A part of the order of a whole epoch, another one in the next."""
     part, whole = trainer(QUICK.with_settings({"epoch_fraction": 0.5})), trainer()
-    drawn = [[int(i) for b in part.epoch_draws(e) for i in b] for e in (0, 1)]
-    assert drawn[0] == [int(i) for b in whole.epoch_draws(0) for i in b][:5]
+    drawn = [[int(i) for b in part.epoch_batches(e) for i in b] for e in (0, 1)]
+    assert drawn[0] == [int(i) for b in whole.epoch_batches(0) for i in b][:5]
     assert len(drawn[1]) == 5
     assert drawn[0] != drawn[1]

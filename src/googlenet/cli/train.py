@@ -305,8 +305,8 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
         **accuracies(first),
         "doubts": len(trained.doubts),
-        "skipped": len(run.trainer.bad) + len(first.bad),
-        "skipped_train": len(run.trainer.bad),
+        "skipped": len(run.trainer.unreadable) + len(first.bad),
+        "skipped_train": len(run.trainer.unreadable),
         "skipped_val": len(first.bad),
         **{k: v for k, v in found.items() if k not in ("top1_accuracy", "top5_accuracy")},
     }
@@ -328,7 +328,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         run.console.say(f"{views:>3} view{many}  {shown}  of {len(scores)} photos")
     if summary["skipped"]:
         run.console.say(
-            f"left out: {len(run.trainer.bad)} of {len(run.data.train)} photos to train on, "
+            f"left out: {len(run.trainer.unreadable)} of {len(run.data.train)} photos to train on, "
             f"{len(first.bad)} of {len(run.data.val)} to validate on"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")

@@ -86,7 +86,7 @@ def render(run: Run, trained: Trained) -> str:
         doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
-            "training": sorted(run.trainer.bad.values()),
+            "training": sorted(run.trainer.unreadable.values()),
             "validation": sorted(scores.bad.values()),
         },
         settings=run.settings.to_json(),

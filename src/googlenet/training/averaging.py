@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class WeightAverage:
     """A running average of a network's parameters.
 
-    "mean" weighs every step since `start` alike (Polyak and Juditsky 1992); "ema" forgets by
-    `decay` a step, and faster while it is young; "none" follows the network.  Before `start`
-    it follows the network too.
+    "mean" weights every step since `start` equally (Polyak and Juditsky 1992); "ema" decays by
+    `decay` per step, faster in the first steps; "none" follows the network, as "mean" does
+    before `start`.
     """
 
     def __init__(self, network: nn.Module, kind: str, decay: float, start: int) -> None:
@@ -23,14 +23,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, steps: int) -> None:
-        """Take in the weights after `steps` steps of the run."""
+        """Add the weights after `steps` steps of the run to the average."""
         weight = self.weight(steps)
         torch._foreach_lerp_(
             list(self.values.values()), [p.detach() for p in network.parameters()], weight
         )
 
     def weight(self, steps: int) -> float:
-        """The share that the newest weights get."""
+        """The fraction that the newest weights get."""
         if self.kind == "mean" and steps > self.start:
             return 1 / (steps - self.start)
         if self.kind == "ema":
@@ -44,15 +44,15 @@ class WeightAverage:
 
 
 @torch.no_grad()
-def recompute_statistics(
+def recompute_bn_stats(
     network: nn.Module, batches: Iterable[Tensor], frozen: Collection[str] = ()
 ) -> int:
-    """Set batch normalisation's statistics to their mean over the batches; returns their number.
+    """Set batch normalization's running statistics to their mean over the batches.
 
-    Averaged weights have never seen a batch: the statistics of the weights that they are the
-    average of do not fit them (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
-    Batches are (N, C, H, W), normalised.  The stages named in `frozen`, whose weights have not
-    changed, keep their statistics.  Does nothing for a network without them.
+    Averaged weights have seen no batch, and the statistics of the weights that went into them do
+    not fit (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
+    Batches are (N, C, H, W), normalized; returns their number.  The stages in `frozen` keep their
+    statistics.  Does nothing for a network without batch normalization.
     """
     layers = [
         layer
@@ -64,7 +64,7 @@ def recompute_statistics(
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # PyTorch's sign for a plain mean over batches
+        layer.momentum = None  # PyTorch: a plain mean over batches
         layer.train()
     seen = 0
     for batch in batches:

@@ -1,7 +1,7 @@
-"""Classes of unequal size: weights in the loss, or draws that favour the rare.
+"""Imbalanced classes: class weights in the loss, or a balanced sampler.
 
-Both make every class count the same in the mean over an epoch.  Weights do it by the size of a
-photo's gradient, sampling by how often a photo is seen.
+Both make every class count equally in the mean over an epoch: class weights by scaling an image's
+gradient, the sampler by how often an image is drawn.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ BALANCES = ("none", "class_weights", "balanced_sampler")
 
 
 def class_counts(labels: Sequence[int], classes: int) -> NDArray[np.int64]:
-    """How many photos each class has: (classes,)."""
+    """Images per class: (classes,)."""
     return np.bincount(np.asarray(labels, np.int64), minlength=classes)
 
 
 def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weight of each class's photos, (classes,): inverse frequency, of mean 1 over photos.
+    """The weight of each class, (classes,): inverse frequency, with mean 1 over images.
 
-    Each class that has photos then has the same sum of weights.  A class without any has
+    Every class that has images gets the same sum of weights.  A class without images has
     weight 0.
     """
     present = counts > 0
@@ -33,19 +33,19 @@ def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def balanced_order(labels: Sequence[int], seed: int, epoch: int) -> NDArray[np.int64]:
-    """An epoch's draws in their order, of (seed, epoch): as many as there are photos.
+    """An epoch's draws in order, a function of (seed, epoch): as many as there are images.
 
-    Every class that has photos is drawn equally often, to within one.  Its photos come in
-    rounds: each once before any comes again.  A draw is a sample's index plus the number of
-    samples times its round, so that `draw % samples` is the sample and no draw comes twice.
+    Every class that has images is drawn equally often, to within one.  Its images come in
+    rounds: each once before any is repeated.  A draw is a sample's index plus its round times the
+    number of samples, so that `draw % samples` is the sample and no draw is repeated.
     """
-    of = np.asarray(labels, np.int64)
+    class_of = np.asarray(labels, np.int64)
     rng = np.random.default_rng((seed, epoch))
-    present = rng.permutation(np.unique(of))
+    present = rng.permutation(np.unique(class_of))
     each, over = divmod(len(labels), len(present))
     draws = []
     for at, label in enumerate(present):
-        members = np.flatnonzero(of == label)
+        members = np.flatnonzero(class_of == label)
         wanted = each + (at < over)
         rounds = range(-(-wanted // len(members)))
         drawn = [rng.permutation(members) + number * len(labels) for number in rounds]

@@ -38,7 +38,7 @@ def find_batch(
 
     `trainer` is used up: its weights change.  Raises GoogLeNetError where nothing fits.
     """
-    photo, least = first_photo(trainer), processes * trainer.least
+    photo, least = first_photo(trainer), processes * trainer.min_batch
     tries = [batch for batch in candidates(most) if batch >= least]
 
     def own(batch: int) -> int:

@@ -86,7 +86,7 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
         "format": FORMAT,
         "step": trainer.step,
         "sums": trainer.sums,
-        "bad": trainer.bad,
+        "bad": trainer.unreadable,
         **asdict(progress),
     }
     write_tensors(path, tensors, {KEY: json.dumps(values)})
@@ -109,7 +109,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer, now: Progress) -> Progress
         restore_tensors(trainer, checkpoint.tensors, path)
         trainer.step = int(values["step"])
         trainer.sums = {str(k): float(v) for k, v in values["sums"].items()}
-        trainer.bad = dict(values["bad"])
+        trainer.unreadable = dict(values["bad"])
         now.origin = checkpoint.origin
         now.history = [dict(row) for row in values["history"]]
         now.best, now.seconds = float(values["best"]), float(values["seconds"])
@@ -196,6 +196,6 @@ def spread(trainer: Trainer) -> None:
             momenta.append(state.setdefault("momentum_buffer", torch.empty_like(parameter)))
     weights = trainer.network.state_dict().values()
     parallel.broadcast_([*weights, *trainer.average.values.values(), *momenta])
-    trainer.step, trainer.sums, trainer.bad = parallel.on_rank0(
-        lambda: (trainer.step, trainer.sums, trainer.bad)
+    trainer.step, trainer.sums, trainer.unreadable = parallel.on_rank0(
+        lambda: (trainer.step, trainer.sums, trainer.unreadable)
     )

@@ -1,6 +1,6 @@
-"""CutMix: photos of a batch with a box of another (Yun et al. 2019, arXiv 1905.04899).
+"""CutMix: paste a box of another image of the batch (Yun et al. 2019, arXiv 1905.04899).
 
-What a run prints as its training accuracy is then that over each photo's own label alone.
+The training accuracy of a run with CutMix counts each image's own label only.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from googlenet.training.objective import Objective
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """crops: (N, C, H, W); partners: (N,), whose box each photo has; own: its own share of it."""
+class CutMixBatch:
+    """inputs: (N, C, H, W); perm: (N,), where each box comes from; lam: the rest of the area."""
 
-    crops: Tensor
-    partners: Tensor | None = None
-    own: float = 1.0
+    inputs: Tensor
+    perm: Tensor | None = None
+    lam: float = 1.0
 
     def loss(
-        self, objective: Objective, logits: Tensor, labels: Tensor, whole: Tensor | None
+        self, objective: Objective, logits: Tensor, labels: Tensor, denominator: Tensor | None
     ) -> Tensor:
-        """The objective's loss, by both photos' labels, each by its share of the pixels."""
-        loss = objective.loss(logits, labels, whole)
-        if self.partners is None:
+        """The loss for both images' labels, weighted by their areas."""
+        loss = objective.loss(logits, labels, denominator)
+        if self.perm is None:
             return loss
-        other = objective.loss(logits, labels[self.partners], whole)
-        return self.own * loss + (1 - self.own) * other
+        other = objective.loss(logits, labels[self.perm], denominator)
+        return self.lam * loss + (1 - self.lam) * other
 
 
-def mixed(crops: Tensor, share: float) -> Mixed:
-    """A batch, in a `share` of the cases mixed: each photo gets a box of a photo of the batch.
+def cutmix(inputs: Tensor, prob: float) -> CutMixBatch:
+    """With probability `prob`, each image of the batch gets a box of another one.
 
-    The box is one for the batch: of the photos' aspect ratio, of an area from none to all of
-    theirs, its centre anywhere, cut off at their edges.  Random numbers are PyTorch's own, four
-    and a permutation.
+    One box for the whole batch: the images' aspect ratio, an area uniform from none to all, a
+    uniform center, clipped at the border.  Draws four of PyTorch's random numbers and a
+    permutation.
     """
-    if not share:
-        return Mixed(crops)
-    chance, size, *middle = torch.rand(4).tolist()
-    partners = torch.randperm(len(crops)).to(crops.device)
-    if chance >= share:
-        return Mixed(crops)
-    side = sqrt(size)
+    if not prob:
+        return CutMixBatch(inputs)
+    chance, area, *center = torch.rand(4).tolist()
+    perm = torch.randperm(len(inputs)).to(inputs.device)
+    if chance >= prob:
+        return CutMixBatch(inputs)
+    side = sqrt(area)
     rows, columns = (
         slice(max(0, round(length * (at - side / 2))), min(length, round(length * (at + side / 2))))
-        for at, length in zip(middle, crops.shape[2:], strict=True)
+        for at, length in zip(center, inputs.shape[2:], strict=True)
     )
-    found = crops.clone()
-    found[:, :, rows, columns] = crops[:, :, rows, columns][partners]
-    area = (rows.stop - rows.start) * (columns.stop - columns.start)
-    return Mixed(found, partners, 1 - area / crops[0, 0].numel())
+    pasted = inputs.clone()
+    pasted[:, :, rows, columns] = inputs[:, :, rows, columns][perm]
+    pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return CutMixBatch(pasted, perm, 1 - pixels / inputs[0, 0].numel())

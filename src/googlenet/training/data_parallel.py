@@ -1,8 +1,8 @@
-"""What processes that train one network together do at each step, and before the first.
+"""Data-parallel training: what the processes exchange at each step.
 
-Each learns from its share of the step's photos.  The gradient is that of the whole batch's mean
-loss, however unequal the shares: each process divides its sum by the whole batch's divisor, and
-the quotients are added up.
+Each process trains on its shard of the batch.  The gradient is that of the mean loss over the
+global batch, even if shards differ in size: each process divides its summed loss by the global
+denominator, and the gradients are all-reduced (summed).
 """
 
 from __future__ import annotations
@@ -20,75 +20,76 @@ from googlenet.runtime.errors import GoogLeNetError
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Of a step's whole batch: its photos, and what its loss is divided by, () or (classes,)."""
+class GlobalBatch:
+    """A step's batch over all processes: its size, and its loss denominator, () or (classes,)."""
 
-    photos: int
-    divisor: Tensor
+    size: int
+    loss_denominator: Tensor
 
 
 @dataclass(frozen=True)
-class Share(Batch):
-    """What one of several processes has of a batch; it may be nothing.
+class BatchShard(Batch):
+    """One process's part of a global batch; it may be empty.
 
-    `bad` names the photos of all processes.
+    `unreadable` has the unreadable images of all processes.
     """
 
-    whole: Whole = field(kw_only=True)
+    global_batch: GlobalBatch = field(kw_only=True)
 
 
-def photos_of(batch: Batch) -> int:
-    """How many photos a step learns from, in all processes."""
-    return batch.whole.photos if isinstance(batch, Share) else len(batch)
+def global_batch_size(batch: Batch) -> int:
+    """Images in a step, over all processes."""
+    return batch.global_batch.size if isinstance(batch, BatchShard) else len(batch)
 
 
-def agreed(
-    batches: Iterator[Batch], divisor: Callable[[Batch], Tensor], least: int
+def synchronized_batches(
+    batches: Iterator[Batch], loss_denominator: Callable[[Batch], Tensor], min_batch: int
 ) -> Iterator[Batch]:
-    """The batches; of several processes, each one's shares, with what the whole batches are.
+    """The batches; with several processes, each one's shards with their global batches.
 
-    A share of fewer than `least` photos is left out of its step.  What cannot be read in one
-    process, but for single photos, ends all.
+    A shard with fewer than `min_batch` images is dropped from its step.  An error while reading
+    in one process, other than an unreadable image, is raised in all.
     """
     if parallel.world_size() == 1:
         yield from batches
         return
     while True:
-        found, error = following(batches)
-        if found is None and error is None:
+        batch, error = next_or_error(batches)
+        if batch is None and error is None:
             return
-        photos = len(found) if found and len(found) >= least else 0
-        news = error is not None or bool(found and found.unreadable)
-        flags = parallel.all_reduce(torch.tensor([news, photos], dtype=torch.float64))
-        bad = found.unreadable if found else {}
+        size = len(batch) if batch and len(batch) >= min_batch else 0
+        has_news = error is not None or bool(batch and batch.unreadable)
+        flags = parallel.all_reduce(torch.tensor([has_news, size], dtype=torch.float64))
+        bad = batch.unreadable if batch else {}
         if flags[0]:
-            told = parallel.all_gather((bad, error))
-            parallel.unwrap([(None, why) for _, why in told])
-            bad = {name: why for other, _ in told for name, why in other.items()}
-        assert found is not None
-        own = found.take(slice(photos))
-        whole = Whole(int(flags[1]), parallel.all_reduce(divisor(own).float().cpu()))
-        yield Share(own.pixels, own.labels, bad, own.cuts, whole=whole)
+            gathered = parallel.all_gather((bad, error))
+            parallel.unwrap([(None, reason) for _, reason in gathered])
+            bad = {name: why for other, _ in gathered for name, why in other.items()}
+        assert batch is not None
+        own = batch.take(slice(size))
+        denominator = parallel.all_reduce(loss_denominator(own).float().cpu())
+        whole = GlobalBatch(int(flags[1]), denominator)
+        yield BatchShard(own.pixels, own.labels, bad, own.cuts, global_batch=whole)
 
 
-def following(batches: Iterator[Batch]) -> tuple[Batch | None, GoogLeNetError | None]:
-    """The next batch, None after the last; or why there is none."""
+def next_or_error(batches: Iterator[Batch]) -> tuple[Batch | None, GoogLeNetError | None]:
+    """The next batch, None after the last; or the error that prevents it."""
     try:
         return next(batches, None), None
     except GoogLeNetError as error:
         return None, error
 
 
-def add_up_step(network: nn.Module, figures: Sequence[Tensor], share: float) -> None:
-    """Gradients and `figures` become their sums over the processes.
+def all_reduce_step(network: nn.Module, metrics: Sequence[Tensor], fraction: float) -> None:
+    """Sum gradients and `metrics` over the processes, in place.
 
-    `share` is this process's of the step's photos.  The running statistics of batch
-    normalisation, of which each process has those of its own photos, become their mean by it.
+    `fraction` is this process's part of the global batch: running statistics of batch
+    normalization, which each process has for its own images, become their mean weighted by it.
     """
     gradients = []
     for parameter in network.parameters():
         if parameter.requires_grad:
-            if parameter.grad is None:  # there was no photo here
+            if parameter.grad is None:  # the shard was empty
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
     statistics = [
@@ -98,14 +99,14 @@ def add_up_step(network: nn.Module, figures: Sequence[Tensor], share: float) -> 
         for tensor in (layer.running_mean, layer.running_var)
         if tensor is not None
     ]
-    scale(statistics, share)
-    parallel.all_reduce_coalesced_([*gradients, *statistics, *figures])
+    scale(statistics, fraction)
+    parallel.all_reduce_coalesced_([*gradients, *statistics, *metrics])
 
 
-def mean_statistics(network: nn.Module, batches: int, frozen: Collection[str] = ()) -> None:
-    """Set batch normalisation's statistics to their mean over the processes' `batches`.
+def sync_bn_stats(network: nn.Module, batches: int, frozen: Collection[str] = ()) -> None:
+    """Average the running statistics of batch normalization, weighted by processes' `batches`.
 
-    The stages named in `frozen` have kept theirs.
+    The stages in `frozen` keep theirs.
     """
     if parallel.world_size() == 1:
         return
@@ -116,9 +117,9 @@ def mean_statistics(network: nn.Module, batches: int, frozen: Collection[str] = 
         for tensor in (layer.running_mean, layer.running_var)
         if tensor is not None
     ]
-    every = float(parallel.all_reduce(torch.tensor(float(batches))))
-    if every:
-        scale(statistics, batches / every)
+    total = float(parallel.all_reduce(torch.tensor(float(batches))))
+    if total:
+        scale(statistics, batches / total)
         parallel.all_reduce_coalesced_(statistics)
 
 

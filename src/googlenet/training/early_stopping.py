@@ -1,20 +1,20 @@
-"""Early stopping: a run ends when its validation has not improved for so many epochs."""
+"""Early stopping: a run ends when its validation metric has stopped improving."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def best_epoch(measures: Sequence[float]) -> int:
-    """The first of the best epochs, counted from 0, where more is better."""
-    return max(range(len(measures)), key=measures.__getitem__)
+def best_epoch(metrics: Sequence[float]) -> int:
+    """The first epoch, counted from 0, with the highest metric."""
+    return max(range(len(metrics)), key=metrics.__getitem__)
 
 
-def out_of_patience(measures: Sequence[float], patience: int) -> bool:
-    """Whether the best epoch lies `patience` epochs back; never, with a patience of 0.
+def should_stop_early(metrics: Sequence[float], patience: int) -> bool:
+    """Whether the best epoch is at least `patience` epochs ago; never with a patience of 0.
 
-    A function of the history alone, so that a resumed run stops where the undisturbed one does.
+    A function of the history alone, so a resumed run stops where the uninterrupted one does.
     """
-    if not patience or not measures:
+    if not patience or not metrics:
         return False
-    return len(measures) - 1 - best_epoch(measures) >= patience
+    return len(metrics) - 1 - best_epoch(metrics) >= patience

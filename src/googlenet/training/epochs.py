@@ -21,8 +21,8 @@ from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
 from googlenet.training.checkpoint import save_checkpoint
-from googlenet.training.early_stopping import best_epoch, out_of_patience
-from googlenet.training.objective import stuck_heads
+from googlenet.training.early_stopping import best_epoch, should_stop_early
+from googlenet.training.objective import heads_at_chance
 from googlenet.training.recipe import Recipe
 from googlenet.training.setup import Run
 
@@ -48,7 +48,7 @@ def ended(run: Run) -> bool:
     if run.trainer.finished or (history and OUT_OF_TIME in history[-1]):
         return True
     measures = [row[measured(run)] for row in history]
-    if not out_of_patience(measures, recipe.patience):
+    if not should_stop_early(measures, recipe.patience):
         return False
     run.console.say(
         f"no better than epoch {best_epoch(measures) + 1} for {recipe.patience} epochs: "
@@ -68,11 +68,11 @@ def train_epoch(run: Run, began: float) -> None:
         try:
             row = trainer.train_epoch(after_step(run, began, bar.update))
         except OutOfTime as stop:
-            row = trainer.means() | {OUT_OF_TIME: 1.0}
+            row = trainer.epoch_means() | {OUT_OF_TIME: 1.0}
             console.say(str(stop))
     validated = run.limit.stopwatch() if run.limit else None
-    with stoppable(run, began, trainer.reopen_epoch):
-        classifier = classifier_of(run, trainer.model(watcher(run)), run.machine)
+    with stoppable(run, began, trainer.undo_epoch_end):
+        classifier = classifier_of(run, trainer.averaged_model(watcher(run)), run.machine)
         found = score(classifier, run.data.val, workers=run.settings.workers, progress=watcher(run))
     name_left_out(run, found.bad)
     progress.seconds = perf_counter() - began
@@ -117,7 +117,7 @@ def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
     recipe, epoch = run.trainer.recipe, run.trainer.epoch
     if epoch < 3 or epoch - 1 < recipe.warmup_fraction * recipe.epochs:
         return
-    for head in stuck_heads(row, run.trainer.objective.plateaus):
+    for head in heads_at_chance(row, run.trainer.objective.chance_losses):
         if head not in run.warned:
             run.warned.add(head)
             run.console.say(
@@ -135,7 +135,7 @@ def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable
     def act() -> None:
         nonlocal saved
         update()
-        name_left_out(run, run.trainer.bad)
+        name_left_out(run, run.trainer.unreadable)
         interrupted, due, over = parallel.any_rank(
             run.console.interrupted, perf_counter() - saved >= run.checkpoint_seconds, late()
         )

@@ -1,7 +1,7 @@
-"""The training loop: steps, epochs, and the model that comes out of them.
+"""The training loop: steps, epochs, and the averaged model.
 
-Every random number is drawn for (seed, step) or (seed, epoch, sample), never from a stream that
-runs on, so a run that was interrupted goes on to the same bits.
+Random numbers are a function of (seed, step) or (seed, epoch, sample), never of a stream's
+history, so an interrupted run resumes bit-identically.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from googlenet.kernels.optimize import optimize
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.training.averaging import WeightAverage, recompute_statistics
+from googlenet.training.averaging import WeightAverage, recompute_bn_stats
 from googlenet.training.balance import balanced_order
-from googlenet.training.cutmix import mixed
+from googlenet.training.cutmix import cutmix
 from googlenet.training.data_parallel import (
-    Share,
-    add_up_step,
-    agreed,
-    mean_statistics,
-    photos_of,
+    BatchShard,
+    all_reduce_step,
+    global_batch_size,
+    sync_bn_stats,
+    synchronized_batches,
 )
-from googlenet.training.objective import objective
-from googlenet.training.optimizer import build_optimizer, freeze_up_to, set_rate
+from googlenet.training.objective import build_objective
+from googlenet.training.optimizer import build_optimizer, freeze_up_to, scale_learning_rates
 from googlenet.training.recipe import Recipe
-from googlenet.training.schedule import rate_factor
+from googlenet.training.schedule import lr_factor
 
-STATISTICS_PHOTOS = 2048  # how many training photos set the average's batch statistics
+BN_STATS_IMAGES = 2048  # training images from which the average's batch statistics are computed
 
 
 class Trainer:
-    """A network in training: `step` counts the batches that it has learnt from.
+    """A network in training; `step` counts the steps so far.
 
-    `carried` names the tensors that fine-tuning brought along.  Raises UsageError for a recipe
-    that does not fit the network or the number of photos.
+    `pretrained_params`: names of the tensors that fine-tuning started from.  Raises UsageError
+    for a recipe that does not fit the network or the number of images.
     """
 
     def __init__(
@@ -59,42 +59,42 @@ class Trainer:
         machine: ComputeDevice,
         workers: int = 2,
         shuffle: str = "full",
-        carried: tuple[str, ...] = (),
+        pretrained_params: tuple[str, ...] = (),
     ) -> None:
         optimize(network.to(device=machine.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
         self.network = network
         self.recipe, self.loader, self.seed = recipe, loader, seed
         self.machine, self.workers = machine, workers
         self.frozen = freeze_up_to(network, recipe.freeze)
-        self.optimizer = build_optimizer(network, recipe, carried)
+        self.optimizer = build_optimizer(network, recipe, pretrained_params)
         self.shuffle = shuffle
-        self.mixing = recipe.cutmix_prob_for(len(loader.samples))
-        self.objective = objective(recipe, loader.samples, network.classes, machine.device)
-        sizes = [len(batch) for batch in self.epoch_draws(0)]
+        self.cutmix_prob = recipe.cutmix_prob_for(len(loader.samples))
+        self.objective = build_objective(recipe, loader.samples, network.classes, machine.device)
+        sizes = [len(batch) for batch in self.epoch_batches(0)]
         self.epoch_steps = len(sizes)
-        # Batch normalisation can tell nothing from a single photo.
-        self.least = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
-        if self.least > 1 and min(sizes) < self.least * parallel.world_size():
+        # Batch normalization needs two images or more.
+        self.min_batch = 2 if any(isinstance(m, _BatchNorm) for m in network.modules()) else 1
+        if self.min_batch > 1 and min(sizes) < self.min_batch * parallel.world_size():
             each = "each process at every step" if parallel.world_size() > 1 else "every step"
             raise UsageError(
-                f"batch must leave {self.least} photos or more to {each} with batch "
-                f"normalisation, got {recipe.batch} for {len(loader.samples)} photos"
+                f"batch must leave at least {self.min_batch} images to {each} with batch "
+                f"normalization, got {recipe.batch} for {len(loader.samples)} images"
             )
         start = int(recipe.polyak_start * recipe.epochs * self.epoch_steps)
         self.average = WeightAverage(network, recipe.weight_average, recipe.ema_decay, start)
         self.step = 0
-        self.sums: dict[str, float] = {}  # over the photos of the epoch so far
-        self.ended: dict[str, float] = {}  # those of the epoch before
-        self.bad: dict[str, str] = {}  # photos that could not be read, and why
+        self.sums: dict[str, float] = {}  # over the images of the epoch so far
+        self.last_sums: dict[str, float] = {}  # of the epoch before
+        self.unreadable: dict[str, str] = {}  # images and why they could not be read
 
     @property
     def epoch(self) -> int:
-        """How many epochs are complete: with all their steps, and their means taken."""
+        """Complete epochs: those with all their steps done and their means taken."""
         return (self.step - bool(self.sums)) // self.epoch_steps
 
     @property
     def steps(self) -> int:
-        """How many the whole run has."""
+        """Steps of the whole run."""
         return self.recipe.epochs * self.epoch_steps
 
     @property
@@ -102,40 +102,42 @@ class Trainer:
         return self.epoch >= self.recipe.epochs
 
     def train_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
-        """Train to the end of the current epoch; returns its means over photos.
+        """Train to the end of the current epoch; returns its means over images.
 
-        `images_per_second` counts the steps alone, `data_wait` is the share of the time, in
-        percent, in which the next step's photos were not ready yet.
-        `after_step` is called after every step, when everything is consistent: it may save,
-        and may raise to stop.
+        `images_per_second` excludes the time waiting for data; `data_wait` is that time in
+        percent.  `after_step` is called after every step, when all state is consistent: it may
+        save, and may raise to stop.
         """
         epoch = self.epoch
-        asked = perf_counter()
-        for batch in agreed(self.batches(epoch), self.divisor, self.least):
+        requested = perf_counter()
+        batches = self.batches(epoch)
+        for batch in synchronized_batches(batches, self.loss_denominator, self.min_batch):
             began = perf_counter()
-            self.bad |= batch.unreadable
-            if photos_of(batch) >= self.least:
+            self.unreadable |= batch.unreadable
+            if global_batch_size(batch) >= self.min_batch:
                 self.train_step(batch)
             self.step += 1
             self.add("compute_seconds", perf_counter() - began)
-            self.add("wait_seconds", began - asked)
+            self.add("wait_seconds", began - requested)
             after_step()
-            asked = perf_counter()
-        return self.means()
+            requested = perf_counter()
+        return self.epoch_means()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """What is left of an epoch's batches, loaded ahead in threads."""
+        """The epoch's remaining batches, prefetched by threads."""
         done = self.step - epoch * self.epoch_steps
-        return self.load(epoch, self.epoch_draws(epoch)[done:])
+        return self.load(epoch, self.epoch_batches(epoch)[done:])
 
-    def load(self, epoch: int, draws: list[NDArray[np.int64]]) -> Iterator[Batch]:
-        """This process's share of each of an epoch's batches."""
-        shares = [draw[parallel.rank() :: parallel.world_size()] for draw in draws]
-        side = self.recipe.crop_size(epoch, self.loader.preprocessing.size)
-        return prefetch(lambda chosen: self.loader.load(epoch, chosen, side), shares, self.workers)
+    def load(self, epoch: int, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:
+        """This process's shard of each of the epoch's batches."""
+        shards = [draws[parallel.rank() :: parallel.world_size()] for draws in batches]
+        crop_size = self.recipe.crop_size(epoch, self.loader.preprocessing.size)
+        return prefetch(
+            lambda draws: self.loader.load(epoch, draws, crop_size), shards, self.workers
+        )
 
-    def epoch_draws(self, epoch: int) -> list[NDArray[np.int64]]:
-        """What an epoch draws of the photos, a batch each, as `TrainingLoader.load` takes it."""
+    def epoch_batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The epoch's sample draws, one array per batch, as `TrainingLoader.load` takes them."""
         samples = self.loader.samples
         if self.recipe.balance == "balanced_sampler":
             order = balanced_order(samples.labels, self.seed, epoch)
@@ -147,152 +149,154 @@ class Trainer:
         return even_batches(order[:drawn], self.recipe.batch)
 
     def train_step(self, batch: Batch) -> None:
-        """Learn from a batch; or with other processes from one of which each has a share."""
+        """One optimizer step on a batch, or with other processes on one it is a shard of."""
         seed_step(self.seed, self.step, parallel.rank())
-        rate = self.learning_rate(self.step)
-        set_rate(self.optimizer, rate)
+        scale_learning_rates(self.optimizer, self.lr_factor(self.step))
         self.network.train()
         for name in self.frozen:
             self.network.get_submodule(name).eval()
         self.optimizer.zero_grad()
-        losses, correct = self.derive(batch)
-        if not torch.isfinite(self.total(losses)):
+        losses, correct = self.forward_backward(batch)
+        if not torch.isfinite(self.total_loss(losses)):
             raise GoogLeNetError(
-                f"the loss became {self.total(losses).item()} at step {self.step} with learning "
-                f"rate {rate:.4g}: start again with a lower one, --set learning_rate=…"
+                f"the loss became {self.total_loss(losses).item()} at step {self.step} with "
+                f"learning rate {self.learning_rate(self.step):.4g}: start again with a lower "
+                "one, --set learning_rate=…"
             )
         self.optimizer.step()
         self.average.update(self.network, self.step + 1)
-        self.count(losses, correct, photos_of(batch))
+        self.accumulate(losses, correct, global_batch_size(batch))
 
-    def derive(self, batch: Batch) -> tuple[dict[str, Tensor], int]:
-        """Sets the gradient of the loss; returns it by head, and how many answers were right."""
-        whole = batch.whole if isinstance(batch, Share) else None
+    def forward_backward(self, batch: Batch) -> tuple[dict[str, Tensor], int]:
+        """Compute the gradient; returns the loss of each head and the correct predictions."""
+        whole = batch.global_batch if isinstance(batch, BatchShard) else None
         losses: dict[str, Tensor] = {}
         correct = 0
         if len(batch):
             labels = self.labels(batch)
-            divisor = None if whole is None else whole.divisor.to(self.machine.device)
-            crops = mixed(self.crops(batch), self.mixing)
+            denominator = whole.loss_denominator.to(self.machine.device) if whole else None
+            mixed = cutmix(self.to_inputs(batch), self.cutmix_prob)
             with self.machine.autocast():
-                logits = self.forward(crops.crops)
+                logits = self.forward(mixed.inputs)
             losses = {
-                head: crops.loss(self.objective, out.float(), labels, divisor)
+                head: mixed.loss(self.objective, out.float(), labels, denominator)
                 for head, out in logits.items()
             }
-            self.total(losses).backward()  # type: ignore[no-untyped-call]
+            self.total_loss(losses).backward()  # type: ignore[no-untyped-call]
             losses = {head: loss.detach() for head, loss in losses.items()}
             correct = self.objective.correct(logits["main"], labels)
         if whole is None:
             return losses, correct
-        heads = self.network.heads if self.recipe.aux_loss_weight else ()
-        figures = torch.zeros(2 + len(heads), device=self.machine.device)
-        names = ("main", *heads)
+        heads = ("main", *(self.network.heads if self.recipe.aux_loss_weight else ()))
+        metrics = torch.zeros(len(heads) + 1, device=self.machine.device)
         if losses:
-            figures += torch.tensor([*(float(losses[name]) for name in names), correct]).to(figures)
-        add_up_step(self.network, [figures], len(batch) / whole.photos)
-        *values, right = figures
-        return dict(zip(names, values, strict=True)), int(right)
+            values = [*(float(losses[head]) for head in heads), correct]
+            metrics += torch.tensor(values).to(metrics)
+        all_reduce_step(self.network, [metrics], len(batch) / whole.size)
+        *sums, right = metrics
+        return dict(zip(heads, sums, strict=True)), int(right)
 
-    def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """The loss that is minimised: the main one, and the heads' with their weight."""
-        heads = sum(value for head, value in losses.items() if head != "main")
-        return losses["main"] + self.recipe.aux_loss_weight * heads
+    def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
+        """The main loss plus the weighted losses of the auxiliary heads."""
+        aux = sum(loss for head, loss in losses.items() if head != "main")
+        return losses["main"] + self.recipe.aux_loss_weight * aux
 
     def labels(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.labels).to(self.machine.device)
 
-    def divisor(self, batch: Batch) -> Tensor:
-        return self.objective.divisor(self.labels(batch))
+    def loss_denominator(self, batch: Batch) -> Tensor:
+        return self.objective.loss_denominator(self.labels(batch))
 
-    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         if self.recipe.aux_loss_weight:
-            return self.network.forward_heads(crops)
-        main: Tensor = self.network(crops)
+            return self.network.forward_heads(inputs)
+        main: Tensor = self.network(inputs)
         return {"main": main}
 
-    def crops(self, batch: Batch) -> Tensor:
+    def to_inputs(self, batch: Batch) -> Tensor:
+        """The batch's crops on the device, normalized: (N, C, H, W)."""
         pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
         if batch.cuts:
             return cropped(pixels, batch.cuts, self.loader.preprocessing)
         return self.loader.preprocessing.normalize(pixels)
 
     def learning_rate(self, step: int) -> float:
-        """The rate of the step after `step` steps, for the recipe's batch size."""
-        progress = step / self.epoch_steps
-        recipe = self.recipe
-        factor = rate_factor(recipe.schedule, recipe.warmup_fraction, progress, recipe.epochs)
-        return recipe.learning_rate * factor
+        """The recipe's learning rate at a step, before any parameter group's scale."""
+        return self.recipe.learning_rate * self.lr_factor(step)
 
-    def count(self, losses: dict[str, Tensor], correct: int, photos: int) -> None:
-        """Add a batch to the epoch's sums: over photos, so a short batch counts for what it is."""
-        self.add("photos", photos)
+    def lr_factor(self, step: int) -> float:
+        epoch, recipe = step / self.epoch_steps, self.recipe
+        return lr_factor(recipe.schedule, recipe.warmup_fraction, epoch, recipe.epochs)
+
+    def accumulate(self, losses: dict[str, Tensor], correct: int, images: int) -> None:
+        """Add a batch to the epoch's sums, weighted by its images."""
+        self.add("photos", images)
         self.add("correct", correct)
         for head, loss in losses.items():
-            self.add(f"loss_{head}", loss.item() * photos)
+            self.add(f"loss_{head}", loss.item() * images)
 
     def add(self, name: str, value: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def means(self) -> dict[str, float]:
-        """The epoch's sums as means over photos; begins the next epoch's."""
-        photos = self.sums.get("photos", 0.0)
-        if not photos:
-            raise GoogLeNetError("no photo of the training data could be read")
-        row = {k: v / photos for k, v in self.sums.items() if k.startswith("loss_")}
-        row["train_accuracy"] = 100 * self.sums["correct"] / photos
+    def epoch_means(self) -> dict[str, float]:
+        """The epoch's sums as means over images; resets the sums for the next epoch."""
+        images = self.sums.get("photos", 0.0)
+        if not images:
+            raise GoogLeNetError("none of the training images could be read")
+        row = {k: v / images for k, v in self.sums.items() if k.startswith("loss_")}
+        row["train_accuracy"] = 100 * self.sums["correct"] / images
         compute, wait = self.sums["compute_seconds"], self.sums.get("wait_seconds", 0.0)
-        row["images_per_second"] = photos / compute
+        row["images_per_second"] = images / compute
         row["data_wait"] = 100 * wait / (wait + compute)
-        self.ended, self.sums = self.sums, {}
+        self.last_sums, self.sums = self.sums, {}
         return row
 
-    def reopen_epoch(self) -> None:
-        """Take back the end of the epoch, whose means have been taken: it is to come again."""
-        self.sums = self.ended
+    def undo_epoch_end(self) -> None:
+        """Restore the sums of the epoch whose means were taken, so that it ends again."""
+        self.sums = self.last_sums
 
-    def model(
-        self, after_batch: Callable[[], None] = lambda: None, photos: int = STATISTICS_PHOTOS
+    def averaged_model(
+        self, after_batch: Callable[[], None] = lambda: None, images: int = BN_STATS_IMAGES
     ) -> Network:
-        """The network with averaged weights and its own batch statistics, without heads.
+        """The network with averaged weights and recomputed batch statistics, without aux heads.
 
-        The statistics are of so many photos, about.  The run's state and random numbers are
-        left as they are.  `after_batch` is called after every batch of the statistics and may
-        raise to stop.
+        The statistics are those of about `images` training images.  The run's state and random
+        numbers are unchanged.  `after_batch` is called after every batch and may raise to stop.
         """
         network: Network = deepcopy(self.network)
         network.drop_heads()
         self.average.copy_to(network)
         network.eval()
         if self.recipe.weight_average != "none":
-            self.fit_statistics(network, photos, after_batch)
+            self.recompute_bn_stats(network, images, after_batch)
         return network
 
-    def fit_statistics(
-        self, network: Network, photos: int, after_batch: Callable[[], None]
+    def recompute_bn_stats(
+        self, network: Network, images: int, after_batch: Callable[[], None]
     ) -> None:
-        """Set batch statistics by training crops, as the last epoch drew them.
+        """Compute batch statistics from the last epoch's training crops.
 
-        Several processes each do it by their shares of the batches, and take the mean.
+        Several processes each use their shards of the batches; the results are averaged.
         """
-        epoch, batch = max(0, self.epoch - 1), self.recipe.batch
-        loaded = self.load(epoch, self.epoch_draws(epoch)[: max(1, photos // batch)])
+        epoch, batch_size = max(0, self.epoch - 1), self.recipe.batch
+        batches = self.epoch_batches(epoch)[: max(1, images // batch_size)]
+        loaded = self.load(epoch, batches)
 
-        def crops() -> Iterator[Tensor]:
+        def inputs() -> Iterator[Tensor]:
             for batch in loaded:
-                if len(batch) >= self.least:
-                    yield self.crops(batch)
+                if len(batch) >= self.min_batch:
+                    yield self.to_inputs(batch)
                 after_batch()
 
-        def fit() -> int:
+        def recompute() -> int:
             with self.machine.autocast():
-                return recompute_statistics(network, crops(), self.frozen)
+                return recompute_bn_stats(network, inputs(), self.frozen)
 
-        mean_statistics(network, parallel.on_all_ranks(fit), self.frozen)
+        sync_bn_stats(network, parallel.on_all_ranks(recompute), self.frozen)
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed PyTorch for a step's dropout and mixing, from (seed, step) and the process's rank."""
+    """Seed PyTorch for a step's dropout and CutMix, from (seed, step, rank)."""
     source = (seed, step, rank) if rank else (seed, step)
     state = np.random.SeedSequence(source).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0]))

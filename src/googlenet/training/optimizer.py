@@ -1,10 +1,12 @@
-"""Which parameters learn, how fast, and which decay."""
+"""Parameter groups: which parameters are trained, at what learning rate, with what decay."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
+from operator import itemgetter
 
 import torch
 from torch import nn
@@ -15,48 +17,32 @@ from googlenet.training.muon import Muon
 from googlenet.training.recipe import Recipe
 
 
+@dataclass(frozen=True, order=True)
+class GroupOptions:
+    """What the parameters of a group have in common: `initial_lr` is the peak rate."""
+
+    muon: bool
+    weight_decay: float
+    initial_lr: float
+
+
 def build_optimizer(
-    network: nn.Module, recipe: Recipe, carried: Collection[str] = ()
+    network: nn.Module, recipe: Recipe, pretrained_params: Collection[str] = ()
 ) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the network's parameters, in groups of one rate and decay.
+    """The recipe's optimizer over the network's trainable parameters.
 
-    A weight matrix or filter decays; biases and normalisation (one dimension) only where the
-    recipe says so.  Muon turns the filters before batch normalisation, which do not decay; the
-    rest learns at `rest_rate` of the rate.
-    `carried` names the tensors that fine-tuning brought along, which learn at `early_rate`, or
-    turn at its root.
-    Each group keeps its factor under "factor"; the loop sets "lr".
+    `pretrained_params`: names of the tensors that fine-tuning started from.
+    Raises UsageError if everything is frozen.
     """
-    muon = recipe.optimizer == "muon"
-    turning = normalised_filters(network) if muon else frozenset()
-    rest_rate = recipe.non_muon_lr_scale if turning else 1.0
-
-    def key(named: tuple[str, nn.Parameter]) -> tuple[bool, float, float]:
-        name, parameter = named
-        vector, turns = parameter.ndim <= 1, name in turning
-        decays = not turns and not vector
-        factor = recipe.bias_lr_scale if vector and name.endswith("bias") else 1.0
-        if not turns:
-            factor *= rest_rate
-        if name in carried:  # an angle goes with the square root, as it does with the batch
-            factor *= sqrt(recipe.pretrained_lr_scale) if turns else recipe.pretrained_lr_scale
-        return turns, recipe.weight_decay if decays else 0.0, factor
-
-    trained = sorted(((n, p) for n, p in network.named_parameters() if p.requires_grad), key=key)
+    trained = sorted(parameter_options(network, recipe, pretrained_params), key=itemgetter(1))
     if not trained:
         raise UsageError(f"freeze must leave something to train, got {recipe.freeze!r}")
-    radians = recipe.muon_lr / recipe.learning_rate if recipe.learning_rate else 0.0
     groups = [
-        {
-            "params": list(members),
-            "weight_decay": decay,
-            "factor": factor,
-            "turn": radians if turns else 0.0,
-        }
-        for (turns, decay, factor), members in groupby(trained, key)
+        {"params": [parameter for parameter, _ in members]} | vars(options)
+        for options, members in groupby(trained, itemgetter(1))
     ]
     nesterov = recipe.nesterov and recipe.momentum > 0
-    if muon:
+    if recipe.optimizer == "muon":
         return Muon(groups, recipe.learning_rate, recipe.momentum, nesterov=nesterov)
     return torch.optim.SGD(
         groups,
@@ -67,8 +53,36 @@ def build_optimizer(
     )
 
 
-def normalised_filters(network: nn.Module) -> frozenset[str]:
-    """The weights, of those that learn, whose scale batch normalisation takes out, by name."""
+def parameter_options(
+    network: nn.Module, recipe: Recipe, pretrained_params: Collection[str] = ()
+) -> list[tuple[nn.Parameter, GroupOptions]]:
+    """Every trainable parameter's options, by the layer that owns it and its dimensions.
+
+    With Muon, filters before batch normalization rotate and do not decay; the rest is scaled by
+    `non_muon_lr_scale`.  Of the others, filters and weight matrices decay; biases and
+    normalization (one dimension) do not.  Pretrained tensors are scaled by `pretrained_lr_scale`,
+    an angle by its square root, as with the batch size.
+    """
+    rotated = normalized_filters(network) if recipe.optimizer == "muon" else frozenset()
+    found = []
+    for path, layer in network.named_modules():
+        for name, parameter in layer.named_parameters(path, recurse=False):
+            if not parameter.requires_grad:
+                continue
+            pretrained = recipe.pretrained_lr_scale if name in pretrained_params else 1.0
+            if name in rotated:
+                options = GroupOptions(True, 0.0, recipe.muon_lr * sqrt(pretrained))
+            else:
+                scale = pretrained * (recipe.non_muon_lr_scale if rotated else 1.0)
+                scale *= recipe.bias_lr_scale if parameter is getattr(layer, "bias", None) else 1.0
+                decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+                options = GroupOptions(False, decay, recipe.learning_rate * scale)
+            found.append((parameter, options))
+    return found
+
+
+def normalized_filters(network: nn.Module) -> frozenset[str]:
+    """Names of the trainable weights whose scale is removed by batch normalization."""
     return frozenset(
         f"{name}.conv.weight"
         for name, unit in network.named_modules()
@@ -78,15 +92,16 @@ def normalised_filters(network: nn.Module) -> frozenset[str]:
     )
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def scale_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's learning rate to this factor of its peak rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["factor"]
+        group["lr"] = factor * group["initial_lr"]
 
 
 def freeze_up_to(network: nn.Module, stage: str) -> tuple[str, ...]:
-    """Stop training of every stage up to and including `stage`; returns their names.
+    """Freeze every stage up to and including `stage`; returns their names.
 
-    Their batch normalisation keeps its statistics: the loop leaves these stages in eval mode.
+    Batch normalization keeps its statistics there: the loop leaves these stages in eval mode.
     Raises UsageError for a stage that the network does not have.
     """
     if not stage:

@@ -154,7 +154,7 @@ def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
     """
     machine = ComputeDevice(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
-        return classifier_of(run, run.trainer.model(watch), machine)
+        return classifier_of(run, run.trainer.averaged_model(watch), machine)
     best = parallel.on_rank0(lambda: Classifier.load(run.folder.best)).to(machine)
     run.console.say(f"the model is that of epoch {best.provenance['epochs']}, the best")
     return best

@@ -1,7 +1,7 @@
-"""The learning rate over a run, as a factor on the recipe's rate.
+"""Learning rate schedules, as a factor on the recipe's learning rate.
 
-A schedule is a function of how many epochs have passed and how many there will be, in epochs
-and their fractions, so that it does not depend on the batch.
+A schedule is a function of the epochs so far and in all, as real numbers, so it does not depend
+on the batch size.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ def constant(epoch: float, epochs: float) -> float:
 
 
 def step(epoch: float, epochs: float) -> float:
-    """0.96 to the number of whole 8 epochs passed (section 6 of the paper)."""
+    """Falls by 4 % every 8 epochs (section 6 of the paper)."""
     return float(0.96 ** floor(epoch / 8))
 
 
 def polynomial(epoch: float, epochs: float) -> float:
-    """The square root of the share of the run that is left (BVLC's quick solver, power 0.5)."""
+    """The square root of the fraction of the run that is left (BVLC's quick solver, power 0.5)."""
     return sqrt(max(0.0, 1 - epoch / epochs))
 
 
 def linear(epoch: float, epochs: float) -> float:
-    """The share of the run that is left."""
+    """The fraction of the run that is left."""
     return max(0.0, 1 - epoch / epochs)
 
 
@@ -45,12 +45,12 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def rate_factor(name: str, warmup: float, epoch: float, epochs: float) -> float:
-    """The schedule after a linear rise from 0 over the first `warmup` share of the run.
+def lr_factor(name: str, warmup_fraction: float, epoch: float, epochs: float) -> float:
+    """A linear warm-up from 0 over the first `warmup_fraction` of the run, then the schedule.
 
-    The schedule itself begins where the warm-up ends, so that it runs its whole course.
+    The schedule starts where the warm-up ends, so it always runs in full.
     """
-    rising = warmup * epochs
-    if epoch < rising:
-        return epoch / rising
-    return SCHEDULES[name](epoch - rising, epochs - rising)
+    warmup = warmup_fraction * epochs
+    if epoch < warmup:
+        return epoch / warmup
+    return SCHEDULES[name](epoch - warmup, epochs - warmup)

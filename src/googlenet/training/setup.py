@@ -202,7 +202,7 @@ def trainer_of(
         machine=machine,
         workers=settings.workers,
         shuffle=settings.shuffle,
-        carried=carried,
+        pretrained_params=carried,
     )
 
 

@@ -18,7 +18,7 @@ from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.checkpoint import Progress, save_checkpoint
-from googlenet.training.loop import STATISTICS_PHOTOS, Trainer
+from googlenet.training.loop import BN_STATS_IMAGES, Trainer
 from googlenet.training.time_budget import Costs, TimeLimit
 
 FEWEST, MOST = 0.02, 0.1  # shares of the limit that the measured steps may take
@@ -100,10 +100,10 @@ def step_seconds(trainer: Trainer, limit: TimeLimit) -> float:
 
 def model_seconds(trainer: Trainer, clock: Callable[[], float]) -> float:
     """Seconds to make the averaged model, with the batch statistics of its own."""
-    photos, batch = min(STATISTICS_PHOTOS, len(trainer.loader.samples)), trainer.recipe.batch
+    photos, batch = min(BN_STATS_IMAGES, len(trainer.loader.samples)), trainer.recipe.batch
     times = [clock()]
     for batches in (1, 1, SOME):  # in the first, much is set up
-        trainer.model(photos=batches * batch)
+        trainer.averaged_model(images=batches * batch)
         times.append(clock())
     _, one, some = np.diff(times).tolist()
     return one + max(0.0, some - one) / (SOME - 1) * max(0.0, photos / batch - 1)
