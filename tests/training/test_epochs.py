@@ -103,7 +103,8 @@ def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
 def test_stuck_heads_are_told_once(data: Path, tmp_path: Path) -> None:
     """At a rate of zero nothing is ever learnt; the warning waits for the warm-up's end."""
     still = QUICK.with_settings({"epochs": 5, "learning_rate": 0, "warmup_fraction": 0,
-                                 "variant": "paper", "label_smoothing": 0, "crop_scale": "1,1"})  # fmt: skip
+                                 "variant": "paper", "label_smoothing": 0,
+                                 "crop_scale": "1,1"})  # fmt: skip
     run, said = prepared(settings(data, recipe=still), tmp_path / "run")
     train(run)
     assert said.getvalue().count("warning: head main has learnt nothing") == 1
