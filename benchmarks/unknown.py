@@ -30,13 +30,13 @@ from PIL import Image
 from googlenet.data.dataset import Samples
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
-from googlenet.evaluation.calibration_error import halves
+from googlenet.evaluation.calibration_error import two_folds
 from googlenet.evaluation.intervals import percentile
 from googlenet.evaluation.ood import (
-    FALSE_ALARMS,
+    DEFAULT_TARGET_FPR,
     area_under_roc,
     detection_rate,
-    fit_unknown,
+    fit_ood_detector,
     threshold_of,
 )
 from googlenet.inference.calibration import Outputs
@@ -205,7 +205,7 @@ class Methods:
 
     def energy_and_angles(self) -> Score:
         """What the package stores; its features are the summary."""
-        unknown = fit_unknown(tensors(self.z, self.x))
+        unknown = fit_ood_detector(tensors(self.z, self.x))
         assert unknown is not None
         return lambda z, x: unknown.scores(tensors(z, x)).double().numpy()
 
@@ -250,7 +250,7 @@ def compare(outputs: Path) -> dict[str, Any]:
     def part(name: str, chosen: Any = slice(None)) -> tuple[Array, Array]:
         return tuple(held[f"{name} {kind}"][chosen].astype(float) for kind in ("logits", inputs))  # type: ignore[return-value]
 
-    fitted_on, measured_on = halves(len(held["labels"]), seed=1)
+    fitted_on, measured_on = two_folds(len(held["labels"]), seed=1)
     first = chosen_classes(held["wnid"])
     rows, by_method = [], {}
     for name, method in METHODS.items():
@@ -259,10 +259,10 @@ def compare(outputs: Path) -> dict[str, Any]:
         labels = held["labels"][fitted_on]
         full = method(Methods(*fit, labels, last))
         if name == OURS:
-            unknown = fit_unknown(tensors(*fit))
+            unknown = fit_ood_detector(tensors(*fit))
             threshold = unknown.threshold if unknown else None
         else:
-            threshold = threshold_of(crossed(method, *fit, labels, last), FALSE_ALARMS)
+            threshold = threshold_of(crossed(method, *fit, labels, last), DEFAULT_TARGET_FPR)
         assert threshold is not None
         known = full(*part("known", measured_on))
         row: dict[str, Any] = {
@@ -320,7 +320,7 @@ def against(plain: dict[str, Array], ours: dict[str, Array], kind: str) -> dict[
 
 
 def both_figures(known: Array, unknown: Array) -> tuple[float, float]:
-    threshold = float(np.quantile(known, FALSE_ALARMS / 100))
+    threshold = float(np.quantile(known, DEFAULT_TARGET_FPR / 100))
     return area_under_roc(known, unknown), detection_rate(threshold, unknown)
 
 
@@ -329,7 +329,7 @@ def crossed(
 ) -> Array:
     """Scores of the fitting photos, each half by the fit on the other: what a new photo gets."""
     found = np.empty(len(y))
-    parts = halves(len(y))
+    parts = two_folds(len(y))
     for own, other in (parts, parts[::-1]):
         found[own] = method(Methods(z[other], x[other], y[other], last))(z[own], x[own])
     return found
@@ -338,7 +338,7 @@ def crossed(
 def chosen_classes(wnids: NDArray[np.str_]) -> NDArray[np.bool_]:
     """The photos of a random half of the unknown classes, on which the method was chosen."""
     classes = np.unique(wnids)
-    mine, _ = halves(len(classes), seed=2)
+    mine, _ = two_folds(len(classes), seed=2)
     return np.isin(wnids, classes[mine])
 
 

@@ -164,7 +164,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--mode", "stretch"], 2, "mode must be one of crop, squash, letterbox"),
         (["DATA", "--seed", "-1"], 2, "seed must be from 0"),
         (["DATA", "--precision", "fp8"], 2, "precision must be one of auto, fp32, bf16"),
-        (["DATA", "--batch", "1", "--size", "32"], 2, "batch must leave 2 photos or more"),
+        (["DATA", "--batch", "1", "--size", "32"], 2, "batch must leave at least 2 images"),
         (["DATA", "--balance", "classes"], 2, "balance must be one of none, class_weights, "),
         (["DATA", "--augment", "gpu"], 2, "augment must be one of host, device, got 'gpu'"),
         (["DATA", "--recipe", "bvlc", "--augment", "device"], 2, "augment must be host with crop "

@@ -11,7 +11,7 @@ from sklearn.metrics import top_k_accuracy_score
 
 from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import (
-    CROPS_AT_ONCE,
+    CROP_BATCH_SIZE,
     Scores,
     ensemble,
     require_same_classes,
@@ -70,7 +70,7 @@ def photos(count: int) -> Samples:
 def test_probabilities_are_the_mean_over_the_views(views: int, count: int, mirror: bool) -> None:
     """View by view, photo by photo; the batches of crops do not end where photos do."""
     classifier, samples = tiny_classifier(mirror=mirror), photos(count)
-    assert views == 1 or (views * count) % CROPS_AT_ONCE
+    assert views == 1 or (views * count) % CROP_BATCH_SIZE
     found = score(classifier, samples, views)
     assert found.indices == tuple(range(count))
     assert found.labels.tolist() == list(samples.labels)
@@ -102,13 +102,13 @@ def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
         progress=lambda: calls.append(None),
     )
     assert (found.indices, found.labels.tolist(), len(found)) == ((1, 3), [1, 2], 2)
-    assert set(found.bad) == {str(bad), str(missing)}
-    assert found.bad[str(bad)].startswith(f"{bad}: cannot be read")
+    assert set(found.unreadable) == {str(bad), str(missing)}
+    assert found.unreadable[str(bad)].startswith(f"{bad}: cannot be read")
     assert len(calls) == 4
 
 
 def test_no_photo_at_all(tmp_path: Path) -> None:
-    with pytest.raises(GoogLeNetError, match="none of the photos could be read"):
+    with pytest.raises(GoogLeNetError, match="none of the images could be read"):
         score(tiny_classifier(), Samples((tmp_path / "missing.png",), (0,)))
 
 
@@ -138,7 +138,7 @@ def test_ensemble_of_one_class_list_only() -> None:
     one, other = tiny_classifier(), tiny_classifier(seed=1)
     require_same_classes([one, other], ["a", "b"])
     other.classes = tuple(reversed(other.classes))
-    with pytest.raises(UsageError, match="same classes in the same order: those of b are not"):
+    with pytest.raises(UsageError, match="same classes in the same order: b differs from a"):
         require_same_classes([one, other], ["a", "b"])
     other.classes = tuple(Class(c.id, "other name") for c in one.classes)
     require_same_classes([one, other], ["a", "b"])

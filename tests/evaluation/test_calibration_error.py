@@ -16,9 +16,9 @@ from googlenet.evaluation.calibration_error import (
     cross_fit,
     expected_calibration_error,
     fit_temperature,
-    halves,
     reliability,
     softmax,
+    two_folds,
 )
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -103,9 +103,9 @@ def test_photos_are_judged_by_the_other_half_s_temperature() -> None:
     z, labels = drawn(301, 4, 5, 3.0)
     found = cross_fit(z, labels, seed=7)
     assert found.temperature == fit_temperature(z, labels)
-    one, other = halves(301, seed=7)
+    one, other = two_folds(301, seed=7)
     assert sorted([*one, *other]) == list(range(301))
-    assert not np.array_equal(one, halves(301, seed=8)[0])
+    assert not np.array_equal(one, two_folds(301, seed=8)[0])
     for own, fitted_on in ((one, other), (other, one)):
         temperature = fit_temperature(z[fitted_on], labels[fitted_on])
         np.testing.assert_allclose(found.after[own], softmax(z[own] / temperature).max(1))

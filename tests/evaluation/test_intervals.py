@@ -14,13 +14,13 @@ from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import bin_of
 from googlenet.evaluation.intervals import (
     Interval,
-    debiased,
+    bias_corrected,
+    ece_ci,
     percentile,
-    proportion,
+    proportion_interval,
     resampled,
-    shifted,
 )
-from googlenet.evaluation.metric_ci import Figure, error_of, figures, to_json
+from googlenet.evaluation.metric_ci import MetricCI, compute_metrics, ece_metric, to_json
 
 
 def scores(photos: int, classes: int, seed: int, right: float = 2.0) -> Scores:
@@ -44,24 +44,24 @@ def test_percentiles_are_scipy_s_bootstrap() -> None:
 
 def test_draws_repeat_and_do_not_depend_on_their_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     found = scores(80, 4, 0)
-    first = figures(found, 1000)
-    assert figures(found, 1000) == first
-    assert figures(found, 1000, seed=1) != first
+    first = compute_metrics(found, 1000)
+    assert compute_metrics(found, 1000) == first
+    assert compute_metrics(found, 1000, seed=1) != first
     assert {len(figure.interval or ()) for figure in first.values()} == {2}
-    monkeypatch.setattr("googlenet.evaluation.intervals.AT_ONCE", 1000)
-    assert figures(found, 1000) == first
+    monkeypatch.setattr("googlenet.evaluation.intervals.MAX_DRAWN_AT_ONCE", 1000)
+    assert compute_metrics(found, 1000) == first
 
 
 @pytest.mark.parametrize("hits", [0, 37])
 def test_photos_that_are_all_alike_have_the_exact_interval(hits: int) -> None:
     alike = np.full(100, hits / 37)
     expected = binomtest(hits, 37).proportion_ci(method="exact")
-    assert proportion(alike, hits, 37) == pytest.approx((expected.low, expected.high))
+    assert proportion_interval(alike, hits, 37) == pytest.approx((expected.low, expected.high))
 
 
 def test_figures_are_scikit_learn_s_and_lie_in_their_intervals() -> None:
     found = scores(300, 12, 3)
-    shown = figures(found, 1000)
+    shown = compute_metrics(found, 1000)
     assert shown["top1_accuracy"].value == pytest.approx(100 - found.error(1))
     assert shown["top5_accuracy"].value == pytest.approx(100 - found.error(5))
     f1 = f1_score(found.labels, found.predicted(), average="macro")
@@ -76,26 +76,26 @@ def test_figures_are_scikit_learn_s_and_lie_in_their_intervals() -> None:
 
 def test_nothing_is_claimed_where_nothing_can_be_told() -> None:
     """Every photo right: of the share there is an exact bound, of the means there is none."""
-    shown = figures(scores(40, 3, 0, right=50.0), 1000)
+    shown = compute_metrics(scores(40, 3, 0, right=50.0), 1000)
     assert shown["top1_accuracy"].value == 100
     assert shown["top1_accuracy"].interval == pytest.approx((91.19, 100), abs=0.01)
-    assert shown["macro_f1"] == Figure(100.0, None)
+    assert shown["macro_f1"] == MetricCI(100.0, None)
     assert str(shown["macro_f1"]) == "100.0 %"
     assert shown["top5_accuracy"].interval == (100.0, 100.0)  # of three classes: always
     assert to_json(shown)["intervals"]["balanced_accuracy"] is None
 
 
 def test_figure_is_shown_with_its_interval() -> None:
-    assert str(Figure(81.38, Interval(80.11, 82.61))) == "81.4 % (95 %: 80.1–82.6)"
+    assert str(MetricCI(81.38, Interval(80.11, 82.61))) == "81.4 % (95 %: 80.1–82.6)"
 
 
 def test_calibration_error_of_a_calibrated_model_may_be_0() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.3, 1, 400)
-    shown = error_of(confidence, rng.random(400) < confidence, 1000)
+    shown = ece_metric(confidence, rng.random(400) < confidence, 1000)
     assert shown.interval is not None
     assert shown.interval.low == 0
-    sure = error_of(np.full(400, 0.99), rng.random(400) < 0.6, 1000)
+    sure = ece_metric(np.full(400, 0.99), rng.random(400) < 0.6, 1000)
     assert sure.interval is not None
     assert sure.interval.low > 30
 
@@ -138,9 +138,11 @@ def test_intervals_cover_the_truth(name: str, photos: int, classes: int) -> None
 
 def figures_of(
     labels: np.ndarray, answers: np.ndarray, classes: int, resamples: int
-) -> dict[str, Figure]:
+) -> dict[str, MetricCI]:
     certain = torch.nn.functional.one_hot(torch.from_numpy(answers), classes).float()
-    return figures(Scores(certain, torch.from_numpy(labels), tuple(range(len(labels)))), resamples)
+    return compute_metrics(
+        Scores(certain, torch.from_numpy(labels), tuple(range(len(labels)))), resamples
+    )
 
 
 @pytest.mark.slow
@@ -155,17 +157,17 @@ def test_interval_of_the_calibration_error_covers_the_truth(excess: float, photo
     def world(rng: np.random.Generator) -> tuple[float, Interval | None]:
         confidence = rng.beta(3, 1, photos)
         right = rng.random(photos) < confidence - excess * (confidence - 0.1)
-        return float(truth), error_of(confidence, right, 1000).interval
+        return float(truth), ece_metric(confidence, right, 1000).interval
 
     assert covered(world, 200) > 0.88
 
 
 def test_intervals_stay_in_the_range_and_hold_the_error_that_was_found() -> None:
     draws = np.array([0.08, 0.1, 0.12])
-    held = debiased(draws, 0.05, np.zeros(3))
+    held = ece_ci(draws, 0.05, np.zeros(3))
     assert held.low == 0
     assert held.high == pytest.approx(0.05)
-    kept = shifted(np.array([0.9, 1.0]), 1.0)
+    kept = bias_corrected(np.array([0.9, 1.0]), 1.0)
     assert kept is not None
     assert kept.high == 1
-    assert shifted(np.ones(3), 1.0) is None
+    assert bias_corrected(np.ones(3), 1.0) is None

@@ -11,11 +11,11 @@ import torch
 from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.label_issues import (
-    doubts,
-    look_for_doubts,
+    find_label_issues,
+    label_issues,
     sample_of,
     strongest_first,
-    write_doubts,
+    write_label_issues,
 )
 from googlenet.inference.classifier import Classifier
 from googlenet.training.run import train
@@ -35,7 +35,7 @@ def scores() -> Scores:
 
 
 def test_doubts_are_the_wrong_answers_the_surest_first() -> None:
-    found = doubts(scores(), PHOTOS, CLASSES, "val")
+    found = label_issues(scores(), PHOTOS, CLASSES, "val")
     assert [(d.index, d.path, d.label, d.answer) for d in found] == [
         (2, "2.png", "c", "b"),
         (1, "1.png", "b", "a"),
@@ -44,7 +44,7 @@ def test_doubts_are_the_wrong_answers_the_surest_first() -> None:
 
 
 def test_csv_has_a_row_a_doubt(tmp_path: Path) -> None:
-    write_doubts(tmp_path / "doubts.csv", doubts(scores(), PHOTOS, CLASSES, "val"))
+    write_label_issues(tmp_path / "doubts.csv", label_issues(scores(), PHOTOS, CLASSES, "val"))
     with (tmp_path / "doubts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {
@@ -70,7 +70,9 @@ def test_chosen_photos_keep_their_place(tmp_path: Path) -> None:
     answers = [next(classifier.predict([photo])).label for photo in good]
     wrong = [n for n in (2, 3) if answers[n] != classifier.classes[samples.labels[n]].name]
     calls: list[None] = []
-    found = look_for_doubts(classifier, samples, "train", [1, 2, 3], 1, lambda: calls.append(None))
+    found = find_label_issues(
+        classifier, samples, "train", [1, 2, 3], 1, lambda: calls.append(None)
+    )
     assert sorted(d.index for d in found) == wrong
     assert wrong
     assert len(calls) == 3
@@ -98,8 +100,8 @@ def test_run_finds_flipped_labels(tmp_path: Path) -> None:
 
 def test_nothing_to_doubt(tmp_path: Path) -> None:
     sure = Scores(torch.eye(3, dtype=torch.float64), torch.arange(3), (0, 1, 2))
-    assert doubts(sure, PHOTOS, CLASSES, "val") == []
-    write_doubts(tmp_path / "doubts.csv", [])
+    assert label_issues(sure, PHOTOS, CLASSES, "val") == []
+    write_label_issues(tmp_path / "doubts.csv", [])
     assert (tmp_path / "doubts.csv").read_text() == (
         "part,path,label,answer,probability,label_probability\n"
     )

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from googlenet.evaluation.calibration_error import halves
+from googlenet.evaluation.calibration_error import two_folds
 from googlenet.evaluation.ood import (
     area_under_roc,
     detection_rate,
     direction_counts,
     directions,
-    fit_unknown,
+    fit_ood_detector,
     rejected,
     threshold_of,
 )
@@ -66,8 +66,8 @@ def test_threshold_keeps_its_false_alarms_for_photos_to_come(share: float, photo
 def test_threshold_of_too_few_photos_is_none() -> None:
     assert threshold_of(np.arange(18.0), 5) is None
     assert threshold_of(np.arange(19.0), 5) == 0.0
-    assert fit_unknown(outputs(10, 0)) is None
-    assert rejected(outputs(30, 0), 5.0, halves(30)) is None
+    assert fit_ood_detector(outputs(10, 0)) is None
+    assert rejected(outputs(30, 0), 5.0, two_folds(30)) is None
 
 
 def test_directions_are_the_leading_singular_vectors() -> None:
@@ -83,12 +83,12 @@ def test_directions_are_the_leading_singular_vectors() -> None:
 
 def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     known = outputs(2000, 0)
-    unknown = fit_unknown(known)
+    unknown = fit_ood_detector(known)
     assert unknown
     assert unknown.score == ENERGY_AND_ANGLES
     new = unknown.scores(outputs(4000, 1)).numpy()
     assert detection_rate(unknown.threshold, new) == pytest.approx(0.05, abs=0.015)
-    crossed = rejected(known, 5.0, halves(2000))
+    crossed = rejected(known, 5.0, two_folds(2000))
     assert crossed is not None
     assert crossed.mean() == pytest.approx(0.05, abs=0.02)
 
@@ -97,7 +97,7 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
     fitted, known, far = outputs(2000, 0), outputs(2000, 1), outputs(500, 2, spread=3.0)
 
     def area(summary: bool) -> float:
-        unknown = fit_unknown(fitted if summary else Outputs(fitted.logits, None))
+        unknown = fit_ood_detector(fitted if summary else Outputs(fitted.logits, None))
         assert unknown
         return area_under_roc(unknown.scores(known).numpy(), unknown.scores(far).numpy())
 
@@ -105,10 +105,10 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
 
 
 def test_few_photos_leave_the_energy() -> None:
-    few = fit_unknown(outputs(8 * CLASSES + 7, 0))
+    few = fit_ood_detector(outputs(8 * CLASSES + 7, 0))
     assert few
     assert (few.score, few.numbers) == (ENERGY, {})
-    enough = fit_unknown(outputs(8 * CLASSES + 8, 0))
+    enough = fit_ood_detector(outputs(8 * CLASSES + 8, 0))
     assert enough
     assert enough.score == ENERGY_AND_ANGLES
     enough.check(WIDTHS)
@@ -116,7 +116,7 @@ def test_few_photos_leave_the_energy() -> None:
 
 def test_means_that_never_vary_are_no_error() -> None:
     still = outputs(300, 0)._replace(summary=torch.ones(300, sum(WIDTHS)))
-    unknown = fit_unknown(still)
+    unknown = fit_ood_detector(still)
     assert unknown
     assert bool(torch.isfinite(unknown.scores(still)).all())
 
@@ -124,16 +124,16 @@ def test_means_that_never_vary_are_no_error() -> None:
 @pytest.mark.parametrize("share", [0.0, 100.0, -1.0, float("nan")])
 def test_false_alarms_that_are_no_share(share: float) -> None:
     with pytest.raises(UsageError, match="false alarms must be above 0 and below 100 percent"):
-        fit_unknown(outputs(40, 0), share)
+        fit_ood_detector(outputs(40, 0), share)
 
 
 def test_photos_that_leave_one_half_without_a_threshold_have_one_together() -> None:
     """Two classes need 12 photos a half for the directions, but 19 for a threshold at 5 %."""
     both = outputs(30, 0)
     two = both._replace(logits=both.logits[:, :2])
-    found = fit_unknown(two)
+    found = fit_ood_detector(two)
     assert found
     assert found.score == ENERGY
-    wide = fit_unknown(two, 10.0)
+    wide = fit_ood_detector(two, 10.0)
     assert wide
     assert wide.score == ENERGY_AND_ANGLES

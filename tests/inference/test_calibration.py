@@ -95,11 +95,11 @@ def test_temperature_changes_no_answer_of_any_number_of_views() -> None:
     for views in (1, 10):
         before, after = score(plain, samples, views), score(warm, samples, views)
         assert torch.equal(before.probabilities, after.probabilities)  # as they come
-        tempered = after.tempered(warm.calibration)
+        tempered = after.temperature_scaled(warm.calibration)
         assert torch.equal(tempered.predicted(), before.predicted())
         assert not torch.allclose(tempered.probabilities, before.probabilities)
     crops = [warm.preprocessing.pixels(p) for p in map(as_photo, samples.sources)]
-    one = score(warm, samples, 1).tempered(warm.calibration).probabilities
+    one = score(warm, samples, 1).temperature_scaled(warm.calibration).probabilities
     torch.testing.assert_close(
         one.float(), warm.probabilities(np.stack(crops)), atol=1e-5, rtol=1e-4
     )

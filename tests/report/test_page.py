@@ -83,7 +83,7 @@ def test_the_page_shows_what_it_promises(report: str) -> None:
     assert page.tags.count("svg") == 4  # curves, confusion matrix twice, reliability
     assert page.tags.count("img") > 4 * 7  # the augmented sheet and some mistakes
     for text in (
-        "shorter side to 34, centre 32", "without mirrors", "recipe.learning_rate", "95 %: ",
+        "shorter side to 34, center 32", "no mirrored views", "recipe.learning_rate", "95 %: ",
         "balanced accuracy", "Expected calibration error (ECE)", "temperature scaling",
         "is predicted <strong>unknown", "false positive rate", "F1", "Augmented samples",
     ):  # fmt: skip

@@ -110,7 +110,7 @@ def scored(views: int, photos: int, bad: tuple[int, ...]) -> dict[str, Any]:
         "first": found.probabilities[:, 0].tolist(),
         "labels": found.labels.tolist(),
         "indices": list(found.indices),
-        "bad": list(found.bad),
+        "bad": list(found.unreadable),
         "logits": digest({"logits": found.outputs.logits}) if found.outputs else None,
     }
 
@@ -171,7 +171,7 @@ def note_consoles() -> None:
     Console.__init__ = noted  # type: ignore[method-assign, assignment]
 
 
-def error_of(work: Callable[[], object]) -> str:
+def ece_metric(work: Callable[[], object]) -> str:
     try:
         work()
     except GoogLeNetError as error:
@@ -200,12 +200,12 @@ def agreements() -> dict[str, Any]:
         "exchange": parallel.all_gather(here),
         "share": parallel.shard(range(7), 2),
         "any_of": parallel.any_rank(here == 1, False),
-        "error in one": error_of(lambda: parallel.on_all_ranks(fail_here)),
-        "error in the first": error_of(lambda: parallel.on_rank0(fail_first)),
-        "unlike": error_of(lambda: parallel.require_equal_across_ranks(here, "photos")),
+        "error in one": ece_metric(lambda: parallel.on_all_ranks(fail_here)),
+        "error in the first": ece_metric(lambda: parallel.on_rank0(fail_first)),
+        "unlike": ece_metric(lambda: parallel.require_equal_across_ranks(here, "photos")),
         "statistics": statistics(here),
         "pickled": digest(dict(parallel.on_rank0(tiny_classifier).network.state_dict())),
-        "loss": error_of(lambda: trained(lambda: trainer(with_rate(10000)))),
+        "loss": ece_metric(lambda: trained(lambda: trainer(with_rate(10000)))),
     }
 
 

@@ -323,7 +323,7 @@ def test_batch_normalisation_never_meets_a_single_photo() -> None:
         UsageError, match=r"batch must leave at least 2 images to .* got 1 for 10 images"
     ):
         trainer(QUICK.with_settings({"batch": 1}))
-    with pytest.raises(UsageError, match="got 2 for 5 photos"):
+    with pytest.raises(UsageError, match="got 2 for 5 images"):
         trainer(QUICK.with_settings({"batch": 2}), samples(5))
     plain = QUICK.with_settings({"batch": 1, "variant": "paper", "epochs": 1})
     assert trainer(plain, samples(2)).train_epoch(nothing)["loss_main"] > 0

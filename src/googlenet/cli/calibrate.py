@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.cli.evaluate import PARTS, default_split, split_seed
     from googlenet.data.load_data import choose_split, load_data
     from googlenet.evaluation.accuracy import score
-    from googlenet.evaluation.fit_calibration import calibrate
+    from googlenet.evaluation.fit_calibration import fit_calibration
     from googlenet.inference.classifier import Classifier, model_path, require_weights
     from googlenet.runtime.console import Console
     from googlenet.runtime.device import ComputeDevice
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
         scores = score(
             classifier, samples, workers=args.workers, progress=bar.update, keep_outputs=True
         )
-    for error in scores.bad.values():
+    for error in scores.unreadable.values():
         console.say(f"left out: {error}")
-    found = calibrate(scores, args.false_alarms)
+    found = fit_calibration(scores, args.false_alarms)
     classifier.calibration = found.calibration
     classifier.save(args.out)
     if args.json:

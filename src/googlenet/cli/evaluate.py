@@ -26,8 +26,8 @@ from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from googlenet.data.dataset import Class, DataSet, Samples
-    from googlenet.evaluation.grid import Result
-    from googlenet.evaluation.metric_ci import Figure
+    from googlenet.evaluation.metric_ci import MetricCI
+    from googlenet.evaluation.results_table import Result
     from googlenet.inference.classifier import Classifier
     from googlenet.runtime.console import Console
 
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from googlenet.data.load_data import choose_split, load_data
     from googlenet.evaluation.accuracy import require_same_classes
-    from googlenet.evaluation.grid import grid, protocol, protocol_name
+    from googlenet.evaluation.results_table import protocol, protocol_name, results_table
     from googlenet.inference.classifier import Classifier
     from googlenet.runtime.console import Console
     from googlenet.runtime.device import ComputeDevice
@@ -94,11 +94,13 @@ def run(args: argparse.Namespace) -> int:
     say_what_answers_count(console, len(first.classes), samples, args.restrict)
     if part != "all" and not data.has_split:
         warn_of_other_splits(console, classifiers)
-    rows = grid(classifiers, args.models, samples, args.views, args.workers, console.bar, answers)
-    for error in rows[0].scores.bad.values():
+    rows = results_table(
+        classifiers, args.models, samples, args.views, args.workers, console.bar, answers
+    )
+    for error in rows[0].scores.unreadable.values():
         console.say(f"left out: {error}")
-    if rows[0].scores.bad:
-        console.say(f"left out: {len(rows[0].scores.bad)} of {len(samples)} photos")
+    if rows[0].scores.unreadable:
+        console.say(f"left out: {len(rows[0].scores.unreadable)} of {len(samples)} photos")
     head = {"data": data.name, "split": part}
     if args.out:
         parallel.on_rank0(lambda: write(args.out, head, rows, samples, first.classes))
@@ -117,12 +119,12 @@ def write(
     classes: Sequence[Class],
 ) -> None:
     """The whole evaluation, in the format that the file's name says."""
-    from googlenet.evaluation.details import details, photo_table
+    from googlenet.evaluation.details import details, image_csv
     from googlenet.runtime.files import write_text
 
     if path.suffix == ".csv":
         # What is no text in a path is escaped.
-        text = photo_table(rows, samples, classes).encode(errors="backslashreplace").decode()
+        text = image_csv(rows, samples, classes).encode(errors="backslashreplace").decode()
     else:
         text = json.dumps(head | {"results": [details(row, classes) for row in rows]}) + "\n"
     write_text(path, text)
@@ -179,19 +181,19 @@ def table(rows: Sequence[Result]) -> list[str]:
     views, then the ensemble's.  Figures that no line has get no column.
     """
     from googlenet.cli.columns import aligned
-    from googlenet.evaluation.grid import names_of
+    from googlenet.evaluation.results_table import names_of
 
-    shown = [name for name in names_of(rows[0].scores) if any(name in row.figures for row in rows)]
+    shown = [name for name in names_of(rows[0].scores) if any(name in row.metrics for row in rows)]
     titles = [NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown]
     lines = [["models", "protocol", "images", *titles]]
     for row in rows:
         name = row.names[0][-40:] if len(row.names) == 1 else f"ensemble of {len(row.names)}"
-        cells = [cell(row.figures[key]) if key in row.figures else "–" for key in shown]
+        cells = [cell(row.metrics[key]) if key in row.metrics else "–" for key in shown]
         lines.append([name, row.protocol, str(len(row.scores)), *cells])
     return aligned(lines)
 
 
-def cell(figure: Figure) -> str:
+def cell(figure: MetricCI) -> str:
     """An error to two places, as the paper has it, with its interval: "18.62 % (17.4–19.8)"."""
     shown = f"{figure.value:.2f} %"
     return shown + (
@@ -202,11 +204,11 @@ def cell(figure: Figure) -> str:
 def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
     """What a reader must know to read the table."""
     from googlenet.evaluation.details import class_metrics
-    from googlenet.evaluation.multilabel import SeveralLabels
+    from googlenet.evaluation.multilabel import MultilabelMetrics
 
     found = ["in brackets: 95 % intervals (bootstrap over photos)"]
-    if rows[0].scores.multi:
-        several = SeveralLabels.of(rows[0].scores, rows[0].threshold)
+    if rows[0].scores.multilabel:
+        several = MultilabelMetrics.of(rows[0].scores, rows[0].threshold)
         found.append(
             "mAP: mean average precision, the mean over classes of the area under precision over "
             f"recall; the others at the threshold {rows[0].threshold:g}"

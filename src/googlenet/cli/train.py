@@ -284,7 +284,7 @@ SHOWN = {"top1_accuracy": "top-1", "top5_accuracy": "top-5", "mean_average_preci
 
 def accuracies(scores: Scores) -> dict[str, float]:
     """Top-1 and top-5 accuracy in percent, where a photo has one label."""
-    if scores.multi:
+    if scores.multilabel:
         return {}
     return {f"top{k}_accuracy": round(100 - scores.error(k), 4) for k in (1, 5)}
 
@@ -294,7 +294,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
     from googlenet.evaluation.metric_ci import to_json
 
     views, first = next(iter(trained.scores.items()))
-    found = to_json(trained.figures[views])
+    found = to_json(trained.metrics[views])
     summary = {
         "run": str(run.folder.path),
         "model": str(run.folder.last),
@@ -305,9 +305,9 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
         **accuracies(first),
         "doubts": len(trained.doubts),
-        "skipped": len(run.trainer.unreadable) + len(first.bad),
+        "skipped": len(run.trainer.unreadable) + len(first.unreadable),
         "skipped_train": len(run.trainer.unreadable),
-        "skipped_val": len(first.bad),
+        "skipped_val": len(first.unreadable),
         **{k: v for k, v in found.items() if k not in ("top1_accuracy", "top5_accuracy")},
     }
     if trained.calibrated:
@@ -321,7 +321,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
     for views, scores in trained.scores.items():
         shown = "  ".join(
             f"{SHOWN[name]} {figure}"
-            for name, figure in trained.figures[views].items()
+            for name, figure in trained.metrics[views].items()
             if name in SHOWN
         )
         many = "s" if views > 1 else " "
@@ -329,7 +329,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
     if summary["skipped"]:
         run.console.say(
             f"left out: {len(run.trainer.unreadable)} of {len(run.data.train)} photos to train on, "
-            f"{len(first.bad)} of {len(run.data.val)} to validate on"
+            f"{len(first.unreadable)} of {len(run.data.val)} to validate on"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")
     if trained.doubts:

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error of models and ensembles over 1, 10 or 144 views of each photo."""
+"""Top-1 and top-5 error of models and ensembles with 1, 10 or 144 views per image."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ from googlenet.inference.calibration import Calibration, Outputs
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
-CROPS_AT_ONCE = 64
+CROP_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What models said of photos: probabilities (N, classes), labels (N,), sample indices (N,).
+    """Predictions for images: probabilities (N, classes), labels (N,), sample indices (N,).
 
-    Where photos can have several labels, these are (N, classes) bool, and the figures are those
-    of `evaluation.multilabel`; what goes by a single answer cannot be had.
-
-    The probabilities are those of the logits as they are: `tempered` applies a temperature.
-    known: (N,), how known a photo is, where the model has such a score.  outputs: logits and
-    summary of one view of each photo, where they were asked for.
+    Multi-label data have (N, classes) bool labels, the metrics of `evaluation.multilabel`, and no
+    single prediction.  Probabilities are uncalibrated: `temperature_scaled` calibrates them.
+    known: (N,), the in-distribution score, if the model has one.  outputs: logits and
+    out-of-distribution features of one view per image, if requested.
     """
 
     probabilities: Tensor
     labels: Tensor
     indices: tuple[int, ...]
-    bad: dict[str, str] = field(default_factory=dict)  # photos that could not be read, and why
+    unreadable: dict[str, str] = field(default_factory=dict)  # images, and why
     known: Tensor | None = None
     outputs: Outputs | None = None
 
@@ -46,35 +44,35 @@ class Scores:
         return len(self.labels)
 
     @property
-    def multi(self) -> bool:
+    def multilabel(self) -> bool:
         return self.labels.ndim == 2
 
     def hits(self, k: int) -> Tensor:
-        """Photos whose class is among the k likeliest: (N,) bool."""
-        assert not self.multi
+        """Whether each image's class is among the k most probable: (N,) bool."""
+        assert not self.multilabel
         best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
         return (best == self.labels[:, None]).any(1)
 
     def error(self, k: int) -> float:
-        """Top-k error in percent: photos whose class is not among the k likeliest."""
+        """Top-k error in percent."""
         return 100 * (len(self) - int(self.hits(k).sum())) / len(self)
 
-    def tempered(self, calibration: Calibration | None) -> Scores:
-        """The scores with calibrated probabilities; the order of the classes stays as it is."""
+    def temperature_scaled(self, calibration: Calibration | None) -> Scores:
+        """The scores with calibrated probabilities; the ranking of classes does not change."""
         if calibration is None:
             return self
         return replace(self, probabilities=calibration.tempered(self.probabilities))
 
     def confidence(self) -> Tensor:
-        """The probability of each photo's answer: (N,)."""
+        """The probability of each image's prediction: (N,)."""
         return self.probabilities.amax(1)
 
     def predicted(self) -> Tensor:
-        assert not self.multi
+        assert not self.multilabel
         return self.probabilities.argmax(1)
 
     def restricted(self, classes: Sequence[int]) -> Scores:
-        """The same scores with no answer allowed but these classes."""
+        """The scores with predictions restricted to these classes."""
         allowed = torch.zeros(self.probabilities.shape[1], dtype=torch.float64)
         allowed[list(classes)] = 1
         kept = self.probabilities * allowed
@@ -89,45 +87,45 @@ def score(
     progress: Callable[[], object] = lambda: None,
     keep_outputs: bool = False,
 ) -> Scores:
-    """Probabilities of each photo, averaged over its views; and so is the score of being known.
+    """Probabilities and in-distribution score of each image, averaged over its views.
 
-    `keep_outputs` keeps the logits and the summary, from which a calibration is fitted.
+    `keep_outputs` keeps the logits and features, from which a calibration is fitted.
 
-    Crops are made and used a few photos at a time, so memory does not grow with the views or
-    the data.  A photo that cannot be read is left out and named in `bad`.  `progress` is called
-    once a photo.  Raises GoogLeNetError if no photo can be read.
+    Views are computed a few images at a time, so memory does not grow with the views or the data.
+    Unreadable images are skipped and listed in `unreadable`.  `progress` is called once per
+    image.  Raises GoogLeNetError if no image can be read.
 
-    Several processes each score a share of the photos, in the same batches as one process would,
-    and all get all the scores.
+    Several processes each score a shard of the images, in the same batches as a single process,
+    and all of them get all the scores.
     """
     assert not keep_outputs or views == 1
     check_views(views)
     crops = view_count(views, classifier.preprocessing)
-    block = CROPS_AT_ONCE // gcd(CROPS_AT_ONCE, crops)  # photos that fill whole batches
+    block = CROP_BATCH_SIZE // gcd(CROP_BATCH_SIZE, crops)  # images that fill whole batches
     own, processes = parallel.shard(range(len(samples)), block), parallel.world_size()
 
-    def step() -> None:  # so that a bar of all photos gets to its end
+    def step() -> None:  # a process's bar shows the images of all
         for _ in range(processes):
             progress()
 
     part = parallel.on_all_ranks(
-        lambda: score_part(classifier, samples, own, views, workers, step, keep_outputs)
+        lambda: score_partial(classifier, samples, own, views, workers, step, keep_outputs)
     )
-    return whole(parallel.all_gather(part), samples)
+    return merge(parallel.all_gather(part), samples)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a process has found out of its photos, those of `indices`."""
+class Partial:
+    """One process's scores, of the images `indices`."""
 
     indices: tuple[int, ...]
     probabilities: Tensor
-    bad: dict[int, str]  # why others of its photos could not be read, by their indices
+    unreadable: dict[int, str]  # why, by index
     known: Tensor | None
     outputs: Outputs | None
 
 
-def score_part(
+def score_partial(
     classifier: Classifier,
     samples: Samples,
     chosen: Sequence[int],
@@ -135,8 +133,8 @@ def score_part(
     workers: int,
     progress: Callable[[], object],
     keep_outputs: bool,
-) -> Part:
-    """The scores of the chosen photos."""
+) -> Partial:
+    """The scores of the chosen images."""
     sums: dict[int, Tensor] = {}
     known: dict[int, float] = {}
     counts: dict[int, int] = {}
@@ -157,7 +155,7 @@ def score_part(
 
     owners: list[int] = []
     crops: list[NDArray[np.uint8]] = []
-    for index, found in photo_crops(classifier, samples, chosen, views, workers):
+    for index, found in image_crops(classifier, samples, chosen, views, workers):
         progress()
         if isinstance(found, str):
             bad[index] = found
@@ -165,30 +163,30 @@ def score_part(
         for crop in found:
             owners.append(index)
             crops.append(crop)
-            if len(crops) == CROPS_AT_ONCE:
+            if len(crops) == CROP_BATCH_SIZE:
                 add(owners, crops)
                 owners, crops = [], []
     if crops:
         add(owners, crops)
     indices = tuple(sums)
-    return Part(
+    return Partial(
         indices,
         torch.stack([sums[i] / counts[i] for i in indices]) if sums else torch.empty(0),
         bad,
         torch.tensor([known[i] / counts[i] for i in indices]) if unknown else None,
-        joined(kept) if keep_outputs and kept else None,
+        concat(kept) if keep_outputs and kept else None,
     )
 
 
-def whole(parts: Sequence[Part], samples: Samples) -> Scores:
-    """The scores of all parts, in the order of the samples.
+def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
+    """The scores of all processes, in the order of the samples.
 
-    Raises GoogLeNetError where there is none.
+    Raises GoogLeNetError if there are none.
     """
-    bad = dict(sorted(item for part in parts for item in part.bad.items()))
+    bad = dict(sorted(item for part in parts for item in part.unreadable.items()))
     parts = [part for part in parts if part.indices]
     if not parts:
-        raise GoogLeNetError("none of the photos could be read")
+        raise GoogLeNetError("none of the images could be read")
     indices = [i for part in parts for i in part.indices]
     order = torch.tensor(sorted(range(len(indices)), key=indices.__getitem__))
 
@@ -202,7 +200,7 @@ def whole(parts: Sequence[Part], samples: Samples) -> Scores:
     probabilities = sorted_rows([part.probabilities for part in parts])
     assert probabilities is not None
     outputs = [part.outputs for part in parts if part.outputs is not None]
-    together = joined(outputs) if outputs else None
+    together = concat(outputs) if outputs else None
     if together and len(outputs) > 1:
         summary = None if together.summary is None else together.summary[order]
         together = together._replace(logits=together.logits[order], summary=summary)
@@ -216,17 +214,17 @@ def whole(parts: Sequence[Part], samples: Samples) -> Scores:
     )
 
 
-def joined(parts: Sequence[Outputs]) -> Outputs:
-    """The outputs of several batches as one."""
+def concat(parts: Sequence[Outputs]) -> Outputs:
+    """Concatenate the outputs of several batches."""
     summaries = [part.summary for part in parts if part.summary is not None]
     logits = torch.cat([part.logits for part in parts])
     return Outputs(logits, torch.cat(summaries) if summaries else None, parts[0].widths)
 
 
-def photo_crops(
+def image_crops(
     classifier: Classifier, samples: Samples, chosen: Sequence[int], views: int, workers: int
 ) -> Iterator[tuple[int, list[NDArray[np.uint8]] | str]]:
-    """Each chosen sample's index and crops, or why it cannot be read."""
+    """Each chosen sample's index and views, or why it cannot be read."""
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
@@ -245,24 +243,24 @@ def check_views(views: int) -> None:
 
 
 def ensemble(scores: Sequence[Scores]) -> Scores:
-    """The mean of several models' probabilities for the same photos."""
+    """The mean of several models' probabilities for the same images."""
     first = scores[0]
     assert all(other.indices == first.indices for other in scores)
     mean = torch.stack([s.probabilities for s in scores]).mean(0)
-    return Scores(mean, first.labels, first.indices, first.bad)
+    return Scores(mean, first.labels, first.indices, first.unreadable)
 
 
 def require_same_classes(classifiers: Sequence[Classifier], names: Sequence[str]) -> None:
-    """Raises UsageError where the models of an ensemble do not answer the same question."""
+    """Raises UsageError if the models of an ensemble differ in classes or kind of labels."""
     first = [c.id for c in classifiers[0].classes]
     for classifier, name in zip(classifiers[1:], names[1:], strict=True):
         if classifier.multi != classifiers[0].multi:
             raise UsageError(
-                f"models of an ensemble must all know one label a photo or all several: "
-                f"{name} is unlike {names[0]}"
+                f"models of an ensemble must be all single-label or all multi-label: "
+                f"{name} differs from {names[0]}"
             )
         if [c.id for c in classifier.classes] != first:
             raise UsageError(
                 f"models of an ensemble must have the same classes in the same order: "
-                f"those of {name} are not those of {names[0]}"
+                f"{name} differs from {names[0]}"
             )

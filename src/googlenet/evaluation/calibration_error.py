@@ -1,7 +1,7 @@
-"""Whether a classifier's probabilities mean what they say, and the temperature that mends them.
+"""Expected calibration error, and temperature scaling.
 
-A photo's confidence is the probability of its answer.  Sources: Guo et al., On Calibration of
-Modern Neural Networks, 2017, for the error and the temperature; Platt 1999 for the smoothing.
+An image's confidence is the probability of its prediction.  Sources: Guo et al., On Calibration
+of Modern Neural Networks, 2017; Platt 1999 for the smoothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15  # of equal width, each with its upper end
-TEMPERATURES = (0.01, 100.0)  # the range in which one is looked for
+BINS = 15  # of equal width; each includes its upper end
+TEMPERATURES = (0.01, 100.0)  # range of the search
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -28,9 +28,9 @@ def bin_of(confidence: Floats, bins: int = BINS) -> NDArray[np.intp]:
 def expected_calibration_error(
     confidence: Floats, correct: Floats | Flags, bins: int = BINS
 ) -> float:
-    """Mean distance of confidence and accuracy, bin by bin, over photos; a share of 1.
+    """Mean gap between confidence and accuracy over bins, weighted by images; from 0 to 1.
 
-    confidence: (N,); correct: (N,), 1 or True where the answer is right.
+    confidence: (N,); correct: (N,), whether the prediction is correct.
     """
     gaps = np.bincount(bin_of(confidence, bins), confidence - correct, bins)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -39,7 +39,7 @@ def expected_calibration_error(
 def reliability(
     confidence: Floats, correct: Floats | Flags, bins: int = BINS
 ) -> list[dict[str, Any]]:
-    """The bins that have photos: their range, photos, mean confidence and accuracy."""
+    """The nonempty bins: their range, images, mean confidence and accuracy."""
     where = bin_of(confidence, bins)
     photos = np.bincount(where, minlength=bins)
     sums = (np.bincount(where, values, bins) for values in (confidence, correct))
@@ -63,12 +63,11 @@ def softmax(logits: Floats) -> Floats:
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """The temperature of least negative log-likelihood: (N, classes), (N,) -> above 0.
+    """The temperature that minimizes the negative log-likelihood: (N, classes), (N,) -> above 0.
 
-    The likelihood has one photo more than there are, whose class may be any alike: without it
-    a few photos that are all answered rightly would ask for a temperature of 0, that is for
-    certainty.  The loss is convex in 1/temperature, so its slope has one zero, which is found
-    by bisection; outside of TEMPERATURES the nearer end is taken.
+    The likelihood includes one extra image with uniform class probabilities: without it, a few
+    images that are all predicted correctly would drive the temperature to 0.  The loss is convex
+    in 1/temperature, so bisection finds the zero of its derivative, clipped to TEMPERATURES.
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max(1, keepdims=True)
@@ -76,32 +75,32 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     wanted = (1 - share) * z[np.arange(len(z)), labels] + share * z.mean(1)
 
     def slope(log_temperature: float) -> float:
-        """Of the mean loss, by 1/temperature; falls as the temperature rises."""
+        """Derivative of the mean loss by 1/temperature; decreases with the temperature."""
         p = softmax(z / np.exp(log_temperature))
         return float(((p * z).sum(1) - wanted).mean())
 
     low, high = np.log(TEMPERATURES)
     for _ in range(60):
         middle = (low + high) / 2
-        if slope(middle) > 0:  # too cold: more certain than right
+        if slope(middle) > 0:  # overconfident
             low = middle
         else:
             high = middle
     return float(np.exp((low + high) / 2))
 
 
-def halves(photos: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The photos in two random parts of (nearly) one size, by the seed."""
+def two_folds(photos: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the images in two random folds of (nearly) the same size."""
     order = np.random.default_rng((seed, photos)).permutation(photos)
     return np.sort(order[: photos // 2]), np.sort(order[photos // 2 :])
 
 
 @dataclass(frozen=True)
 class TemperatureFit:
-    """A temperature and what it does to photos that it was not fitted on.
+    """A temperature and its cross-fitted effect.
 
-    temperature: fitted on all photos.  before, after: confidence of each photo (N,), as it
-    comes and by the temperature of the half that the photo is not in.  correct: (N,).
+    temperature: fitted on all images.  before, after: confidence of each image (N,), uncalibrated
+    and with the temperature fitted on the other fold.  correct: (N,).
     """
 
     temperature: float
@@ -111,14 +110,14 @@ class TemperatureFit:
 
 
 def cross_fit(logits: Floats, labels: Labels, seed: int = 0) -> TemperatureFit:
-    """Fit the temperature on all photos, and judge it on each half by the other half's.
+    """Fit the temperature on all images; evaluate each fold with the one fitted on the other.
 
-    logits: (N, classes), labels: (N,).  A single photo is judged by its own temperature.
+    logits: (N, classes), labels: (N,).  A single image is evaluated with its own temperature.
     """
     z = np.asarray(logits, np.float64)
     temperature = fit_temperature(z, labels)
     after = softmax(z / temperature).max(1)
-    parts = halves(len(z), seed)
+    parts = two_folds(len(z), seed)
     if len(z) > 1:
         for own, other in (parts, parts[::-1]):
             after[own] = softmax(z[own] / fit_temperature(z[other], labels[other])).max(1)

@@ -1,4 +1,4 @@
-"""An evaluation in full: by class, by bin of confidence, by photo."""
+"""Detailed results of an evaluation: per class, per confidence bin, per image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from googlenet.data.dataset import Class, Samples, join_labels
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability
-from googlenet.evaluation.grid import Result
 from googlenet.evaluation.metrics import ClassMetrics, by_row, confusion_matrix
-from googlenet.evaluation.multilabel import Marks, SeveralLabels
+from googlenet.evaluation.multilabel import MultiHot, MultilabelMetrics
+from googlenet.evaluation.results_table import Result
 
 COLUMNS = ("models", "views", "path", "label", "answer", "probability", "score", "unknown", "error")
 
@@ -27,14 +27,14 @@ def class_metrics(scores: Scores) -> ClassMetrics:
 
 
 def details(result: Result, classes: Sequence[Class]) -> dict[str, Any]:
-    """The line of the grid, with what is too long for a line.
+    """A row of the results table with its details.
 
-    Figures by class in percent, null where there is nothing to tell; the confusion matrix as
-    counts and as shares of the true class, rows are true classes; the reliability in bins.
+    Per-class metrics in percent, null where undefined; the confusion matrix as counts and as
+    fractions of the true class (rows are true classes); the reliability diagram's bins.
     """
     names = [c.name for c in classes]
-    if result.scores.multi:
-        several = SeveralLabels.of(result.scores, result.threshold)
+    if result.scores.multilabel:
+        several = MultilabelMetrics.of(result.scores, result.threshold)
         return result.to_json() | {
             "threshold": result.threshold,
             "classes": several.rows(names),
@@ -54,22 +54,22 @@ def details(result: Result, classes: Sequence[Class]) -> dict[str, Any]:
     }
 
 
-def photo_table(results: Sequence[Result], samples: Samples, classes: Sequence[Class]) -> str:
-    """A CSV with a row for each line of the grid and photo, those that cannot be read included."""
+def image_csv(results: Sequence[Result], samples: Samples, classes: Sequence[Class]) -> str:
+    """A CSV with a row per result and image, unreadable ones included."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in results:
-        writer.writerows(photo_rows(result, samples, classes))
+        writer.writerows(image_rows(result, samples, classes))
     return text.getvalue()
 
 
-def photo_rows(result: Result, samples: Samples, classes: Sequence[Class]) -> list[list[Any]]:
+def image_rows(result: Result, samples: Samples, classes: Sequence[Class]) -> list[list[Any]]:
     scores, called = result.scores, result.called_unknown
     before = [" ".join(result.names), result.views]
-    bad = [[*before, name, "", "", "", "", "", error] for name, error in scores.bad.items()]
-    if scores.multi:
-        return [*rows_of_several(result, before, samples, classes), *bad]
+    bad = [[*before, name, "", "", "", "", "", error] for name, error in scores.unreadable.items()]
+    if scores.multilabel:
+        return [*multilabel_rows(result, before, samples, classes), *bad]
     answers, confidence = scores.predicted().tolist(), scores.confidence().tolist()
     rows: list[list[Any]] = []
     for at, index in enumerate(scores.indices):
@@ -82,17 +82,17 @@ def photo_rows(result: Result, samples: Samples, classes: Sequence[Class]) -> li
     return rows + bad
 
 
-def rows_of_several(
+def multilabel_rows(
     result: Result, before: list[Any], samples: Samples, classes: Sequence[Class]
 ) -> list[list[Any]]:
-    """Labels and answers with bars between them; the probability is the likeliest class's."""
-    found = SeveralLabels.of(result.scores, result.threshold)
+    """Labels and predictions separated by bars; the probability is the highest of any class."""
+    found = MultilabelMetrics.of(result.scores, result.threshold)
 
-    def called(marks: Marks) -> str:
+    def labels_text(marks: MultiHot) -> str:
         return join_labels(classes[i].name for i in np.flatnonzero(marks).tolist())
 
     return [
-        [*before, samples.name(index), called(found.marks[at]), called(found.answers[at]),
-         f"{found.probabilities[at].max():.6f}", "", "", ""]
+        [*before, samples.name(index), labels_text(found.multi_hot[at]),
+         labels_text(found.answers[at]), f"{found.probabilities[at].max():.6f}", "", "", ""]
         for at, index in enumerate(result.scores.indices)
     ]  # fmt: skip

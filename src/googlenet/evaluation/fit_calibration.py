@@ -1,4 +1,4 @@
-"""Everything that a classifier's calibration is, fitted on photos that it has not learnt from."""
+"""Fit a classifier's calibration on held-out images: temperature and OOD threshold."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from googlenet.evaluation.accuracy import Scores
-from googlenet.evaluation.calibration_error import BINS, TemperatureFit, cross_fit, halves
-from googlenet.evaluation.metric_ci import Figure, error_of, share
-from googlenet.evaluation.ood import FALSE_ALARMS, fit_unknown, rejected
+from googlenet.evaluation.calibration_error import BINS, TemperatureFit, cross_fit, two_folds
+from googlenet.evaluation.metric_ci import MetricCI, ece_metric, proportion_ci
+from googlenet.evaluation.ood import DEFAULT_TARGET_FPR, fit_ood_detector, rejected
 from googlenet.inference.calibration import Calibration
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A calibration, and how it does on photos that it was not fitted on.
+    """A calibration and its cross-fitted metrics.
 
-    before, after: the calibration error.  rejected: the share of the photos, all of known
-    classes, that is called unknown; None where the photos are too few for a threshold.
-    Both judge each half of the photos by what was fitted on the other half.
+    before, after: the expected calibration error.  rejected: the false positive rate of the OOD
+    threshold; None with too few images for one.  Each fold is evaluated with what was fitted on
+    the other.
     """
 
     calibration: Calibration
     temperature: TemperatureFit
-    before: Figure
-    after: Figure
-    rejected: Figure | None
+    before: MetricCI
+    after: MetricCI
+    rejected: MetricCI | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -39,35 +39,36 @@ class Calibrated:
         }
 
     def lines(self) -> list[str]:
-        """For a reader."""
-        unknown, photos = self.calibration.unknown, len(self.temperature.correct)
+        """The calibration in words."""
+        unknown, images = self.calibration.unknown, len(self.temperature.correct)
         found = [
-            f"temperature {self.calibration.temperature:.3f}: calibration error {self.before}, "
-            f"with it {self.after}"
+            f"temperature {self.calibration.temperature:.3f}: ECE {self.before} → {self.after}"
         ]
         if unknown and self.rejected:
             found.append(
-                f"unknown below {unknown.threshold:.3f} ({unknown.score}), for "
-                f"{unknown.false_alarms:g} % of known photos: {self.rejected} of these"
+                f"OOD threshold {unknown.threshold:.3f} ({unknown.score}): target FPR "
+                f"{unknown.false_alarms:g} %, measured {self.rejected}"
             )
         elif unknown:
-            found.append(f"unknown below {unknown.threshold:.3f} ({unknown.score})")
+            found.append(f"OOD threshold {unknown.threshold:.3f} ({unknown.score})")
         else:
-            found.append(f"no threshold for unknown: {photos} photos are too few for one")
+            found.append(f"no OOD threshold: {images} images are too few for one")
         return found
 
 
-def calibrate(scores: Scores, false_alarms: float = FALSE_ALARMS, seed: int = 0) -> Calibrated:
-    """Fit temperature and threshold on the outputs that the scores have kept (one view a photo).
+def fit_calibration(
+    scores: Scores, target_fpr: float = DEFAULT_TARGET_FPR, seed: int = 0
+) -> Calibrated:
+    """Fit temperature and OOD threshold on the scores' outputs (one view per image).
 
-    false_alarms: the share of known photos, in percent, that may be called unknown.
+    target_fpr: percent of in-distribution images that may be rejected.
     """
     assert scores.outputs is not None
     labels = scores.labels.numpy()
     fit = cross_fit(scores.outputs.logits.double().numpy(), labels, seed)
-    before, after = (error_of(each, fit.correct) for each in (fit.before, fit.after))
-    unknown = fit_unknown(scores.outputs, false_alarms, seed)
-    called = rejected(scores.outputs, false_alarms, halves(len(scores), seed))
+    before, after = (ece_metric(each, fit.correct) for each in (fit.before, fit.after))
+    unknown = fit_ood_detector(scores.outputs, target_fpr, seed)
+    called = rejected(scores.outputs, target_fpr, two_folds(len(scores), seed))
     facts = {
         "images": len(scores),
         "bins": BINS,
@@ -79,5 +80,5 @@ def calibrate(scores: Scores, false_alarms: float = FALSE_ALARMS, seed: int = 0)
         fit,
         before,
         after,
-        share(called) if called is not None else None,
+        proportion_ci(called) if called is not None else None,
     )

@@ -1,4 +1,4 @@
-"""95 % confidence intervals by the bootstrap: photos drawn again, with replacement, many times.
+"""95 % confidence intervals by the bootstrap over images.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 """
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 LEVEL = 0.95
-AT_ONCE = 1 << 21  # photos drawn in one piece: bounds the memory
+MAX_DRAWN_AT_ONCE = 1 << 21  # indices; bounds the memory
 
 Floats = NDArray[np.float64]
-# Draws (R, N) of photo indices -> each figure's R values
+# Draws (R, N) of image indices -> each metric's R values
 Statistic = Callable[[NDArray[np.intp]], Mapping[str, Floats]]
 
 
 class Interval(NamedTuple):
-    """Where a figure lies with 95 % confidence, in the figure's own unit."""
+    """A 95 % confidence interval, in the metric's unit."""
 
     low: float
     high: float
@@ -30,10 +30,10 @@ class Interval(NamedTuple):
 def resampled(
     statistic: Statistic, photos: int, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Floats]:
-    """The figures of `resamples` draws of as many photos, with replacement: (resamples,) each."""
+    """The metrics of `resamples` draws with replacement: (resamples,) each."""
     rng = np.random.default_rng((seed, photos))
     parts: list[Mapping[str, Floats]] = []
-    at_once = max(1, AT_ONCE // photos)
+    at_once = max(1, MAX_DRAWN_AT_ONCE // photos)
     for begin in range(0, resamples, at_once):
         rows = min(at_once, resamples - begin)
         parts.append(statistic(rng.integers(0, photos, (rows, photos))))
@@ -41,17 +41,19 @@ def resampled(
 
 
 def percentile(values: Floats) -> Interval:
-    """The middle 95 % of the draws' values (NaN left out)."""
+    """The central 95 % of the draws' values, NaN ignored."""
     tail = 50 * (1 - LEVEL)
     low, high = np.nanpercentile(values, (tail, 100 - tail))
     return Interval(float(low), float(high))
 
 
-def shifted(values: Floats, found: float, low: float = 0.0, high: float = 1.0) -> Interval | None:
-    """`percentile`, moved by the bias that the draws show: twice, theirs and the figure's own.
+def bias_corrected(
+    values: Floats, found: float, low: float = 0.0, high: float = 1.0
+) -> Interval | None:
+    """`percentile`, shifted by twice the bootstrap's bias: the draws' own and the metric's.
 
-    A draw lacks some of the photos, and so some classes' means of it come out low or high.
-    None where the draws are all alike: that says nothing of other photos.
+    A draw lacks some of the images, which biases class means.  None if all draws are equal: the
+    images then say nothing about others.
     """
     if np.ptp(values) == 0:
         return None
@@ -59,11 +61,10 @@ def shifted(values: Floats, found: float, low: float = 0.0, high: float = 1.0) -
     return Interval(max(low, of_draws.low - 2 * bias), min(high, of_draws.high - 2 * bias))
 
 
-def proportion(values: Floats, hits: int, photos: int) -> Interval:
-    """`percentile` of a share of photos; the exact bound where all or none are hits.
+def proportion_interval(values: Floats, hits: int, photos: int) -> Interval:
+    """`percentile` for a proportion of images; the exact bound if all or none are hits.
 
-    Draws from photos that are all alike are all alike, which says nothing of other photos:
-    there the interval is that of Clopper and Pearson (1934).
+    All draws are then equal, so the interval is that of Clopper and Pearson (1934).
     """
     if 0 < hits < photos:
         return percentile(values)
@@ -71,14 +72,13 @@ def proportion(values: Floats, hits: int, photos: int) -> Interval:
     return Interval(least, 1.0) if hits else Interval(0.0, 1 - least)
 
 
-def debiased(values: Floats, found: float, calibrated: Floats) -> Interval:
-    """The interval of a calibration error, a mean of distances and so never below 0.
+def ece_ci(values: Floats, found: float, calibrated: Floats) -> Interval:
+    """The interval of an expected calibration error, a mean of absolute values.
 
-    Chance alone makes such a mean larger: that of the photos, and that of the draws again.
-    So the percentiles are mirrored at the figure found (the pivotal interval), its low end is
-    lowered once more by as much as the draws exceed the figure, since they show too little of
-    the photos' own excess, and it is 0 where a perfectly calibrated model (`calibrated`: its
-    errors on such photos) would often have as large an error (Bröcker and Smith, 2007).
+    Sampling noise biases it upward, once in the images and again in the draws.  So this is the
+    pivotal interval (percentiles mirrored at the estimate), its lower end reduced once more by
+    the draws' bias, and 0 if a perfectly calibrated model (`calibrated`: its errors on such
+    images) would often have an error this large (Bröcker and Smith, 2007).
     """
     of_draws = percentile(values)
     low = 2 * found - of_draws.high - (float(np.mean(values)) - found)

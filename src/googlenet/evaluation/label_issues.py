@@ -1,7 +1,6 @@
-"""Photos whose label a model doubts: where it is surest of another answer.
+"""Likely label errors: images for which the model confidently predicts another class.
 
-Labels that are wrong are found among them, in the photos that a model has learnt from too, as
-long as it has not learnt them by heart.
+Works on training images too, as long as the model has not memorized them.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from googlenet.runtime.files import write_text
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """A photo and the model's other opinion.  `index` is its place in its part of the data.
+class LabelIssue:
+    """An image whose label the model disagrees with.  `index` is its place in its split.
 
-    label and answer are ids of classes, with bars between them where a photo can have several.
+    The fields but `index` are the columns of doubts.csv: `part` is the split, `answer` the
+    prediction.  Several class ids are separated by bars (multi-label data).
     """
 
     part: str  # "train" or "val"
@@ -33,30 +33,32 @@ class Doubt:
     path: str
     label: str
     answer: str
-    probability: float  # of the answer
+    probability: float  # of the prediction
     label_probability: float
 
     @property
     def strength(self) -> float:
-        """How much likelier the model finds its answer than the label, from 0 to 1."""
+        """By how much the prediction is more probable than the label, from 0 to 1."""
         return self.probability - self.label_probability
 
 
-def doubts(scores: Scores, samples: Samples, classes: Sequence[Class], part: str) -> list[Doubt]:
-    """The photos whose label is not the model's answer, the strongest doubt first.
+def label_issues(
+    scores: Scores, samples: Samples, classes: Sequence[Class], part: str
+) -> list[LabelIssue]:
+    """The images whose label is not the model's prediction, strongest first.
 
-    Of photos with several labels, those where the model is surer of the opposite than not; the
-    doubt is about the class of which it is surest, and its answer has or lacks that one.
+    For multi-label data, those with a class for which the opposite of the label is more probable:
+    the issue is about the most confident such class, and its prediction has that one flipped.
     """
-    if scores.multi:
-        return doubts_of_several(scores, samples, classes, part)
+    if scores.multilabel:
+        return multilabel_label_issues(scores, samples, classes, part)
     answers = scores.predicted()
     found = []
     for at in (answers != scores.labels).nonzero().flatten().tolist():
         index, label, answer = scores.indices[at], int(scores.labels[at]), int(answers[at])
         row = scores.probabilities[at]
         found.append(
-            Doubt(
+            LabelIssue(
                 part,
                 index,
                 samples.name(index),
@@ -69,11 +71,11 @@ def doubts(scores: Scores, samples: Samples, classes: Sequence[Class], part: str
     return strongest_first(found)
 
 
-def doubts_of_several(
+def multilabel_label_issues(
     scores: Scores, samples: Samples, classes: Sequence[Class], part: str
-) -> list[Doubt]:
+) -> list[LabelIssue]:
     marks, yes = scores.labels, scores.probabilities.double()
-    opposite = torch.where(marks, 1 - yes, yes)  # of each label, how likely it is wrong
+    opposite = torch.where(marks, 1 - yes, yes)  # the probability that each label is wrong
     surest = opposite.max(1)
     found = []
     for at in (surest.values > 0.5).nonzero().flatten().tolist():
@@ -84,44 +86,44 @@ def doubts_of_several(
             for m in (marks[at], changed)
         )
         index, sure = scores.indices[at], float(surest.values[at])
-        found.append(Doubt(part, index, samples.name(index), label, answer, sure, 1 - sure))
+        found.append(LabelIssue(part, index, samples.name(index), label, answer, sure, 1 - sure))
     return strongest_first(found)
 
 
-def look_for_doubts(
+def find_label_issues(
     classifier: Classifier,
     samples: Samples,
     part: str,
     chosen: Sequence[int],
     workers: int,
     progress: Callable[[], object],
-) -> list[Doubt]:
-    """The doubts of a classifier about the chosen samples, by one view of each."""
+) -> list[LabelIssue]:
+    """The label issues of the chosen samples, by one view per image."""
     found = score(classifier, samples.take(chosen), 1, workers, progress)
     found = replace(found, indices=tuple(chosen[i] for i in found.indices))
-    return doubts(found, samples, classifier.classes, part)
+    return label_issues(found, samples, classifier.classes, part)
 
 
-def strongest_first(found: Sequence[Doubt]) -> list[Doubt]:
-    return sorted(found, key=lambda doubt: doubt.strength, reverse=True)
+def strongest_first(found: Sequence[LabelIssue]) -> list[LabelIssue]:
+    return sorted(found, key=lambda issue: issue.strength, reverse=True)
 
 
 def sample_of(samples: Samples, most: int, seed: int) -> list[int]:
-    """Indices of `most` photos, chosen by the seed; of all of them if there are no more."""
+    """Indices of `most` random samples; of all of them if there are no more."""
     if len(samples) <= most:
         return list(range(len(samples)))
     return sorted(np.random.default_rng((seed, 1)).permutation(len(samples))[:most].tolist())
 
 
-def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
-    """A CSV row a doubt.  Raises GoogLeNetError where the file cannot be written."""
+def write_label_issues(path: Path, found: Sequence[LabelIssue]) -> None:
+    """Write a CSV row per issue.  Raises GoogLeNetError if the file cannot be written."""
     table = io.StringIO()
-    names = [field.name for field in fields(Doubt) if field.name != "index"]
+    names = [field.name for field in fields(LabelIssue) if field.name != "index"]
     writer = csv.DictWriter(table, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        asdict(doubt)
-        | {key: f"{getattr(doubt, key):.4f}" for key in ("probability", "label_probability")}
-        for doubt in found
+        asdict(issue)
+        | {key: f"{getattr(issue, key):.4f}" for key in ("probability", "label_probability")}
+        for issue in found
     )
     write_text(path, table.getvalue())

@@ -1,4 +1,4 @@
-"""The headline figures of a model on labelled photos, each with its 95 % interval."""
+"""The headline metrics of a model, each with its 95 % confidence interval."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from googlenet.evaluation.calibration_error import BINS, bin_of, expected_calibr
 from googlenet.evaluation.intervals import (
     RESAMPLES,
     Interval,
-    debiased,
-    proportion,
+    bias_corrected,
+    ece_ci,
+    proportion_interval,
     resampled,
-    shifted,
 )
 from googlenet.evaluation.metrics import ClassMetrics, confusion_matrix
 
@@ -23,34 +23,36 @@ Floats = NDArray[np.float64]
 Draws = NDArray[np.intp]
 
 
-class Figure(NamedTuple):
-    """A figure in percent; `interval` is None where the photos leave no way to tell."""
+class MetricCI(NamedTuple):
+    """A metric in percent; `interval` is None if the images do not determine one."""
 
     value: float
     interval: Interval | None
 
     def __str__(self) -> str:
-        """As it is shown: "81.4 % (95 %: 80.1–82.6)"."""
+        """For example "81.4 % (95 %: 80.1–82.6)"."""
         if self.interval is None:
             return f"{self.value:.1f} %"
         return f"{self.value:.1f} % (95 %: {self.interval.low:.1f}–{self.interval.high:.1f})"
 
     @property
-    def complement(self) -> Figure:
-        """The error of an accuracy, and the other way round."""
+    def complement(self) -> MetricCI:
+        """Error for accuracy, or vice versa."""
         turned = self.interval and Interval(100 - self.interval.high, 100 - self.interval.low)
-        return Figure(100 - self.value, turned)
+        return MetricCI(100 - self.value, turned)
 
 
-def in_percent(value: float, interval: Interval | None) -> Figure:
+def in_percent(value: float, interval: Interval | None) -> MetricCI:
     scaled = interval and Interval(100 * interval.low, 100 * interval.high)
-    return Figure(100 * value, scaled)
+    return MetricCI(100 * value, scaled)
 
 
-def figures(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Figure]:
+def compute_metrics(
+    scores: Scores, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, MetricCI]:
     """`top1_accuracy`, `top5_accuracy`, `macro_f1` and `balanced_accuracy` of the scores.
 
-    All by the same draws of photos, so that one seed gives one answer.
+    All use the same bootstrap draws, so the result depends on the seed alone.
     """
     labels, answers = scores.labels.numpy(), scores.predicted().numpy()
     classes, photos = scores.probabilities.shape[1], len(scores)
@@ -62,31 +64,33 @@ def figures(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[s
 
     values = resampled(statistic, photos, resamples, seed)
     found = {
-        name: in_percent(float(right.mean()), proportion(values[name], int(right.sum()), photos))
+        name: in_percent(
+            float(right.mean()), proportion_interval(values[name], int(right.sum()), photos)
+        )
         for name, right in hits.items()
     }
-    if classes <= 5:  # every class is among the five likeliest, whatever the photo
-        found["top5_accuracy"] = Figure(100.0, Interval(100.0, 100.0))
+    if classes <= 5:  # every class is always in the top 5
+        found["top5_accuracy"] = MetricCI(100.0, Interval(100.0, 100.0))
     means = ClassMetrics(confusion_matrix(labels, answers, classes))
     for name in ("macro_f1", "balanced_accuracy"):
         value = getattr(means, name)
-        found[name] = in_percent(value, shifted(values[name], value))
+        found[name] = in_percent(value, bias_corrected(values[name], value))
     return found
 
 
-def as_errors(found: dict[str, Figure]) -> dict[str, Figure]:
-    """The same figures with top-1 and top-5 error in place of the accuracies."""
+def as_errors(found: dict[str, MetricCI]) -> dict[str, MetricCI]:
+    """The same metrics with top-1 and top-5 error instead of the accuracies."""
     turned = {
         name.replace("accuracy", "error"): found[name].complement
         for name in ("top1_accuracy", "top5_accuracy")
     }
-    return turned | {name: figure for name, figure in found.items() if name[:3] != "top"}
+    return turned | {name: metric for name, metric in found.items() if name[:3] != "top"}
 
 
 def class_means(
     labels: NDArray[np.int64], answers: NDArray[np.int64], draws: Draws, classes: int
 ) -> dict[str, Floats]:
-    """Macro-F1 and balanced accuracy of each draw, over the classes that it has: (R,) each."""
+    """Macro-F1 and balanced accuracy of each draw, over the classes in it: (R,) each."""
     rows = len(draws)
     offset = classes * np.arange(rows)[:, None]
 
@@ -95,30 +99,30 @@ def class_means(
         w = None if weights is None else weights[draws].ravel()
         return np.bincount(where, w, rows * classes).reshape(rows, classes).astype(np.float64)
 
-    support, answered = counts(labels), counts(answers)
+    support, predicted_count = counts(labels), counts(answers)
     right = counts(labels, labels == answers)
     present = support > 0
-    f1 = np.where(present, 2 * right / np.maximum(1, support + answered), 0)
+    f1 = np.where(present, 2 * right / np.maximum(1, support + predicted_count), 0)
     recall = right / np.maximum(1, support)
     there = present.sum(1)
     return {"macro_f1": f1.sum(1) / there, "balanced_accuracy": recall.sum(1) / there}
 
 
-def calibration_error(scores: Scores) -> Figure:
+def calibration_error(scores: Scores) -> MetricCI:
     """The expected calibration error of the scores' probabilities, in percent."""
     right = (scores.predicted() == scores.labels).numpy()
-    return error_of(scores.confidence().double().numpy(), right)
+    return ece_metric(scores.confidence().double().numpy(), right)
 
 
-def share(hits: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> Figure:
-    """The share of photos that are hits, (N,) bool, in percent."""
+def proportion_ci(hits: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> MetricCI:
+    """The proportion of hits, (N,) bool, in percent."""
     draws = resampled(lambda draws: {"": hits[draws].mean(1)}, len(hits), resamples, seed)[""]
-    return in_percent(float(hits.mean()), proportion(draws, int(hits.sum()), len(hits)))
+    return in_percent(float(hits.mean()), proportion_interval(draws, int(hits.sum()), len(hits)))
 
 
-def error_of(
+def ece_metric(
     confidence: Floats, correct: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0
-) -> Figure:
+) -> MetricCI:
     """The expected calibration error of (N,) confidences, 15 bins, in percent."""
     where, photos = bin_of(confidence, BINS), len(confidence)
     gaps = confidence - correct
@@ -141,10 +145,10 @@ def error_of(
     error = expected_calibration_error(confidence, correct)
     drawn = resampled(of_draws, photos, resamples, seed)["error"]
     chance = resampled(if_calibrated, photos, resamples, seed)["error"]
-    return in_percent(error, debiased(drawn, error, chance))
+    return in_percent(error, ece_ci(drawn, error, chance))
 
 
-def to_json(found: dict[str, Figure]) -> dict[str, Any]:
-    """The figures by name, and `intervals`, the low and high end of each."""
-    intervals = {name: figure.interval and list(figure.interval) for name, figure in found.items()}
-    return {name: figure.value for name, figure in found.items()} | {"intervals": intervals}
+def to_json(found: dict[str, MetricCI]) -> dict[str, Any]:
+    """The metrics by name, and `intervals`, the low and high end of each."""
+    intervals = {name: metric.interval and list(metric.interval) for name, metric in found.items()}
+    return {name: metric.value for name, metric in found.items()} | {"intervals": intervals}

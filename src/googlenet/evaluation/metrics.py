@@ -1,7 +1,7 @@
-"""What a confusion matrix says: precision, recall, F1 by class, their means, balanced accuracy.
+"""Metrics of a confusion matrix: per-class precision, recall and F1, and their means.
 
-A class without support (no photo of it is there) has no recall and no F1; it takes no part in a
-mean, and `missing` names it.  Answers that name it still count against the photos' own classes.
+A class without support (no images) has no recall and no F1 and is excluded from means; `missing`
+lists it.  Predictions of it still count against the images' true classes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Floats = NDArray[np.float64]
 
 
 def confusion_matrix(labels: Counts, answers: Counts, classes: int) -> Counts:
-    """Counts (true class, answer): two times (N,) -> (classes, classes)."""
+    """Counts (true class, predicted class): two times (N,) -> (classes, classes)."""
     pairs = np.asarray(labels) * classes + np.asarray(answers)
     return np.asarray(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
 
 
 def by_row(matrix: Counts) -> Floats:
-    """Shares of each true class, (classes, classes); a class without support has zeros."""
+    """Fractions of each true class, (classes, classes); zeros for a class without support."""
     return np.asarray(matrix / np.maximum(1, matrix.sum(1, keepdims=True)))
 
 
 def ratio(part: Counts, whole: Counts) -> Floats:
-    """part/whole, NaN where the whole is 0: there is nothing to have a share of."""
+    """part/whole, NaN where the whole is 0."""
     whole = np.asarray(whole, np.float64)
     found: Floats = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=found, where=whole > 0)
@@ -38,7 +38,7 @@ def ratio(part: Counts, whole: Counts) -> Floats:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Figures by class as shares of 1, from a matrix of counts (true class, answer)."""
+    """Per-class metrics, from 0 to 1, from a matrix of counts (true class, predicted class)."""
 
     matrix: Counts
 
@@ -48,29 +48,29 @@ class ClassMetrics:
 
     @cached_property
     def support(self) -> Counts:
-        """Photos of each class."""
+        """Images of each class."""
         return np.asarray(self.matrix.sum(1))
 
     @cached_property
-    def answered(self) -> Counts:
-        """How often each class was the answer."""
+    def predicted_count(self) -> Counts:
+        """How often each class was predicted."""
         return np.asarray(self.matrix.sum(0))
 
     @property
     def recall(self) -> Floats:
-        """Of the photos of a class, the share that got the right answer; NaN without photos."""
+        """Fraction of a class's images that are predicted correctly; NaN without images."""
         return ratio(self.hits, self.support)
 
     @property
     def precision(self) -> Floats:
-        """Of the answers that name a class, the share that was right; NaN if it never was one."""
-        return ratio(self.hits, self.answered)
+        """Fraction of a class's predictions that are correct; NaN if it is never predicted."""
+        return ratio(self.hits, self.predicted_count)
 
     @property
     def f1(self) -> Floats:
-        """Harmonic mean of precision and recall; 0 for a class that is there and never answered."""
+        """Harmonic mean of precision and recall; 0 for a class that is never predicted."""
         return np.where(
-            self.support > 0, ratio(2 * self.hits, self.support + self.answered), np.nan
+            self.support > 0, ratio(2 * self.hits, self.support + self.predicted_count), np.nan
         )
 
     @property
@@ -80,16 +80,16 @@ class ClassMetrics:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the classes that are there."""
+        """Mean F1 over the classes with support."""
         return float(np.nanmean(self.f1))
 
     @property
     def balanced_accuracy(self) -> float:
-        """Mean recall of the classes that are there."""
+        """Mean recall over the classes with support."""
         return float(np.nanmean(self.recall))
 
     def rows(self, names: list[str]) -> list[dict[str, Any]]:
-        """An object a class, in percent; None where a figure is undefined."""
+        """An object per class, in percent; None where undefined."""
         return [
             {
                 "label": name,
@@ -102,5 +102,5 @@ class ClassMetrics:
         ]
 
 
-def percent(share: float) -> float | None:
-    return None if np.isnan(share) else 100 * float(share)
+def percent(fraction: float) -> float | None:
+    return None if np.isnan(fraction) else 100 * float(fraction)

@@ -1,4 +1,4 @@
-"""Figures of a model whose photos can have several labels: average precision, F1."""
+"""Metrics of multi-label models: average precision, F1, exact match."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.intervals import RESAMPLES, percentile, resampled
-from googlenet.evaluation.metric_ci import Figure, in_percent
+from googlenet.evaluation.metric_ci import MetricCI, in_percent
 from googlenet.evaluation.metrics import percent
 
 Floats = NDArray[np.float64]
-Marks = NDArray[np.bool_]
-FIGURES = ("mean_average_precision", "micro_f1", "macro_f1", "exact_match")
+MultiHot = NDArray[np.bool_]
+MULTILABEL_METRICS = ("mean_average_precision", "micro_f1", "macro_f1", "exact_match")
 
 
-def average_precision(marks: Marks, scores: Floats, weights: Floats | None = None) -> Floats:
-    """The area under precision over recall as scikit-learn defines it, of 1; NaN without a yes.
+def average_precision(marks: MultiHot, scores: Floats, weights: Floats | None = None) -> Floats:
+    """Average precision as scikit-learn defines it, from 0 to 1; NaN without positives.
 
-    marks, scores: (N,), whether a photo has the class and how likely that is.  weights: (R, N),
-    how often each photo counts in each of R draws, once if None; returns (R,).  The mean of the
-    precision at every yes, photos of equal score taken together.
+    marks, scores: (N,), whether an image has the class, and its probability.  weights: (R, N),
+    how often each image counts in each of R draws, once if None; returns (R,).
     """
     counts = np.ones((1, len(marks))) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
@@ -39,57 +38,57 @@ def average_precision(marks: Marks, scores: Floats, weights: Floats | None = Non
 
 
 @dataclass(frozen=True)
-class SeveralLabels:
-    """Figures by class as shares of 1, and their means over the classes that are there.
+class MultilabelMetrics:
+    """Per-class metrics, from 0 to 1, and their means over the classes with support.
 
-    marks: (N, classes), which photo has which class; probabilities: (N, classes); an answer is
-    every class whose probability is above the threshold.
+    multi_hot: (N, classes), the labels; probabilities: (N, classes); a class is predicted if its
+    probability is above the threshold.
     """
 
-    marks: Marks
+    multi_hot: MultiHot
     probabilities: Floats
     threshold: float
 
     @classmethod
-    def of(cls, scores: Scores, threshold: float) -> SeveralLabels:
+    def of(cls, scores: Scores, threshold: float) -> MultilabelMetrics:
         return cls(scores.labels.numpy(), scores.probabilities.double().numpy(), threshold)
 
     @cached_property
-    def answers(self) -> Marks:
+    def answers(self) -> MultiHot:
         return np.asarray(self.probabilities > self.threshold)
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
-        """Photos that have each class."""
-        return np.asarray(self.marks.sum(0))
+        """Images of each class."""
+        return np.asarray(self.multi_hot.sum(0))
 
     @property
     def missing(self) -> list[int]:
-        """The classes that no photo has."""
+        """The classes without images."""
         return [int(i) for i in np.flatnonzero(self.support == 0)]
 
     @cached_property
     def average_precision(self) -> Floats:
-        """Of each class; NaN for one without photos."""
-        pairs = zip(self.marks.T, self.probabilities.T, strict=True)
+        """Of each class; NaN for one without images."""
+        pairs = zip(self.multi_hot.T, self.probabilities.T, strict=True)
         return np.array([average_precision(m, p)[0] for m, p in pairs])
 
     @cached_property
     def hits(self) -> NDArray[np.int64]:
-        return np.asarray((self.marks & self.answers).sum(0))
+        return np.asarray((self.multi_hot & self.answers).sum(0))
 
     @cached_property
-    def answered(self) -> NDArray[np.int64]:
+    def predicted_count(self) -> NDArray[np.int64]:
         return np.asarray(self.answers.sum(0))
 
     def rows(self, names: list[str]) -> list[dict[str, Any]]:
-        """An object a class, in percent; None where a figure is undefined."""
+        """An object per class, in percent; None where undefined."""
         recall, precision, f1 = (
             ratio(n * self.hits, of)
             for n, of in (
                 (1, self.support),
-                (1, self.answered),
-                (2, np.where(self.support > 0, self.support + self.answered, 0)),
+                (1, self.predicted_count),
+                (2, np.where(self.support > 0, self.support + self.predicted_count, 0)),
             )
         )
         return [
@@ -105,32 +104,32 @@ class SeveralLabels:
         ]
 
     def means(self, weights: Floats | None = None) -> dict[str, Floats]:
-        """The FIGURES of each of R draws, (R,), as shares of 1, by how often each photo counts.
+        """The MULTILABEL_METRICS of each of R draws, (R,) each, from 0 to 1; NaN where undefined.
 
-        weights: (R, N); None: of the photos as they are.  NaN where there is nothing to tell.
+        weights: (R, N), how often each image counts; None: one draw of every image once.
         """
-        counts = np.ones((1, len(self.marks))) if weights is None else weights
-        pairs = zip(self.marks.T, self.probabilities.T, strict=True)
+        counts = np.ones((1, len(self.multi_hot))) if weights is None else weights
+        pairs = zip(self.multi_hot.T, self.probabilities.T, strict=True)
         by_class = np.stack([average_precision(m, p, counts) for m, p in pairs], 1)
-        hits = counts @ (self.marks & self.answers)
-        support = counts @ self.marks
+        hits = counts @ (self.multi_hot & self.answers)
+        support = counts @ self.multi_hot
         either = support + counts @ self.answers
         f1 = np.where(support > 0, 2 * hits / np.maximum(1, either), np.nan)
-        right = (self.marks == self.answers).all(1)
+        right = (self.multi_hot == self.answers).all(1)
         return {
             "mean_average_precision": mean(by_class),
-            # Classes without photos count too: to answer them is wrong.
+            # Includes classes without images: predicting them is wrong.
             "micro_f1": ratio(2 * hits.sum(1), either.sum(1)),
             "macro_f1": mean(f1),
             "exact_match": counts @ right / counts.sum(1),
         }
 
 
-def several_figures(
+def multilabel_metrics(
     scores: Scores, threshold: float, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Figure]:
-    """The FIGURES of the scores in percent, each with its interval; those undefined left out."""
-    found = SeveralLabels.of(scores, threshold)
+) -> dict[str, MetricCI]:
+    """The defined MULTILABEL_METRICS of the scores in percent, with intervals."""
+    found = MultilabelMetrics.of(scores, threshold)
     photos = len(scores)
 
     def statistic(draws: NDArray[np.intp]) -> dict[str, Floats]:
@@ -154,6 +153,6 @@ def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 
 
 def mean(values: Floats) -> Floats:
-    """Row means of the values that are no NaN, (R, classes) -> (R,); NaN where all are."""
+    """Row means ignoring NaN, (R, classes) -> (R,); NaN if all are."""
     there = ~np.isnan(values)
     return ratio(np.where(there, values, 0).sum(1), there.sum(1))

@@ -1,6 +1,6 @@
-"""The threshold below which a photo is of none of the classes, and how well that works.
+"""Fit the out-of-distribution (OOD) detector, and measure it.
 
-Only known photos are needed: what is unknown later cannot be asked now.
+Only in-distribution images are needed: what comes later is not known at this point.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from googlenet.evaluation.calibration_error import halves
+from googlenet.evaluation.calibration_error import two_folds
 from googlenet.inference.calibration import (
     ENERGY,
     ENERGY_AND_ANGLES,
@@ -24,17 +24,17 @@ from googlenet.inference.calibration import (
 )
 from googlenet.runtime.errors import UsageError
 
-FALSE_ALARMS = 5.0  # percent of known photos that may be called unknown
+DEFAULT_TARGET_FPR = 5.0  # percent of in-distribution images
 # What a deviation of a part's angle takes from the score, in deviations of the energy.
 SLOPES = (0.5, 1.0)
-LARGEST_SHARE = 4  # of a part's dimensions at most one in so many is a known direction
-PHOTOS_A_DIRECTION = 4  # or more, to find it by
+WIDTH_PER_DIRECTION = 4  # of a part's dimensions at most one in so many is a known direction
+MIN_IMAGES_PER_DIRECTION = 4  # or more, to find it by
 
-Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
+Folds = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def fit_unknown(
-    outputs: Outputs, false_alarms: float = FALSE_ALARMS, seed: int = 0
+def fit_ood_detector(
+    outputs: Outputs, false_alarms: float = DEFAULT_TARGET_FPR, seed: int = 0
 ) -> Unknown | None:
     """Score and threshold from the outputs for N photos of known classes.
 
@@ -46,19 +46,19 @@ def fit_unknown(
     """
     if not 0 < false_alarms < 100:
         raise UsageError(f"false alarms must be above 0 and below 100 percent, got {false_alarms}")
-    one, other = halves(len(outputs.logits), seed)
+    one, other = two_folds(len(outputs.logits), seed)
     most = max(direction_counts(outputs), default=0)
-    too_few = len(one) < PHOTOS_A_DIRECTION * most or not rank(len(other), false_alarms)
+    too_few = len(one) < MIN_IMAGES_PER_DIRECTION * most or not rank(len(other), false_alarms)
     if outputs.summary is None or too_few:
         score, numbers, judged = ENERGY, dict[str, Tensor](), outputs
     else:
         judged = take(outputs, other)
-        score, numbers = ENERGY_AND_ANGLES, directions_and_slopes(take(outputs, one), judged)
+        score, numbers = ENERGY_AND_ANGLES, fit_angles(take(outputs, one), judged)
     threshold = threshold_of(SCORES[score](judged, numbers).numpy(), false_alarms)
     return None if threshold is None else Unknown(score, threshold, false_alarms, numbers)
 
 
-def directions_and_slopes(one: Outputs, other: Outputs) -> dict[str, Tensor]:
+def fit_angles(one: Outputs, other: Outputs) -> dict[str, Tensor]:
     """The numbers of the score: each part's directions from `one`, its slope from `other`."""
     assert one.summary is not None
     assert other.summary is not None
@@ -80,7 +80,9 @@ def direction_counts(outputs: Outputs) -> list[int]:
     As a classifier learns, its features gather around as many points as there are classes
     (Papyan et al. 2020).
     """
-    return [min(outputs.logits.shape[1] + 1, width // LARGEST_SHARE) for width in outputs.widths]
+    return [
+        min(outputs.logits.shape[1] + 1, width // WIDTH_PER_DIRECTION) for width in outputs.widths
+    ]
 
 
 def directions(means: Tensor, count: int) -> Tensor:
@@ -106,11 +108,11 @@ def threshold_of(scores: NDArray[np.floating], false_alarms: float) -> float | N
     return float(np.sort(scores)[k - 1]) if k else None
 
 
-def rejected(outputs: Outputs, false_alarms: float, parts: Halves) -> NDArray[np.bool_] | None:
+def rejected(outputs: Outputs, false_alarms: float, parts: Folds) -> NDArray[np.bool_] | None:
     """Which of the photos are called unknown, each half by what was fitted on the other: (N,)."""
     found = np.zeros(len(outputs.logits), bool)
     for own, other in (parts, parts[::-1]):
-        unknown = fit_unknown(take(outputs, other), false_alarms) if len(other) else None
+        unknown = fit_ood_detector(take(outputs, other), false_alarms) if len(other) else None
         if unknown is None:
             return None
         found[own] = unknown.scores(take(outputs, own)).numpy() < unknown.threshold

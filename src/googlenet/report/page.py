@@ -17,10 +17,10 @@ from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability as bins
 from googlenet.evaluation.details import class_metrics
-from googlenet.evaluation.grid import protocol
-from googlenet.evaluation.label_issues import Doubt
+from googlenet.evaluation.label_issues import LabelIssue
 from googlenet.evaluation.metric_ci import as_errors
-from googlenet.evaluation.multilabel import SeveralLabels
+from googlenet.evaluation.multilabel import MultilabelMetrics
+from googlenet.evaluation.results_table import protocol
 from googlenet.images.augment import Augmentation, as_image
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.lazy_jpeg import Photo
@@ -71,9 +71,9 @@ def render(run: Run, trained: Trained) -> str:
             {
                 "views": n,
                 "protocol": protocol(n, p),
-                "figures": trained.figures[n]
+                "figures": trained.metrics[n]
                 if run.data.multilabel
-                else as_errors(trained.figures[n]),
+                else as_errors(trained.metrics[n]),
                 "images": len(s),
             }
             for n, s in trained.scores.items()
@@ -82,12 +82,12 @@ def render(run: Run, trained: Trained) -> str:
         seconds=trained.seconds,
         curves=Markup(curves(run.progress.history)),
         **judged(run, trained, scores, names),
-        headline=next(iter(trained.figures[views].values())),
+        headline=next(iter(trained.metrics[views].values())),
         doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
             "training": sorted(run.trainer.unreadable.values()),
-            "validation": sorted(scores.bad.values()),
+            "validation": sorted(scores.unreadable.values()),
         },
         settings=run.settings.to_json(),
         machine=run.machine.describe(),
@@ -110,14 +110,14 @@ def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> d
             reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
         ),
         "mistakes": mistakes(
-            scores.tempered(calibrated.calibration), run.data.val, run.data.classes, p
+            scores.temperature_scaled(calibrated.calibration), run.data.val, run.data.classes, p
         ),
     }
 
 
 def several_labels(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
     """What the page says of a model that can give a photo several labels, or none."""
-    metrics = SeveralLabels.of(scores, trained.classifier.threshold)
+    metrics = MultilabelMetrics.of(scores, trained.classifier.threshold)
     wrong = [d for d in trained.doubts if d.part == "val"]
     return {
         "columns": ("average_precision", "recall", "precision", "f1"),
@@ -154,7 +154,7 @@ def mistakes(
     return found
 
 
-def pictured(found: Sequence[Doubt], samples: Samples, p: Preprocessing) -> list[Mistake]:
+def pictured(found: Sequence[LabelIssue], samples: Samples, p: Preprocessing) -> list[Mistake]:
     """The strongest doubts with their photos."""
     return [
         Mistake(

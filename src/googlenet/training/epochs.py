@@ -15,8 +15,8 @@ import torch
 from googlenet import parallel
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.evaluation.details import class_metrics
-from googlenet.evaluation.multilabel import FIGURES as SEVERAL
-from googlenet.evaluation.multilabel import SeveralLabels
+from googlenet.evaluation.multilabel import MULTILABEL_METRICS as SEVERAL
+from googlenet.evaluation.multilabel import MultilabelMetrics
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
@@ -74,7 +74,7 @@ def train_epoch(run: Run, began: float) -> None:
     with stoppable(run, began, trainer.undo_epoch_end):
         classifier = classifier_of(run, trainer.averaged_model(watcher(run)), run.machine)
         found = score(classifier, run.data.val, workers=run.settings.workers, progress=watcher(run))
-    name_left_out(run, found.bad)
+    name_left_out(run, found.unreadable)
     progress.seconds = perf_counter() - began
     row = (
         {"epoch": epoch, "learning_rate": rate}
@@ -235,8 +235,8 @@ def provenance(run: Run) -> dict[str, Any]:
 def validation(found: Scores, threshold: float, recipe: Recipe) -> dict[str, float]:
     """What the log says of an epoch's validation: the loss, and accuracies in percent."""
     loss = {"val_loss": nll(found)}
-    if found.multi:
-        means = SeveralLabels.of(found, threshold).means()
+    if found.multilabel:
+        means = MultilabelMetrics.of(found, threshold).means()
         # Where there is nothing to tell, in a validation part without any label, nothing is right.
         return loss | {k: 100 * float(np.nan_to_num(v[0])) for k, v in means.items()}
     loss |= {"top1_accuracy": 100 - found.error(1), "top5_accuracy": 100 - found.error(5)}
@@ -254,7 +254,7 @@ def measured(run: Run) -> str:
 
 def metrics(scores: Scores) -> dict[str, float]:
     """What a model file says of its errors, besides the figures with their intervals."""
-    if scores.multi:
+    if scores.multilabel:
         return {"images": len(scores)}
     return {
         "top1_error": scores.error(1),
@@ -265,7 +265,7 @@ def metrics(scores: Scores) -> dict[str, float]:
 
 def nll(found: Scores) -> float:
     """Mean negative log-likelihood of the true classes, of all yes and no if there are several."""
-    if found.multi:
+    if found.multilabel:
         right = torch.where(found.labels, found.probabilities, 1 - found.probabilities)
         return float(-right.clamp_min(1e-12).log().sum(1).mean())
     true = found.probabilities.gather(1, found.labels[:, None]).clamp_min(1e-12)

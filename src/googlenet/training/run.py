@@ -8,17 +8,17 @@ from time import perf_counter
 
 from googlenet import parallel
 from googlenet.evaluation.accuracy import Scores, score
-from googlenet.evaluation.fit_calibration import Calibrated, calibrate
+from googlenet.evaluation.fit_calibration import Calibrated, fit_calibration
 from googlenet.evaluation.label_issues import (
-    Doubt,
-    doubts,
-    look_for_doubts,
+    LabelIssue,
+    find_label_issues,
+    label_issues,
     sample_of,
     strongest_first,
-    write_doubts,
+    write_label_issues,
 )
-from googlenet.evaluation.metric_ci import Figure, as_errors, figures, to_json
-from googlenet.evaluation.multilabel import several_figures
+from googlenet.evaluation.metric_ci import MetricCI, as_errors, compute_metrics, to_json
+from googlenet.evaluation.multilabel import multilabel_metrics
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.files import WriteError
@@ -47,9 +47,9 @@ class Trained:
     classifier: Classifier
     scores: dict[int, Scores]
     seconds: float
-    figures: dict[int, dict[str, Figure]]
+    metrics: dict[int, dict[str, MetricCI]]
     calibrated: Calibrated | None  # None where photos can have several labels
-    doubts: tuple[Doubt, ...] = ()  # of labels, in validation and training, the strongest first
+    doubts: tuple[LabelIssue, ...] = ()  # validation and training, strongest first
 
 
 def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Trained:
@@ -94,12 +94,12 @@ def finished(run: Run, views: Sequence[int], look_through: int, began: float) ->
     classifier = final_classifier(run, watch)
     scores = {count: evaluate(run, classifier, count, watch) for count in views}
     found = {
-        count: several_figures(s, classifier.threshold) if s.multi else figures(s)
+        count: multilabel_metrics(s, classifier.threshold) if s.multilabel else compute_metrics(s)
         for count, s in scores.items()
     }
     calibrated = None if run.data.multilabel else calibrated_by(run, classifier, scores, watch)
     classifier.metrics = {
-        str(count): to_json(found[count] if s.multi else as_errors(found[count])) | metrics(s)
+        str(count): to_json(found[count] if s.multilabel else as_errors(found[count])) | metrics(s)
         for count, s in scores.items()
     }
     parallel.on_rank0(lambda: keep(run, classifier, run.folder.last))
@@ -113,7 +113,7 @@ def evaluate(run: Run, classifier: Classifier, views: int, watch: Callable[[], o
     workers, val = run.settings.workers, run.data.val
     with run.console.bar(len(val), "evaluate") as bar:
         found = score(classifier, val, views, workers, both(bar.update, watch), views == 1)
-    name_left_out(run, found.bad)
+    name_left_out(run, found.unreadable)
     return found
 
 
@@ -122,7 +122,7 @@ def calibrated_by(
 ) -> Calibrated:
     """Fit and say the classifier's calibration, by one view of the validation photos."""
     one = scores.get(1) or evaluate(run, classifier, 1, watch)
-    calibrated = calibrate(one, seed=run.settings.seed)
+    calibrated = fit_calibration(one, seed=run.settings.seed)
     for line in calibrated.lines():
         run.console.say(line)
     classifier.calibration = calibrated.calibration
@@ -131,19 +131,19 @@ def calibrated_by(
 
 def doubtful(
     run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], object]
-) -> tuple[Doubt, ...]:
+) -> tuple[LabelIssue, ...]:
     """The labels that the model doubts, also in `doubts.csv`."""
-    found = doubts(scores, run.data.val, run.data.classes, "val")
+    found = label_issues(scores, run.data.val, run.data.classes, "val")
     chosen = sample_of(run.data.train, most, run.settings.seed)
     if chosen:
         run.console.say(f"looking for doubtful labels in {len(chosen)} training photos")
         with run.console.bar(len(chosen), "doubts") as bar:
             progress = both(bar.update, watch)
-            found += look_for_doubts(
+            found += find_label_issues(
                 classifier, run.data.train, "train", chosen, run.settings.workers, progress
             )
     found = strongest_first(found)
-    parallel.on_rank0(lambda: write_doubts(run.folder.doubts, found))
+    parallel.on_rank0(lambda: write_label_issues(run.folder.doubts, found))
     return tuple(found)
 
 

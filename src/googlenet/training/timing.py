@@ -12,7 +12,7 @@ import numpy as np
 
 from googlenet import parallel
 from googlenet.data.dataset import DataSet, Samples
-from googlenet.evaluation.accuracy import CROPS_AT_ONCE, score
+from googlenet.evaluation.accuracy import CROP_BATCH_SIZE, score
 from googlenet.images.views import view_count
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice, fork_rng
@@ -114,7 +114,7 @@ def photo_seconds(
 ) -> float:
     """Seconds to evaluate a photo."""
     crops = view_count(views, classifier.preprocessing)
-    photos = min(len(samples), max(2, 2 * CROPS_AT_ONCE // crops))
+    photos = min(len(samples), max(2, 2 * CROP_BATCH_SIZE // crops))
     some = samples.take(np.linspace(0, len(samples) - 1, photos, dtype=int).tolist())
     began = clock()
     with suppress(GoogLeNetError):  # none of these can be read; others may

@@ -1,4 +1,4 @@
-"""The paper's table of results (section 7): models and their ensemble × views of a photo."""
+"""The paper's results table (section 7): models and their ensemble × views per image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from googlenet.data.dataset import Samples
 from googlenet.evaluation import multilabel
 from googlenet.evaluation.accuracy import Scores, ensemble, score
 from googlenet.evaluation.metric_ci import (
-    Figure,
+    MetricCI,
     as_errors,
     calibration_error,
-    figures,
-    share,
+    compute_metrics,
+    proportion_ci,
     to_json,
 )
 from googlenet.images.preprocess import Preprocessing, resize_size
@@ -28,20 +28,20 @@ from googlenet.inference.classifier import Classifier
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the grid: `names` are the models that took part.
+    """One row of the results table: `names` are its models.
 
-    scores: what they said, by the temperature of a single model that has one (`calibration`).
-    An ensemble has no temperature and no score of being known: none was fitted for it.
+    scores: calibrated if it is a single model with a `calibration`.  An ensemble has no
+    temperature and no in-distribution score: none was fitted for it.
     """
 
     names: tuple[str, ...]
     views: int
     protocol: str
-    crops: int  # how many were made of a photo: half of `views` where it must not be mirrored
+    crops: int  # per image: half of `views` if mirroring is off
     scores: Scores
-    figures: dict[str, Figure]
+    metrics: dict[str, MetricCI]
     calibration: Calibration | None = None
-    threshold: float = 0.5  # above which a class is an answer, where photos can have several
+    threshold: float = 0.5  # above which a class is predicted (multi-label)
 
     @property
     def top1_error(self) -> float:
@@ -53,24 +53,24 @@ class Result:
 
     @property
     def called_unknown(self) -> NDArray[np.bool_] | None:
-        """Which photos are called unknown: (N,), None where the model has no threshold."""
+        """Which images are rejected as unknown: (N,); None if the model has no threshold."""
         unknown = self.calibration and self.calibration.unknown
         if not unknown or self.scores.known is None:
             return None
         return (self.scores.known < unknown.threshold).numpy()
 
     def to_json(self) -> dict[str, Any]:
-        """Errors and figures in percent; `intervals` has the 95 % interval of each."""
-        found = to_json(self.figures)
+        """Metrics in percent; `intervals` has the 95 % interval of each."""
+        found = to_json(self.metrics)
         return {
             "models": len(self.names),
             "names": list(self.names),
             "views": self.views,
             "protocol": self.protocol,
             "crops": self.crops,
-            **({} if self.scores.multi else self.errors()),
+            **({} if self.scores.multilabel else self.errors()),
             "images": len(self.scores),
-            "skipped": len(self.scores.bad),
+            "skipped": len(self.scores.unreadable),
             **{name: found.get(name) for name in names_of(self.scores) if name not in ERRORS},
             "intervals": found["intervals"],
         }
@@ -80,16 +80,16 @@ class Result:
 
 
 ERRORS = ("top1_error", "top5_error")
-FIGURES = (*ERRORS, "macro_f1", "balanced_accuracy", "calibration_error",
+METRICS = (*ERRORS, "macro_f1", "balanced_accuracy", "calibration_error",
            "calibration_error_before", "called_unknown")  # fmt: skip
 
 
 def names_of(scores: Scores) -> tuple[str, ...]:
-    """The figures that there can be of such scores, in their order."""
-    return multilabel.FIGURES if scores.multi else FIGURES
+    """The metrics of such scores, in order."""
+    return multilabel.MULTILABEL_METRICS if scores.multilabel else METRICS
 
 
-def grid(
+def results_table(
     classifiers: Sequence[Classifier],
     names: Sequence[str],
     samples: Samples,
@@ -98,9 +98,9 @@ def grid(
     bar: Callable[[int, str], Any],
     answers: Sequence[int] | None = None,
 ) -> list[Result]:
-    """Each model alone, then all of them together, at each number of views; errors in percent.
+    """For each number of views: a row per model, then their ensemble's.
 
-    `answers` are the classes that count as answers, all if None.
+    `answers`: the classes that predictions are restricted to, if any.
     """
     rows = []
     for count in views:
@@ -135,29 +135,29 @@ def result(
         views,
         protocol_name(views, p),
         view_count(views, p),
-        scores.tempered(calibration),
+        scores.temperature_scaled(calibration),
         {},
         calibration,
         threshold,
     )
-    return replace(line, figures=all_figures(line, scores))
+    return replace(line, metrics=all_metrics(line, scores))
 
 
-def all_figures(line: Result, raw: Scores) -> dict[str, Figure]:
+def all_metrics(line: Result, raw: Scores) -> dict[str, MetricCI]:
     """The line's figures by the names of FIGURES; those that it cannot have are left out."""
-    if line.scores.multi:
-        return multilabel.several_figures(line.scores, line.threshold)
-    shown = as_errors(figures(line.scores))
+    if line.scores.multilabel:
+        return multilabel.multilabel_metrics(line.scores, line.threshold)
+    shown = as_errors(compute_metrics(line.scores))
     shown["calibration_error"] = calibration_error(line.scores)
     if line.calibration:
         shown["calibration_error_before"] = calibration_error(raw)
     if line.called_unknown is not None:
-        shown["called_unknown"] = share(line.called_unknown)
+        shown["called_unknown"] = proportion_ci(line.called_unknown)
     return shown
 
 
 def protocol_name(views: int, p: Preprocessing) -> str:
-    """What to call the way in which the views are made: BVLC's "caffe" squashes the photo."""
+    """The evaluation protocol's name: BVLC's "caffe" squashes the image."""
     name = {1: "center", 10: "ten", 144: "144"}[views]
     if views == 144 or p.mode == "crop":
         return name
@@ -167,22 +167,22 @@ def protocol_name(views: int, p: Preprocessing) -> str:
 
 
 def protocol(views: int, p: Preprocessing) -> str:
-    """How the views of a photo are made, in words."""
-    side = resize_size(p.size) if views == 10 else p.resize
+    """How the views of an image are cut, in words."""
+    side = resize_size(p.size) if views == 10 else p.resize_size
     resized = {
         "crop": f"shorter side to {side}",
         "squash": f"squashed to {side}×{side}",
         "letterbox": f"longer side to {side}, padded to a square",
     }[p.mode]
-    halved = "" if p.hflip else ", without mirrors"
+    halved = "" if p.hflip else ", no mirrored views"
     if views == 1:
-        return f"{resized}, centre {p.size}"
+        return f"{resized}, center {p.size}"
     if views == 10:
-        return f"{resized}, of the centre square the corners and the centre {p.size}" + (
-            ", and their mirrors" if p.hflip else halved
+        return f"{resized}, corners and center {p.size} of the center square" + (
+            ", all mirrored too" if p.hflip else halved
         )
     sides = ", ".join(str(round(scale * p.size / 224)) for scale in SCALES)
     return (
-        f"shorter side to {sides}; left, centre, right square; the corners, the centre and the "
-        f"whole of each at {p.size}" + (", and their mirrors" if p.hflip else halved)
+        f"shorter side to {sides}; left, center, right square; corners, center and whole "
+        f"of each at {p.size}" + (", all mirrored too" if p.hflip else halved)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from googlenet.evaluation.accuracy import ensemble, score
-from googlenet.evaluation.grid import grid, protocol, protocol_name
+from googlenet.evaluation.results_table import protocol, protocol_name, results_table
 from googlenet.images.preprocess import Preprocessing
 from tests.evaluation.test_accuracy import photos
 from tests.fixtures import tiny_classifier
@@ -24,7 +24,7 @@ def silent(total: int, name: str) -> Any:
 def test_each_model_then_all_of_them_at_each_number_of_views() -> None:
     models = [tiny_classifier(seed=seed) for seed in (0, 1)]
     samples = photos(4)
-    rows = grid(models, ["a", "b"], samples, (1, 10), 1, silent)
+    rows = results_table(models, ["a", "b"], samples, (1, 10), 1, silent)
     assert [(row.names, row.views) for row in rows] == [
         (("a",), 1), (("b",), 1), (("a", "b"), 1), (("a",), 10), (("b",), 10), (("a", "b"), 10),
     ]  # fmt: skip
@@ -35,7 +35,7 @@ def test_each_model_then_all_of_them_at_each_number_of_views() -> None:
 
 
 def test_single_model_is_no_ensemble() -> None:
-    (row,) = grid([tiny_classifier()], ["a"], photos(2), (1,), 1, silent)
+    (row,) = results_table([tiny_classifier()], ["a"], photos(2), (1,), 1, silent)
     found = row.to_json()
     assert found | {
         "models": 1, "names": ["a"], "views": 1, "protocol": "center", "crops": 1,
@@ -49,36 +49,35 @@ def test_single_model_is_no_ensemble() -> None:
 
 def test_answers_may_be_restricted() -> None:
     classifier, samples = tiny_classifier(), photos(6)
-    (row,) = grid([classifier], ["a"], samples, (1,), 1, silent, [0, 2])
+    (row,) = results_table([classifier], ["a"], samples, (1,), 1, silent, [0, 2])
     assert row.top1_error == score(classifier, samples).restricted([0, 2]).error(1)
 
 
 def test_crops_are_halved_without_mirrors() -> None:
-    rows = grid([tiny_classifier(mirror=False)], ["a"], photos(1), (1, 10, 144), 1, silent)
+    rows = results_table([tiny_classifier(mirror=False)], ["a"], photos(1), (1, 10, 144), 1, silent)
     assert [(row.views, row.crops) for row in rows] == [(1, 1), (10, 5), (144, 72)]
 
 
 @pytest.mark.parametrize(
     ("views", "p", "name", "words"),
     [
-        (1, Preprocessing(), "center", "shorter side to 256, centre 224"),
-        (1, Preprocessing(mode="squash"), "caffe", "squashed to 256×256, centre 224"),
+        (1, Preprocessing(), "center", "shorter side to 256, center 224"),
+        (1, Preprocessing(mode="squash"), "caffe", "squashed to 256×256, center 224"),
         (1, Preprocessing(mode="letterbox"), "letterbox center",
-         "longer side to 256, padded to a square, centre 224"),
-        (10, Preprocessing(), "ten", "shorter side to 256, of the centre square the corners and "
-         "the centre 224, and their mirrors"),
-        (10, PLAIN, "ten", "shorter side to 256, of the centre square the corners and the centre "
-         "224, without mirrors"),
-        (1, Preprocessing(resize_size=240), "center", "shorter side to 240, centre 224"),
-        (10, Preprocessing(resize_size=240), "ten", "shorter side to 256, of the centre square the "
-         "corners and the centre 224, and their mirrors"),
-        (144, Preprocessing(mode="squash"), "144", "shorter side to 256, 288, 320, 352; left, "
-         "centre, right square; the corners, the centre and the whole of each at 224, and their "
-         "mirrors"),
+         "longer side to 256, padded to a square, center 224"),
+        (10, Preprocessing(), "ten",
+         "shorter side to 256, corners and center 224 of the center square, all mirrored too"),
+        (10, PLAIN, "ten",
+         "shorter side to 256, corners and center 224 of the center square, no mirrored views"),
+        (1, Preprocessing(resize_size=240), "center", "shorter side to 240, center 224"),
+        (10, Preprocessing(resize_size=240), "ten",
+         "shorter side to 256, corners and center 224 of the center square, all mirrored too"),
+        (144, Preprocessing(mode="squash"), "144",
+         "shorter side to 256, 288, 320, 352; left, center, right square; corners, center and "
+         "whole of each at 224, all mirrored too"),
         (144, Preprocessing(size=112, resize_size=128, hflip=False), "144",
-         "shorter side to 128, 144, "
-         "160, 176; left, centre, right square; the corners, the centre and the whole of each at "
-         "112, without mirrors"),
+         "shorter side to 128, 144, 160, 176; left, center, right square; corners, center and "
+         "whole of each at 112, no mirrored views"),
     ],
 )  # fmt: skip
 def test_protocol_has_a_name_and_is_told(
