@@ -62,7 +62,7 @@ def test_lines_for_a_reader(trained: Trained, photos: Path, tmp_path: Path) -> N
     assert lines[0].endswith(": 60 photos (all of them)")
     assert lines[1].startswith("temperature ")
     assert lines[1].count("(95 %: ") == 2
-    assert lines[2].startswith("unknown below ")
+    assert lines[2].startswith("OOD threshold ")
     assert lines[3] == f"written to {out}"
 
 
@@ -70,7 +70,7 @@ def test_few_photos_have_a_temperature_and_no_threshold(trained: Trained, tmp_pa
     out = tmp_path / "m.safetensors"
     answer = command("calibrate", trained.run, "--data", trained.data, "--out", out)
     assert answer.code == 0
-    assert "no threshold for unknown: 6 photos are too few for one" in answer.out
+    assert "no OOD threshold: 6 images are too few for one" in answer.out
     model = Classifier.load(out)
     assert model.calibration
     assert model.calibration.unknown is None

@@ -129,7 +129,7 @@ def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
         (["RUN", "TINY", "--data", "DATA"], 2, "must have the same classes in the same order"),
         (["TINY", "--data", "DATA"], 1, "label must be one of the 3 classes (id0, id1, id2)"),
         (["RUN", "--data", "EMPTY"], 1, "must hold a folder of photos for each class, has none"),
-        (["RUN", "--data", "MISSING"], 1, "none of the photos could be read"),
+        (["RUN", "--data", "MISSING"], 1, "none of the images could be read"),
     ],
 )
 def test_refusals_are_one_sentence(
