@@ -33,7 +33,7 @@ def test_summary_by_kind_with_the_first_names(data: Path) -> None:
     answer = command("check", data)
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0] == "data: 15 photos, 2 classes, 9 to train on, 6 to validate on"
+    assert lines[0] == "data: 15 images of 2 classes, 9 training / 6 validation"
     (unreadable,) = (line for line in lines if line.startswith("unreadable"))
     assert unreadable.split()[:2] == ["unreadable", "7"]
     assert "    train/a/bad0.jpg: cannot be read as an image (its content is of no" in answer.out
@@ -52,7 +52,7 @@ def test_nothing_is_wrong(tmp_path: Path) -> None:
     answer = command("check", photo_folder(tmp_path / "fine", {"a": 3, "b": 3}), "--strict")
     assert answer.code == 0
     assert answer.out.splitlines() == [
-        "fine: 6 photos, 2 classes, 4 to train on, 2 to validate on (held out by the seed)",
+        "fine: 6 images of 2 classes, 4 training / 2 validation (random 80/20 split, seed 0)",
         "no problems",
     ]
 

@@ -28,7 +28,7 @@ OPTIONS = {
     "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
     "predict": "MODEL PATH --top --out --threshold --engine --threads --json",
-    "pack": "DATA OUT --side --quality --original --shard-size --seed --workers --json",
+    "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --engine --threads --max-body --max-memory "
     "--max-pixels --max-images --max-queue --max-connections --timeout --read-timeout --batch "
     "--batch-wait --workers",
@@ -115,7 +115,7 @@ def test_work_for_one_process_is_not_done_by_several(monkeypatch: pytest.MonkeyP
     for name, value in places.items():
         monkeypatch.setenv(name, value)
     answer = command("info", "model.safetensors")
-    said = "googlenet info: must be one process, got WORLD_SIZE 2\n"
+    said = "googlenet info: this verb runs in one process, got WORLD_SIZE=2\n"
     assert (answer.code, answer.err) == (2, said)
 
 

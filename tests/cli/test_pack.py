@@ -79,10 +79,10 @@ def test_prediction_of_it_is_that_of_the_folder(trained: Trained, packed: Path) 
 
 
 def test_what_was_shrunk(trained: Trained, tmp_path: Path) -> None:
-    answer = command("pack", trained.data, tmp_path / "out", "--side", "20", "--shard-size", "1")
+    answer = command("pack", trained.data, tmp_path / "out", "--resize", "20", "--shard-size", "1")
     assert answer.code == 0
     assert answer.out.splitlines()[-1].startswith(
-        f"{tmp_path / 'out'}: 18 photos of 3 classes in 2 shards"
+        f"{tmp_path / 'out'}: 18 images of 3 classes in 2 shards"
     )
 
 
@@ -90,7 +90,7 @@ def test_what_was_shrunk(trained: Trained, tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (["--quality", "101"], 2, "quality must be from 1 to 100, got 101"),
-        (["--side", "0"], 2, "must be a whole number of 1 or more, got '0'"),
+        (["--resize", "0"], 2, "must be a whole number of 1 or more, got '0'"),
         (["--seed", "-1"], 2, "seed must be from 0"),
     ],
 )
@@ -111,7 +111,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(Packer, "pack", interrupted)
     answer = command("pack", trained.data, tmp_path / "out")
     assert answer.code == 130
-    assert f"kept in {tmp_path / '.out.part'}: the same command goes on" in answer.out
+    assert f"kept in {tmp_path / '.out.part'}: run the same command again" in answer.out
 
 
 def test_decoder_that_is_not_installed(

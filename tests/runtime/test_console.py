@@ -36,7 +36,7 @@ def test_line_of_an_epoch() -> None:
     )
     row["data_wait"] = 25.4
     Console(stream).epoch(row, 20)
-    assert "100 images/s (25 % waiting for photos)  12 s\n" in stream.getvalue()
+    assert "100 images/s (25 % waiting for data)  12 s\n" in stream.getvalue()
     del row["loss_4a"], row["loss_4d"]
     Console(stream).epoch(row, 20)
     assert "loss 1.500  train" in stream.getvalue()

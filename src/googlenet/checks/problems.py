@@ -1,31 +1,31 @@
-"""A problem of a data set as a value, and the kinds that there are."""
+"""The kinds of problems that a data set can have, and one problem."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Every kind, in the order of a report, with what it means.
+# Every kind with its description, in the order of a report.
 KINDS = {
-    "unusable": "training refuses this data",
-    "unreadable": "cannot be read: left out, and named, by training, evaluation and prediction",
-    "mislabelled": "the name tells of another format than the content",
-    "unlabelled": "photos without a label: in no class folder or no row of the table",
+    "unusable": "training rejects this data",
+    "unreadable": "skipped, with a message, by training, evaluation and prediction",
+    "mislabelled": "the file name has the wrong extension for the content",
+    "unlabelled": "images without a label: in no class folder or no row of the CSV file",
     "unused": "files that are not read",
-    "duplicate": "the same file as an earlier one",
-    "near-duplicate": "looks like an earlier photo",
-    "leakage": "a validation photo that is among the training photos too",
-    "conflicting-labels": "there more than once, with different labels",
-    "extreme-aspect": "much longer than wide: most of it lies outside of a square crop",
-    "tiny": "too few pixels to show much",
-    "missing-class": "a class without photos in a part of the data",
-    "imbalance": "a class with far fewer training photos than the largest",
+    "duplicate": "identical to an earlier file",
+    "near-duplicate": "looks like an earlier image",
+    "leakage": "a validation image that is among the training images, too",
+    "conflicting-labels": "the same image with different labels",
+    "extreme-aspect": "so elongated that a square crop misses most of it",
+    "tiny": "very few pixels",
+    "missing-class": "a class without images in one of the splits",
+    "imbalance": "a class with far fewer training images than the largest",
 }
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with one file or class; a file may have several.
+    """One problem of one file or class; a file may have several.
 
-    path: a file or folder as the data names it, or a class; detail: one printable line.
+    path: a file or folder as the data names it, or a class.  detail: one printable line.
     """
 
     path: str

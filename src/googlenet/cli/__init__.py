@@ -1,4 +1,4 @@
-"""The command line: `googlenet VERB …`.  A verb's module imports nothing heavy until it runs."""
+"""The command line: `googlenet VERB …`.  A verb's module imports heavy packages when it runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("pack", "info", "convert", "export", "bench", "table"),
 )
-SHARED = ("train", "evaluate", "predict")  # what several processes can do together
+DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 
 
 def parser(verbs_read: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """The whole command line, or of some verbs alone; each verb's module adds its own options."""
+    """The parser of the command line, or of some verbs only; each verb adds its own options."""
     top = argparse.ArgumentParser(
         prog="googlenet",
-        description="GoogLeNet (Inception v1): train, evaluate, predict and look inside.",
+        description="GoogLeNet (Inception v1): train, evaluate, deploy and inspect it.",
     )
     top.add_argument("--version", action="version", version=f"googlenet {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -39,36 +39,39 @@ def parser(verbs_read: Sequence[str] = VERBS) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.  Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted."""
+    """Run one command.  Exit codes: 0 success, 1 failure, 2 bad usage, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    # Reading the other verbs' modules takes longer than some commands do.
+    # Importing the other verbs takes longer than some commands do.
     args = parser(words[:1] if words[:1] and words[0] in VERBS else VERBS).parse_args(words)
     if arguments is None and getattr(args, "allocator", "tuned") == "tuned":
         tune_process()  # this process is ours
-    if isinstance(sys.stdout, TextIOWrapper):  # a file's name need be no text of the terminal's
+    if isinstance(sys.stdout, TextIOWrapper):  # a file name may not be encodable
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if args.verb not in SHARED and (count := parallel.rank_info_from_env(os.environ).count) > 1:
-            raise UsageError(f"must be one process, got WORLD_SIZE {count}")
-        with parallel.process_group() if args.verb in SHARED else nullcontext():
+        if (
+            args.verb not in DISTRIBUTED
+            and (count := parallel.rank_info_from_env(os.environ).count) > 1
+        ):
+            raise UsageError(f"this verb runs in one process, got WORLD_SIZE={count}")
+        with parallel.process_group() if args.verb in DISTRIBUTED else nullcontext():
             code = int(args.run(args))
             sys.stdout.flush()
         return code
     except GoogLeNetError as error:
-        say(args.verb, error)
+        print_error(args.verb, error)
         return error.exit_code
     except KeyboardInterrupt as error:
-        say(args.verb, error, "interrupted")
+        print_error(args.verb, error, "interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output has gone: `googlenet table | head`
+    except BrokenPipeError:  # nobody reads our output any more: `googlenet table | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a folder that may not be read, say
-        say(args.verb, error)
+    except OSError as error:  # such as a folder without permission
+        print_error(args.verb, error)
         return 1
 
 
-def say(verb: str, error: BaseException, text: str = "") -> None:
-    """Tell the user what has gone wrong, unless another process does."""
+def print_error(verb: str, error: BaseException, text: str = "") -> None:
+    """One line on stderr, unless another process reports the same error."""
     if not parallel.reported_elsewhere(error):
         print(f"googlenet {verb}: {printable(text or str(error))}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""find what is wrong with a data set: unreadable, odd, duplicate, leaking, unbalanced photos"""
+"""find problems in a data set: unreadable, duplicate or leaking images, class imbalance, …"""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers
+from googlenet.cli.options import DATA, add_json, add_workers
 
 if TYPE_CHECKING:
     from googlenet.checks.check import Check
     from googlenet.checks.problems import Problem
     from googlenet.runtime.console import Console
 
-NAMED = 3  # problems of a kind that the terminal shows; --all shows every one
+MAX_EXAMPLES = 3  # problems shown per kind, without --all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a CSV file, or the built-in set digits")
-    add("--all", action="store_true", help=f"name every problem, not {NAMED} of each kind")
+    add("data", metavar="DATA", help=DATA)
+    add("--all", action="store_true", help=f"list every problem, not {MAX_EXAMPLES} of each kind")
     add("--out", metavar="FILE", type=Path, help="write every problem to a .csv file")
-    add("--strict", action="store_true", help="exit with 1 if there is any problem")
-    add("--seed", type=int, default=0, help="of the split, where the data has none (default: 0)")
+    add("--strict", action="store_true", help="exit with code 1 if there is any problem")
+    seed = "random seed of the split, if the data has none (default: 0)"
+    add("--seed", type=int, default=0, metavar="N", help=seed)
     add_workers(parser)
     add_json(parser)
 
@@ -47,32 +48,32 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found.to_json()))
     else:
-        show(console, found, args.data, sys.maxsize if args.all else NAMED)
+        show(console, found, args.data, args.seed, sys.maxsize if args.all else MAX_EXAMPLES)
     return 1 if args.strict and found.problems else 0
 
 
-def show(console: Console, found: Check, data: str, named: int) -> None:
-    """The summary: a line a kind with what it means, and its first problems below."""
+def show(console: Console, found: Check, data: str, seed: int, examples: int) -> None:
+    """A summary: one line per kind, followed by its first problems."""
     from googlenet.checks.problems import KINDS
     from googlenet.runtime.errors import printable
 
-    split = "" if found.has_split else " (held out by the seed)"
+    split = "" if found.has_split else f" (random 80/20 split, seed {seed})"
     console.say(
-        f"{found.name}: {found.images} photos, {found.classes} classes, "
-        f"{found.parts['train']} to train on, {found.parts['val']} to validate on{split}"
+        f"{found.name}: {found.images:,} images of {found.classes:,} classes, "
+        f"{found.parts['train']:,} training / {found.parts['val']:,} validation{split}"
     )
     for kind, count in found.counts().items():
-        console.say(f"{kind:<18} {count:>6}  {KINDS[kind]}")
+        console.say(f"{kind:<18} {count:>6,}  {KINDS[kind]}")
         of_kind = [problem for problem in found.problems if problem.kind == kind]
-        for path, _, detail in of_kind[:named]:
+        for path, _, detail in of_kind[:examples]:
             console.say(f"    {printable(inside(path, data))}: {detail}")
-        if count > named:
-            console.say(f"    … and {count - named} more")
-    console.say(f"{len(found.problems)} problems" if found.problems else "no problems")
+        if count > examples:
+            console.say(f"    … and {count - examples} more")
+    console.say(f"{len(found.problems):,} problems" if found.problems else "no problems")
 
 
 def inside(path: str, data: str) -> str:
-    """A path as one who stands in the data folder calls it."""
+    """The path relative to the data folder, if it is inside."""
     root = Path(data)
     try:
         return str(Path(path).relative_to(root)) if path != data else path
@@ -81,7 +82,7 @@ def inside(path: str, data: str) -> str:
 
 
 def write(path: Path, problems: list[Problem]) -> None:
-    """Columns path, kind, detail; what is no text in a path is escaped, as by `predict`."""
+    """Columns path, kind, detail; undecodable bytes in a path are escaped."""
     from googlenet.runtime.files import write_text
 
     table = io.StringIO()

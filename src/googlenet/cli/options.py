@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
     from googlenet.inference.predictor import Predictor
 
+DATA = "a folder, a CSV file, shards, or digits (built in)"
 WEIGHTS = (
-    "a model file, a run folder, a published weight file, "
-    "or one by name: bvlc, inception5h, torchvision"
+    "a model file, a run folder, a third-party weight file, "
+    "or published weights by name: bvlc, inception5h, torchvision"
 )
 MODEL = f"an exported file, {WEIGHTS}"
 

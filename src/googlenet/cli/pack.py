@@ -1,4 +1,4 @@
-"""write a data set into tar shards, shrunk and shuffled, from which training reads fast"""
+"""write a data set to tar shards, resized and shuffled, for fast training"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json, add_workers, positive
+from googlenet.cli.options import DATA, add_json, add_renamed, add_workers, positive
 
 if TYPE_CHECKING:
     from googlenet.data.shards.index import Index
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a CSV file, shards or digits")
-    add("out", metavar="OUT", type=Path, help="a new folder")
-    add("--side", type=positive, default=256, metavar="N",
-        help="shrink photos whose shorter side is longer than N pixels (default: 256)")  # fmt: skip
-    add("--quality", type=positive, default=90, help="of the JPEGs that this makes (default: 90)")
-    add("--original", action="store_true", help="shrink nothing: every photo keeps its bytes")
-    add("--shard-size", type=positive, default=256, metavar="MB", help="(default: 256)")
-    add("--seed", type=int, default=0, help="of the order in the shards (default: 0)")
+    add("data", metavar="DATA", help=DATA)
+    add("out", metavar="OUT", type=Path, help="the folder to create")
+    resize = "resize images to a shorter side of at most N pixels (default: 256)"
+    add("--resize", type=positive, default=256, metavar="N", help=resize)
+    quality = "JPEG quality of resized images, 1 to 100 (default: 90)"
+    add("--quality", type=positive, default=90, metavar="N", help=quality)
+    add("--original", action="store_true", help="store the original files, without resizing")
+    size = "size of a shard in MiB (default: 256)"
+    add("--shard-size", type=positive, default=256, metavar="MIB", help=size)
+    seed = "random seed of the order in the shards (default: 0)"
+    add("--seed", type=int, default=0, metavar="N", help=seed)
     add_workers(parser)
     add_json(parser)
+    add_renamed(parser, old="--side", new="--resize")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     began = perf_counter()
     console = Console(sys.stderr if args.json else sys.stdout)
-    side = None if args.original else args.side
+    side = None if args.original else args.resize
     packing = Packing(side, args.quality, args.shard_size << 20, args.seed)
     data = load_data(args.data, None)
     root = Path(args.data)
@@ -55,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
             index = packer.pack()
         except KeyboardInterrupt:
             console.say(
-                f"stopped; the complete shards are kept in {packer.folder}: the same command goes "
-                "on after them"
+                f"interrupted; complete shards are kept in {packer.folder}: run the same command "
+                "again to resume"
             )
             return 130
     finish(args, index, console, perf_counter() - began)
@@ -80,6 +84,6 @@ def finish(args: argparse.Namespace, index: Index, console: Console, seconds: fl
         return
     photos = sum(shard.photos for shard in shards)
     console.say(
-        f"{args.out}: {photos} photos of {len(index.classes)} classes in {len(shards)} shards, "
-        f"{size / 1e6:.1f} MB, {len(index.left_out)} left out, {seconds:.0f} s"
+        f"{args.out}: {photos:,} images of {len(index.classes):,} classes in {len(shards)} shards, "
+        f"{size / 1e6:.1f} MB, {len(index.left_out)} skipped, {seconds:.0f} s"
     )

@@ -1,4 +1,4 @@
-"""Table 1, computed: what any network costs, beside what the paper printed"""
+"""compute the paper's Table 1 for any network, beside the printed numbers"""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from googlenet.models.paper_claims import claims, printed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--variant", default="paper", help=f"one of {', '.join(NAMES)} (default: paper)")
-    add("--size", type=positive, help="side of the photo in pixels (default: as published)")
-    add("--classes", type=positive, help="number of classes (default: as published)")
-    add("--width", type=float, default=1.0, help="multiplies every number of filters (default: 1)")
+    add("--variant", default="paper", help=f"network: {', '.join(NAMES)} (default: paper)")
+    size = "image size in pixels (default: as published)"
+    add("--size", type=positive, metavar="PIXELS", help=size)
+    add("--classes", type=positive, metavar="N", help="number of classes (default: as published)")
+    width = "width multiplier, for all numbers of filters (default: 1)"
+    add("--width", type=float, default=1.0, metavar="X", help=width)
     add_json(parser)
 
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(cost: NetworkCost, networks: list[NetworkCost], width: float) -> dict[str, Any]:
-    """The table as one JSON value; `networks` are those compared, each as published."""
+    """The table as one JSON value; `networks`: the baselines, each as published."""
     return summary(cost) | {
         "width": width,
         "rows": [row_json(cost.name, row) for row in cost.rows],
@@ -62,7 +64,7 @@ def summary(cost: NetworkCost) -> dict[str, Any]:
 
 
 def row_json(network: str, row: Row) -> dict[str, Any]:
-    """A row; `output` is height, width, channels; `printed` is what Table 1 says, if anything."""
+    """A row; `output`: height, width, channels; `printed`: the numbers in Table 1, if any."""
     figures = printed(network, row)
     return {
         "name": row.name,

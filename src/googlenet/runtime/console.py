@@ -1,4 +1,4 @@
-"""What a run says while it works: bars on a terminal, plain lines elsewhere; and Ctrl-C."""
+"""Messages and progress bars of a command, and its reaction to Ctrl-C and other signals."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+# Ctrl-C, a closed terminal, and what job schedulers send before they kill, often more than once.
+SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+SIGNALS = [getattr(signal, name) for name in SIGNAL_NAMES if hasattr(signal, name)]
 
-SHOWN = {
+# The validation metrics in the line of an epoch, by their names in the log.
+METRICS = {
     "top1_accuracy": "top-1",
     "top5_accuracy": "top-5",
     "balanced_accuracy": "balanced",
     "mean_average_precision": "mAP",
     "micro_f1": "micro-F1",
-}  # what an epoch's line has of its validation, by its names in the log
+}
 
 
 class Console:
-    """Says things on `stream`; bars appear on stderr, if that is a terminal.
+    """Writes messages to `stream`, and progress bars to stderr if that is a terminal.
 
-    `interrupted` becomes true at the first Ctrl-C inside `interruptible`, so that the loop can
-    finish its step and save; a second Ctrl-C stops at once.  What schedulers send before they
-    kill (SIGTERM, often more than once) and a terminal that closes (SIGHUP) do the first.
+    `interrupted` becomes true at the first of the SIGNALS inside `interruptible`, so that the loop
+    can finish its step and save; a second Ctrl-C stops at once.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -47,13 +47,13 @@ class Console:
         )
 
     def epoch(self, row: dict[str, float], epochs: int) -> None:
-        """One line for an epoch's row of the log."""
+        """One line for a row of the log."""
         heads = ", ".join(
             f"{name.removeprefix('loss_')} {value:.3f}"
             for name, value in row.items()
             if name.startswith("loss_") and name != "loss_main"
         )
-        found = " ".join(f"{name} {row[key]:.2f} %" for key, name in SHOWN.items() if key in row)
+        found = " ".join(f"{name} {row[key]:.2f} %" for key, name in METRICS.items() if key in row)
         waits = row.get("data_wait", 0.0)
         self.say(
             f"epoch {row['epoch']:>3.0f}/{epochs}  loss {row['loss_main']:.3f}"
@@ -61,13 +61,13 @@ class Console:
             + f"  train {row['train_accuracy']:.1f} %"
             f"  validation {found}"
             + f"  {row['images_per_second']:.0f} images/s"
-            + (f" ({waits:.0f} % waiting for photos)" if waits >= 1 else "")
+            + (f" ({waits:.0f} % waiting for data)" if waits >= 1 else "")
             + f"  {row['seconds']:.0f} s"
         )
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first of the SIGNALS into `interrupted`; only the main thread can.
+        """Set `interrupted` at the first of the SIGNALS; of no effect outside the main thread.
 
         A signal that this process was started to ignore (`nohup`) stays ignored.
         """
@@ -80,8 +80,8 @@ class Console:
                 raise KeyboardInterrupt
             self.interrupted = True
 
-        heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, note) for number in heard}
+        handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in handled}
         try:
             yield
         finally:
