@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.training import loop
+from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.loop import Trainer, seed_step
 from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
 
@@ -341,3 +344,32 @@ def test_loss_that_is_no_number_ends_the_run() -> None:
     message = r"the loss became (nan|inf) at step \d+ with learning rate .*--set learning_rate="
     with pytest.raises(GoogLeNetError, match=message):
         deque(t.train_epoch(nothing) for _ in range(60))
+
+
+def test_metrics_read_later_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, which no step waits for."""
+    rows = []
+    for every in (1, 50):
+        monkeypatch.setitem(loop.READ_EVERY, "cpu", every)
+        t = trainer(QUICK, samples(8), seed=1)
+        row = t.train_epoch(nothing)
+        rows.append({name: row[name] for name in row if "loss" in name or "accuracy" in name})
+        assert not t.unread
+    assert rows[0] == rows[1]
+
+
+def test_a_loss_read_later_is_not_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is reported with its own step within the epoch, and a checkpoint is refused."""
+    monkeypatch.setitem(loop.READ_EVERY, "cpu", 50)
+    t = trainer(QUICK.with_settings({"batch": 2}), samples(8), seed=1)
+
+    def spoil() -> None:
+        with torch.no_grad():
+            t.network.get_parameter("classifier.weight").fill_(torch.nan)
+
+    with pytest.raises(GoogLeNetError, match="at step 1 with"):
+        t.train_epoch(spoil)
+    t.train_step(t.loader.load(0, range(2)))
+    with pytest.raises(GoogLeNetError, match="the loss became nan"):
+        save_checkpoint(tmp_path / "checkpoint.safetensors", t, Progress(""))
+    assert not list(tmp_path.iterdir())

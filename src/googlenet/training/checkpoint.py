@@ -73,6 +73,7 @@ def damage(path: Path) -> Iterator[None]:
 
 def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
     """Write network, momentum, average and progress.  Raises WriteError if that fails."""
+    trainer.read_metrics()  # a loss that is not finite is not saved
     names = {id(p): name for name, p in trainer.network.named_parameters()}
     tensors: dict[str, Tensor] = {}
     for name, tensor in trainer.network.state_dict().items():

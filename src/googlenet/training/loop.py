@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from math import isfinite
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +42,19 @@ from googlenet.training.recipe import Recipe
 from googlenet.training.schedule import lr_factor
 
 BN_STATS_IMAGES = 2048  # training images from which the average's batch statistics are computed
+
+
+# Steps between readings of a device's metrics: a GPU need not be waited for at each of them.
+READ_EVERY = {"cpu": 1, "cuda": 50}
+
+
+class StepMetrics(NamedTuple):
+    """What a step computed, still on its device."""
+
+    step: int
+    heads: tuple[str, ...]
+    images: int
+    metrics: Tensor  # total loss, the heads' losses, correct predictions
 
 
 class Trainer:
@@ -83,6 +98,7 @@ class Trainer:
         start = int(recipe.polyak_start * recipe.epochs * self.epoch_steps)
         self.average = WeightAverage(network, recipe.weight_average, recipe.ema_decay, start)
         self.step = 0
+        self.unread: list[StepMetrics] = []
         self.sums: dict[str, float] = {}  # over the images of the epoch so far
         self.last_sums: dict[str, float] = {}  # of the epoch before
         self.unreadable: dict[str, str] = {}  # images and why they could not be read
@@ -121,6 +137,9 @@ class Trainer:
             self.add("wait_seconds", began - requested)
             after_step()
             requested = perf_counter()
+        began = perf_counter()
+        self.read_metrics()
+        self.add("compute_seconds", perf_counter() - began)
         return self.epoch_means()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -157,21 +176,19 @@ class Trainer:
             self.network.get_submodule(name).eval()
         self.optimizer.zero_grad()
         losses, correct = self.forward_backward(batch)
-        if not torch.isfinite(self.total_loss(losses)):
-            raise GoogLeNetError(
-                f"the loss became {self.total_loss(losses).item()} at step {self.step} with "
-                f"learning rate {self.learning_rate(self.step):.4g}: start again with a lower "
-                "one, --set learning_rate=…"
-            )
+        metrics = torch.stack([self.total_loss(losses), *losses.values(), correct])
+        size = global_batch_size(batch)
+        self.unread.append(StepMetrics(self.step, tuple(losses), size, metrics))
+        if len(self.unread) >= READ_EVERY[self.machine.device]:
+            self.read_metrics()
         self.optimizer.step()
         self.average.update(self.network, self.step + 1)
-        self.accumulate(losses, correct, global_batch_size(batch))
 
-    def forward_backward(self, batch: Batch) -> tuple[dict[str, Tensor], int]:
+    def forward_backward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the gradient; returns the loss of each head and the correct predictions."""
         whole = batch.global_batch if isinstance(batch, BatchShard) else None
         losses: dict[str, Tensor] = {}
-        correct = 0
+        correct = torch.zeros((), device=self.machine.device)
         if len(batch):
             labels = self.labels(batch)
             denominator = whole.loss_denominator.to(self.machine.device) if whole else None
@@ -184,17 +201,16 @@ class Trainer:
             }
             self.total_loss(losses).backward()  # type: ignore[no-untyped-call]
             losses = {head: loss.detach() for head, loss in losses.items()}
-            correct = self.objective.correct(logits["main"], labels)
+            correct = self.objective.correct(logits["main"], labels).float()
         if whole is None:
             return losses, correct
         heads = ("main", *(self.network.heads if self.recipe.aux_loss_weight else ()))
         metrics = torch.zeros(len(heads) + 1, device=self.machine.device)
         if losses:
-            values = [*(float(losses[head]) for head in heads), correct]
-            metrics += torch.tensor(values).to(metrics)
+            metrics += torch.stack([*(losses[head] for head in heads), correct])
         all_reduce_step(self.network, [metrics], len(batch) / whole.size)
         *sums, right = metrics
-        return dict(zip(heads, sums, strict=True)), int(right)
+        return dict(zip(heads, sums, strict=True)), right
 
     def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
         """The main loss plus the weighted losses of the auxiliary heads."""
@@ -202,7 +218,7 @@ class Trainer:
         return losses["main"] + self.recipe.aux_loss_weight * aux
 
     def labels(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(batch.labels).to(self.machine.device)
+        return self.to_device(batch.labels)
 
     def loss_denominator(self, batch: Batch) -> Tensor:
         return self.objective.loss_denominator(self.labels(batch))
@@ -215,10 +231,17 @@ class Trainer:
 
     def to_inputs(self, batch: Batch) -> Tensor:
         """The batch's crops on the device, normalized: (N, C, H, W)."""
-        pixels = torch.from_numpy(batch.pixels).to(self.machine.device)
+        pixels = self.to_device(batch.pixels)
         if batch.cuts:
             return cropped(pixels, batch.cuts, self.loader.preprocessing)
         return self.loader.preprocessing.normalize(pixels)
+
+    def to_device(self, array: NDArray[Any]) -> Tensor:
+        """The array's values on the device, which is not waited for."""
+        tensor = torch.from_numpy(array)
+        if self.machine.device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.machine.device, non_blocking=True)
 
     def learning_rate(self, step: int) -> float:
         """The recipe's learning rate at a step, before any parameter group's scale."""
@@ -228,12 +251,24 @@ class Trainer:
         epoch, recipe = step / self.epoch_steps, self.recipe
         return lr_factor(recipe.schedule, recipe.warmup_fraction, epoch, recipe.epochs)
 
-    def accumulate(self, losses: dict[str, Tensor], correct: int, images: int) -> None:
-        """Add a batch to the epoch's sums, weighted by its images."""
-        self.add("photos", images)
-        self.add("correct", correct)
-        for head, loss in losses.items():
-            self.add(f"loss_{head}", loss.item() * images)
+    def read_metrics(self) -> None:
+        """Add the steps since the last call to the epoch's sums, weighted by their images.
+
+        Waits for the device.  Raises GoogLeNetError for a loss that is not finite.
+        """
+        unread, self.unread = self.unread, []
+        for step, heads, images, metrics in unread:
+            total, *losses, correct = metrics.tolist()
+            if not isfinite(total):
+                raise GoogLeNetError(
+                    f"the loss became {total} at step {step} with learning rate "
+                    f"{self.learning_rate(step):.4g}: start again with a lower one, "
+                    "--set learning_rate=…"
+                )
+            self.add("photos", images)
+            self.add("correct", correct)
+            for head, loss in zip(heads, losses, strict=True):
+                self.add(f"loss_{head}", loss * images)
 
     def add(self, name: str, value: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + value

@@ -48,9 +48,9 @@ class CrossEntropy:
             labels.new_tensor(len(labels)) if self.weights is None else self.weights[labels].sum()
         )
 
-    def correct(self, logits: Tensor, labels: Tensor) -> int:
+    def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The number of correct predictions."""
-        return int((logits.argmax(1) == labels).sum())
+        return (logits.argmax(1) == labels).sum()
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class BinaryCrossEntropy:
             return labels.new_tensor(len(labels))
         return self.label_weights(labels).sum(0)
 
-    def correct(self, logits: Tensor, labels: Tensor) -> int:
+    def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The number of images whose labels are all predicted correctly."""
-        return int(((logits > 0) == (labels > 0)).all(1).sum())
+        return ((logits > 0) == (labels > 0)).all(1).sum()
 
 
 Objective = CrossEntropy | BinaryCrossEntropy

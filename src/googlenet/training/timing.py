@@ -83,6 +83,7 @@ def step_seconds(trainer: Trainer, limit: TimeLimit) -> float:
     queued = min(2 * trainer.workers + 1, trainer.epoch_steps // 2)
 
     def act() -> None:
+        trainer.read_metrics()  # waits for the device
         times.append(limit.clock())
         taken, counted = times[-1] - times[0], len(times) - 2 - queued
         enough = taken > FEWEST * limit.seconds and counted >= STEPS
