@@ -17,6 +17,7 @@ import pytest
 import safetensors.numpy
 import torch
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from googlenet.images.decode import Source
 from googlenet.inference import predictor as without_pytorch
@@ -108,6 +109,24 @@ def test_several_streams_change_no_answer(files: dict[str, Path]) -> None:
         outputs.append(list(predictor.judge(views, 3)))
     for one, three in zip(*outputs, strict=True):
         same(one, three)
+
+
+def test_other_streams_wait_for_one_photo_not_for_a_batch(files: dict[str, Path]) -> None:
+    predictor = load_predictor(files["onnx"], None)
+    assert predictor is not None
+    predictor.streams = 2
+    engine = predictor.engine()
+    run, sizes = engine.run, list[int]()
+
+    def counted(photos: NDArray[Any]) -> Found:
+        sizes.append(len(photos))
+        return run(photos)
+
+    engine.run = counted  # type: ignore[method-assign]
+    views = [predictor.view(noise(60, 90, n)) for n in range(3)]
+    for _ in range(2):
+        assert len(list(predictor.judge(views, 3))) == 3
+    assert sizes == [1, 3, 3]
 
 
 def test_several_labels(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from googlenet.runtime.watchdog import State
 from googlenet.serving.batcher import Batcher
 
 UNLUCKY = 1313
@@ -179,3 +180,19 @@ def test_sizes_are_observed() -> None:
 
     asyncio.run(run())
     assert sizes == [4, 2]
+
+
+def test_only_a_batch_in_work_has_to_move() -> None:
+    """The watchdog ends what hangs, not a service that nobody asks."""
+
+    async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
+        doubler.open.clear()
+        (one,) = await asked(batcher.submit(1))
+        await reached(doubler)
+        assert State.working == 1
+        State.moved = False
+        doubler.open.set()
+        await one
+        assert (State.working, State.moved) == (0, True)
+
+    with_batcher(use)

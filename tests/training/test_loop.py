@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.watchdog import State
 from googlenet.training import loop
 from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.loop import Trainer, seed_step
@@ -62,6 +63,14 @@ def test_gradient_is_that_of_main_and_three_tenths_of_each_head() -> None:
         assert parameter.grad is not None
         assert expected is not None
         assert torch.allclose(parameter.grad, expected, atol=1e-5, rtol=1e-3), name
+
+
+def test_a_step_says_that_the_run_moves() -> None:
+    t = trainer()
+    batch = next(t.batches(0))
+    State.moved = False
+    t.train_step(batch)
+    assert State.moved
 
 
 def switch_dropout_off(t: Trainer) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from googlenet.runtime.watchdog import beat
+
 Thumbnails = NDArray[np.uint8]  # (N, SIDE, SIDE)
 Floats = NDArray[np.float32]
 
@@ -68,6 +70,7 @@ def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
 def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
     """Pairs whose vectors' product is CANDIDATE or more, the NEIGHBOURS largest of each photo."""
     for begin in range(0, len(vectors), BLOCK):
+        beat()
         rows = vectors[begin : begin + BLOCK]
         for low, high in ((0, boundary), (boundary, len(vectors))):
             high = min(high, begin + len(rows))  # only earlier ones
@@ -91,6 +94,7 @@ def confirmed(thumbnails: Thumbnails, pairs: list[tuple[int, int]]) -> Iterator[
     for rows, columns in windows():
         np.maximum(best, products(signature(first, rows, columns), whole_second), out=best)
         np.maximum(best, products(signature(second, rows, columns), whole_first), out=best)
+        beat()
     for (earlier, later), similarity in zip(pairs, best.tolist(), strict=True):
         if similarity >= ALIKE:
             yield Pair(earlier, later, similarity)

@@ -13,12 +13,15 @@ from io import TextIOWrapper
 from googlenet import __version__, parallel
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
 from googlenet.runtime.process import tune_process
+from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("pack", "info", "convert", "export", "bench", "table"),
 )
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
+# What must not hang forever.  `bench` times work, so nothing runs beside it.
+WATCHED = ("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export")
 
 
 def parser(verbs_read: Sequence[str] = VERBS) -> argparse.ArgumentParser:
@@ -43,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     # Importing the other verbs takes longer than some commands do.
     args = parser(words[:1] if words[:1] and words[0] in VERBS else VERBS).parse_args(words)
-    if arguments is None and getattr(args, "allocator", "tuned") == "tuned":
-        tune_process()  # this process is ours
+    owns_process = arguments is None
+    if owns_process and getattr(args, "allocator", "tuned") == "tuned":
+        tune_process()
     if isinstance(sys.stdout, TextIOWrapper):  # a file name may not be encodable
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -53,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             and (count := parallel.rank_info_from_env(os.environ).count) > 1
         ):
             raise UsageError(f"this verb runs in one process, got WORLD_SIZE={count}")
-        with parallel.process_group() if args.verb in DISTRIBUTED else nullcontext():
+        limit = stall_seconds(os.environ) if owns_process and args.verb in WATCHED else 0.0
+        with (
+            parallel.process_group() if args.verb in DISTRIBUTED else nullcontext(),
+            watching(args.verb, limit),
+            nullcontext() if args.verb == "serve" else working(),
+        ):
             code = int(args.run(args))
             sys.stdout.flush()
         return code

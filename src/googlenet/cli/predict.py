@@ -24,6 +24,7 @@ from googlenet.cli.options import (
 )
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
 from googlenet.runtime.files import parent_dir
+from googlenet.runtime.watchdog import paused
 
 if TYPE_CHECKING:
     from googlenet.images.archived import ArchivedImage
@@ -60,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     elif args.out:
         write(args.out, predictions, args.top, classifier.multi)
     elif args.json:
-        write_jsonl(sys.stdout, predictions)
+        write_jsonl(sys.stdout, unhurried(predictions))
     else:
-        show(predictions)
+        show(unhurried(predictions))
     if predictions.bad:
         print(f"{predictions.bad} of {predictions.all} photos could not be read", file=sys.stderr)
     return 1 if predictions.bad == predictions.all else 0
@@ -107,6 +108,13 @@ class counted:  # noqa: N801 - used like a function
         for prediction in self.predictions:
             self.all += 1
             self.bad += prediction.error is not None
+            yield prediction
+
+
+def unhurried(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The same; whoever reads our output, in a pager say, may take their time."""
+    for prediction in predictions:
+        with paused():
             yield prediction
 
 

@@ -18,6 +18,7 @@ from googlenet.data.dataset import (
 )
 from googlenet.images.decode import EXTENSIONS
 from googlenet.runtime.errors import printable
+from googlenet.runtime.watchdog import beat
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test")
@@ -91,6 +92,7 @@ def list_images(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
     """
     found = []
     for place, folders, files in os.walk(folder, onerror=on_error):
+        beat()
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in files if is_image(name)]
     return sorted(found)

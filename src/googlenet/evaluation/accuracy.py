@@ -19,6 +19,7 @@ from googlenet.images.views import VIEWS, view_count
 from googlenet.inference.calibration import Calibration, Outputs
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.watchdog import beat
 
 CROP_BATCH_SIZE = 64
 
@@ -144,6 +145,7 @@ def score_partial(
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
         outputs = classifier.outputs(crops)
+        beat()
         for owner, row in zip(owners, classifier.uncalibrated(outputs.logits), strict=True):
             sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
             counts[owner] = counts.get(owner, 0) + 1

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.runtime.watchdog import beat
+
 RESAMPLES = 2000
 LEVEL = 0.95
 MAX_DRAWN_AT_ONCE = 1 << 21  # indices; bounds the memory
@@ -37,6 +39,7 @@ def resampled(
     for begin in range(0, resamples, at_once):
         rows = min(at_once, resamples - begin)
         parts.append(statistic(rng.integers(0, photos, (rows, photos))))
+        beat()
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

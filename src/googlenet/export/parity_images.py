@@ -15,6 +15,7 @@ from googlenet.data.loader import prefetch
 from googlenet.images.decode import ImageError, decode
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.watchdog import beat
 
 GENERATED = 64
 LIMIT = 1000  # photos on which parity is measured, unless more are asked for
@@ -97,6 +98,7 @@ def calibration_crops(
 
 
 def crop_of(classifier: Classifier, samples: Samples, index: int) -> NDArray[np.uint8] | None:
+    beat()
     try:
         return Classifier.crops(classifier, decode(samples.sources[index]))[0]
     except ImageError:

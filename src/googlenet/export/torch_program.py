@@ -26,6 +26,7 @@ from googlenet.models.fuse import folded
 from googlenet.models.googlenet import GoogLeNet, MaxPool
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.watchdog import paused
 
 WEIGHTS = "data/weights/"
 CONFIG = "model_weights_config.json"
@@ -98,7 +99,8 @@ def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], hal
         sides = {}
     example = torch.zeros(2, network.in_channels, size, size)
     program = Program(classifier, network, torch.bfloat16 if half else torch.float32)
-    exported = torch.export.export(program, (example,), dynamic_shapes=({0: free, **sides},))
+    with paused():  # minutes on a slow machine, and says nothing
+        exported = torch.export.export(program, (example,), dynamic_shapes=({0: free, **sides},))
     with BytesIO() as archive:  # a path would have to end in .pt2
         torch.export.save(exported, archive, extra_files={KEY: json.dumps(header)})
         path.write_bytes(archive.getvalue())

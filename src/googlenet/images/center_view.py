@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import platform
 from collections.abc import Sequence
-from functools import cache
 from math import ceil, floor
 
 import numpy as np
@@ -22,6 +21,7 @@ from googlenet.images.lazy_jpeg import Box, DamagedError, LazyJpeg, Photo, avail
 from googlenet.images.library import library
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import center
+from googlenet.runtime.first_call import locked_cache
 
 Pixels = NDArray[np.uint8]
 
@@ -107,7 +107,7 @@ def columns_first(size: tuple[int, int], scaled: tuple[int, int]) -> bool:
     return height <= 2 * width and 100 * scaled[1] * width >= 97 * scaled[0] * height
 
 
-@cache
+@locked_cache
 def resizer() -> ctypes.CDLL | None:
     """The kernels where they give Pillow's bits.
 

@@ -7,7 +7,6 @@ binary interface of libjpeg 6b; it is used only if a small photo comes out right
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from PIL import Image
 
 from googlenet.images.library import library
 from googlenet.runtime.compiled import LONG
+from googlenet.runtime.first_call import locked_cache
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -54,7 +54,7 @@ def available() -> bool:
     return pillow_s_library() is not None
 
 
-@cache
+@locked_cache
 def pillow_s_library() -> Functions | None:
     """Its functions; None where there are no kernels or Pillow's library is another one."""
     if library() is None:

@@ -32,6 +32,7 @@ from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.registry import Network, build_network
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.first_call import first_call_alone
 
 
 @dataclass
@@ -170,6 +171,7 @@ class Classifier:
             return [centre(photo, self.preprocessing)]
         return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
 
+    @first_call_alone
     @torch.inference_mode()
     def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         """Logits and summary: (N, size, size, channels) uint8 -> float32 on the CPU."""

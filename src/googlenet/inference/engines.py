@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from googlenet.runtime.device import native_bf16, thread_count
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.first_call import first_call_alone
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")  # measured: docs/deploy.md
@@ -47,7 +48,8 @@ class Engine(Protocol):
     def run(self, photos: Array) -> Found:
         """Of normalised photos (N, C, H, W), or of one photo (H, W, 3).
 
-        May be called in several threads, of which as many as there are streams compute.
+        May be called in several threads, of which as many as there are streams compute; the first
+        call is computed alone (`first_call_alone`).
         """
 
 
@@ -85,6 +87,7 @@ class OnnxRuntime:
     name: str = "onnxruntime"
     session: Any = field(init=False)
 
+    @first_call_alone
     def __post_init__(self) -> None:
         require("onnxruntime")
         import onnxruntime
@@ -103,6 +106,7 @@ class OnnxRuntime:
         self.wanted = [name for name in ("logits", "summary") if name in names]
         self.model = b""  # the session has its own copy
 
+    @first_call_alone
     def run(self, photos: Array) -> Found:
         logits, *summary = self.session.run(self.wanted, {self.input: photos})
         return Found(logits, summary[0] if summary else None)
@@ -125,6 +129,7 @@ class OpenVINO:
     compiled: Any = field(init=False)
     idle: SimpleQueue[Any] = field(init=False)  # requests, of which each computes one batch
 
+    @first_call_alone
     def __post_init__(self) -> None:
         require("openvino")
         import openvino
@@ -156,6 +161,7 @@ class OpenVINO:
         for _ in range(self.streams):
             self.idle.put(self.compiled.create_infer_request())
 
+    @first_call_alone
     def run(self, photos: Array) -> Found:
         request = self.idle.get()
         try:
@@ -178,6 +184,7 @@ class Torch:
     precision: str = "fp32"
     name: str = "torch"
 
+    @first_call_alone
     def run(self, photos: Array) -> Found:
         import torch
 

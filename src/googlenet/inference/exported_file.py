@@ -15,6 +15,7 @@ from googlenet.inference.exported_format import exported_kind, onnx_header, pt2_
 from googlenet.inference.model_file import KEY, ModelFileError, parse_header
 from googlenet.models.cost import network_cost
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.first_call import FIRST_CALL
 
 # Which engines run which kind of file; the first is the one that it was made for.
 ABLE = {
@@ -110,8 +111,9 @@ def read_openvino(path: Path) -> tuple[Any, str | None]:
             f"{path}: its weights must be beside it, in {weights.name}, which is not there"
         )
     try:
-        model = openvino.Core().read_model(str(path))
-        return model, str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
+        with FIRST_CALL:
+            model = openvino.Core().read_model(str(path))
+            return model, str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFileError(f"{path}: OpenVINO cannot read it ({reason})") from error

@@ -80,6 +80,7 @@ class Predictor:
         """Raises ModelFileError for a header that cannot be used."""
         self.file, self.lock, self.streams = file, Lock(), 1
         self.running: Engine | None = None
+        self.warm = False  # whether a first photo has been computed
         try:
             header = file.header
             self.preprocessing = Preprocessing.from_json(header["preprocessing"])
@@ -139,6 +140,9 @@ class Predictor:
         """What the engine finds.  Raises ModelFileError where the header says something else."""
         engine = self.engine()
         try:
+            if self.streams > 1 and len(photos) > 1 and not self.warm:
+                engine.run(photos[:1])  # alone, while the other streams wait: a short first call
+                self.warm = True
             found = engine.run(photos)
         except Exception as error:  # each engine has its own kinds
             raise refused(self.file.path, engine.name, error) from error

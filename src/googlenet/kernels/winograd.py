@@ -14,13 +14,12 @@ that is not finite spoils all of its tile.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 from googlenet.kernels.library import Filters, Tiles, library
 from googlenet.kernels.tensor_views import call, is_bf16, new_map, pixel_stride
+from googlenet.runtime.first_call import locked_cache
 
 TILE_POINTS = 36
 TILE_SIDE = {3: 4, 5: 2}  # pixels of a tile's side, by the filters': six together, but for one
@@ -123,7 +122,7 @@ def tiles(x: Tensor, side: int) -> Tiles:
     )
 
 
-@cache
+@locked_cache
 def matrix(side: int) -> Tensor:
     """What transforms one dimension of filters, (6, side): the values of a filter's polynomial at
     the points, scaled so that the three transforms together are a convolution."""

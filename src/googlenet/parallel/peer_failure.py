@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.watchdog import paused
 
 
 class PeerLostError(GoogLeNetError):
@@ -14,8 +15,12 @@ class PeerLostError(GoogLeNetError):
 
 @contextmanager
 def collective() -> Iterator[None]:
-    """Says in a sentence that another process did not come.  Raises PeerLostError."""
+    """Says in a sentence that another process did not come.  Raises PeerLostError.
+
+    PyTorch limits the wait for the others, not our watchdog.
+    """
     try:
-        yield
+        with paused():
+            yield
     except RuntimeError as error:
         raise PeerLostError("another process of this run has ended") from error

@@ -25,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from googlenet.runtime.files import cache_dir, file_digest, fsync
+from googlenet.runtime.watchdog import paused
 
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
@@ -108,7 +109,7 @@ class CompiledLibrary:
         if is_intact(path):
             return path
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+        with paused(), FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
             if not is_intact(path):
                 self.compile(compiler, path)
         return path

@@ -11,6 +11,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from googlenet.runtime.watchdog import paused
+
 # Ctrl-C, a closed terminal, and what job schedulers send before they kill, often more than once.
 SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 SIGNALS = [getattr(signal, name) for name in SIGNAL_NAMES if hasattr(signal, name)]
@@ -37,8 +39,9 @@ class Console:
         self.interrupted = False
 
     def say(self, line: str) -> None:
-        tqdm.write(line, file=self.stream)
-        self.stream.flush()
+        with paused():  # a terminal may be held, a pager be read slowly
+            tqdm.write(line, file=self.stream)
+            self.stream.flush()
 
     def bar(self, total: int, name: str, done: int = 0) -> Any:
         terminal = sys.stderr.isatty()

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.watchdog import beat
 
 LEFT_BEHIND = ".*.part"  # what a process that was killed while it wrote leaves beside the file
 
@@ -98,6 +99,7 @@ def file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
+            beat()
     return digest.hexdigest()
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from googlenet.runtime.watchdog import beat
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -19,14 +21,20 @@ def prefetch(
     function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int = 2
 ) -> Iterator[R]:
     """`map(function, items)` in threads, in order, at most `ahead` results a worker waiting."""
+
+    def moved(item: T) -> R:
+        result = function(item)
+        beat()
+        return result
+
     if workers < 1:
-        yield from map(function, items)
+        yield from map(moved, items)
         return
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(moved, item))
                 if len(waiting) > workers * ahead:
                     yield waiting.popleft().result()
             while waiting:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from googlenet.runtime.watchdog import beat, working
+
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -87,7 +89,9 @@ class Batcher(Generic[Q, A]):
         loop = asyncio.get_running_loop()
         requests = [request for request, _ in batch]
         try:
-            results = await loop.run_in_executor(self.thread, self.run_batch, requests)
+            with working():
+                results = await loop.run_in_executor(self.thread, self.run_batch, requests)
+                beat()
         except Exception as error:  # fails this batch's requests, not the next batch
             for _, future in batch:
                 if not future.done():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from googlenet.inference.classifier import Classifier
+from googlenet.runtime.watchdog import working
 from googlenet.serving.batcher import Batcher
 from googlenet.serving.http_error import HTTPError, unavailable
 from googlenet.serving.input_image import read_image_bytes
@@ -44,9 +45,10 @@ class Service:
         """Run one image of our own, so that no client waits for one-time costs."""
         self.batcher.start()
         loop = asyncio.get_running_loop()
-        self.has_cam = await loop.run_in_executor(
-            self.batcher.thread, supports_cam, self.classifier
-        )
+        with working():
+            self.has_cam = await loop.run_in_executor(
+                self.batcher.thread, supports_cam, self.classifier
+            )
         self.ready = True
 
     async def stop(self) -> None:
@@ -99,13 +101,14 @@ class Service:
         began = loop.time()
         self.batcher.announce(1)
         try:
-            crop = await loop.run_in_executor(
-                self.decoders,
-                read_image_bytes,
-                image,
-                self.classifier.preprocessing,
-                self.limits.max_pixels,
-            )
+            with working():
+                crop = await loop.run_in_executor(
+                    self.decoders,
+                    read_image_bytes,
+                    image,
+                    self.classifier.preprocessing,
+                    self.limits.max_pixels,
+                )
         except HTTPError as error:
             self.metrics.images.labels("refused").inc()
             return error

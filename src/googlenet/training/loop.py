@@ -26,6 +26,7 @@ from googlenet.kernels.optimize import optimize
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.runtime.watchdog import beat
 from googlenet.training.averaging import WeightAverage, recompute_bn_stats
 from googlenet.training.balance import balanced_order
 from googlenet.training.cutmix import cutmix
@@ -183,6 +184,7 @@ class Trainer:
             self.read_metrics()
         self.optimizer.step()
         self.average.update(self.network, self.step + 1)
+        beat()
 
     def forward_backward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the gradient; returns the loss of each head and the correct predictions."""
@@ -321,6 +323,7 @@ class Trainer:
             for batch in loaded:
                 if len(batch) >= self.min_batch:
                     yield self.to_inputs(batch)
+                beat()
                 after_batch()
 
         def recompute() -> int:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from googlenet import __version__
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.files import cache_dir, file_digest
+from googlenet.runtime.watchdog import paused
 from googlenet.weights.registry import KnownFile
 
 ATTEMPTS = 5
@@ -61,7 +62,7 @@ def fetch(known: KnownFile) -> Path:
     path = cache_dir() / known.file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+        with paused(), FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
             if path.is_file():
                 check_present(known, path)
             else:

@@ -13,6 +13,7 @@ from googlenet.data.dataset import DataError
 from googlenet.images.archived import LocalShard, Shard
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.files import cache_dir, file_digest
+from googlenet.runtime.watchdog import paused
 
 CACHE_BYTES = 64 << 30  # of copied shards; $GOOGLENET_SHARD_CACHE_BYTES sets another limit
 WAIT_SECONDS = 3600.0  # for another process that copies the same shard
@@ -127,7 +128,7 @@ class RemoteShard:
             return path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+            with paused(), FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
                 if not path.exists():
                     self.fetch(path)
                     evict_oldest(path)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from googlenet.data.dataset import DataError
 from googlenet.images.decode import EXTENSIONS
+from googlenet.runtime.watchdog import beat
 
 
 class Sample(NamedTuple):
@@ -38,6 +39,7 @@ def read_shard(path: Path) -> list[Sample]:
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
+                beat()
                 if not info.isfile():
                     continue
                 key, extension = split_name(info.name)
