@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from googlenet.images.preprocess import Preprocessing
 from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO, choose, require
-from googlenet.inference.exported_format import exported_kind, onnx_header, pt2_header
+from googlenet.inference.exported_format import ZIP_ERRORS, exported_kind, onnx_header, pt2_header
 from googlenet.inference.model_file import KEY, ModelFileError, parse_header
 from googlenet.models.cost import network_cost
 from googlenet.runtime.errors import GoogLeNetError
@@ -96,7 +95,7 @@ def pt2_text(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(str(pt2_header(archive))).decode("utf-8", "replace")
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (*ZIP_ERRORS, KeyError) as error:
         raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error})") from error
 
 

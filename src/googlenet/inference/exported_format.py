@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 from googlenet.inference.model_file import KEY
@@ -10,6 +12,10 @@ from googlenet.weights.protobuf import Message
 from googlenet.weights.weight_file import WeightFileError, map_file
 
 METADATA = 14  # metadata_props of an ONNX ModelProto: messages of a key and a value
+# What a damaged archive raises: also EOFError, and RuntimeError for what says it is encrypted.
+ZIP_ERRORS = (
+    EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 PT2_HEADER = f"/extra/{KEY}"
 
 
@@ -26,7 +32,7 @@ def exported_kind(path: Path) -> str | None:
         # An ONNX file begins with its ir_version; a Caffe file with a name, a TensorFlow graph
         # with its nodes.
         return "onnx" if start[:1] == b"\x08" and onnx_header(path) else None
-    except (OSError, WeightFileError, zipfile.BadZipFile):
+    except (WeightFileError, *ZIP_ERRORS):
         return None
 
 

@@ -69,7 +69,7 @@ def label_in(extension: str, content: bytes) -> str | None:
         if extension == ".cls":
             return text or None
         values = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):
         return None
     found = values.get("label", values.get("cls")) if isinstance(values, dict) else None
     return str(found) if isinstance(found, int | str) else None
