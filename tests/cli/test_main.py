@@ -97,6 +97,8 @@ def test_bad_usage_is_2(arguments: list[str]) -> None:
         (KeyboardInterrupt(), 130, "googlenet evaluate: interrupted\n"),
         (PermissionError(13, "Permission denied", "x"), 1,
          "googlenet evaluate: [Errno 13] Permission denied: 'x'\n"),
+        (MemoryError(), 1,
+         "googlenet evaluate: out of memory: try fewer --views or --workers\n"),
     ],
 )  # fmt: skip
 def test_exit_codes(

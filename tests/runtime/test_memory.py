@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
-from googlenet.runtime.memory import available_memory
+from googlenet.runtime.memory import available_memory, out_of_memory
 
 KEPT = 1 << 20  # of the page cache
 
@@ -55,3 +56,26 @@ def test_without_a_limit_it_is_what_the_system_has_free(
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Free)
     assert available_memory(tmp_path) == 12345
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "out of memory"),
+        (MemoryError("Unable to allocate 2.24 GiB for an array with shape (3, 10)"),
+         "out of memory (2.4 GB more were requested)"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't "
+                      "allocate memory: you tried to allocate 3024000000 bytes. Error code 12"),
+         "out of memory (3.0 GB more were requested)"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has"),
+         "out of memory (0.5 GB more were requested)"),
+        (RuntimeError("std::bad_alloc"), "out of memory"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (KeyError("x"), None),
+    ],
+)  # fmt: skip
+def test_failed_allocations_of_every_library(error: Exception, sentence: str | None) -> None:
+    assert out_of_memory(error) == sentence
+    wrapped = RuntimeError("a batch failed")
+    wrapped.__cause__ = error
+    assert out_of_memory(wrapped) == sentence

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 
 from googlenet import __version__, parallel
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
+from googlenet.runtime.memory import out_of_memory
 from googlenet.runtime.process import tune_process
 from googlenet.runtime.watchdog import stall_seconds, watching, working
 
@@ -19,6 +20,14 @@ VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("pack", "info", "convert", "export", "bench", "table"),
 )
+# What to lower when memory runs out.
+MEMORY_OPTIONS = {
+    "train": "a smaller --batch (or --batch auto) or --size",
+    "evaluate": "fewer --views or --workers",
+    "export": "fewer --images or --calibration-images",
+    "serve": "a smaller --batch or --max-memory",
+    "bench": "a smaller --batch or --size",
+}
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = ("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export")
@@ -74,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # nobody reads our output any more: `googlenet table | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        text = out_of_memory(error)
+        if text is None:
+            raise
+        advice = MEMORY_OPTIONS.get(args.verb, "fewer processes at a time")
+        print_error(args.verb, error, f"{text}: try {advice}")
         return 1
     except OSError as error:  # such as a folder without permission
         print_error(args.verb, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,24 @@ def headroom(folder: Path, names: tuple[str, str, str]) -> int | None:
         return max(0, most - now + int(stat.get(kept, 0)))
     except (OSError, ValueError):
         return None
+
+
+# What says so but a MemoryError: PyTorch's allocator, CUDA's, and C++ without a handler.
+OUT_OF_MEMORY = re.compile(r"allocate memory|out of memory|bad_?alloc", re.IGNORECASE)
+REQUESTED = re.compile(r"allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[KMGT]iB)", re.IGNORECASE)
+UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """The sentence for a failed allocation, of whatever library; None for another error.
+
+    An error that was raised from a failed allocation counts as one.
+    """
+    text = str(error)
+    if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(text)):
+        return out_of_memory(error.__cause__) if error.__cause__ else None
+    found = REQUESTED.search(text)
+    if found is None:
+        return "out of memory"
+    size = float(found["size"]) * UNITS[found["unit"].lower()]
+    return f"out of memory ({size / 1e9:.1f} GB more were requested)"
