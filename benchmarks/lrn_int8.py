@@ -111,17 +111,17 @@ def main() -> None:
     from googlenet.export.onnx_graph import network_model
     from googlenet.export.openvino_model import from_onnx
     from googlenet.export.parity_images import calibration_crops, decoded, parity_photos
+    from googlenet.images.view import to_nchw
     from googlenet.inference.classifier import Classifier
-    from googlenet.inference.engine_classifier import planes
     from googlenet.runtime.device import cpu_name
 
     classifier = Classifier.load(args.model)
     p = classifier.preprocessing
-    calibrating = planes(calibration_crops(classifier, args.calibrate, args.calibration_photos), p)
+    calibrating = to_nchw(calibration_crops(classifier, args.calibrate, args.calibration_photos), p)
     photos = parity_photos(classifier, args.data, False, args.photos)
     found = [(i, classifier.crops(photo)[0]) for i, photo in decoded(photos, 2, print)]
     labels = np.array([photos.samples.labels[i] for i, _ in found])
-    x = planes(np.stack([crop for _, crop in found]), p)
+    x = to_nchw(np.stack([crop for _, crop in found]), p)
 
     def answers(run: Any) -> Any:
         return np.concatenate([run(part) for part in np.array_split(x, len(x) // 8)]).argmax(1)

@@ -35,8 +35,8 @@ from googlenet.data.dataset import DataSet, Samples, split
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
-from googlenet.images.center_view import centre
 from googlenet.images.preprocess import Preprocessing, resize_size
+from googlenet.images.view import center_view
 from googlenet.inference.classifier import Classifier
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
@@ -173,7 +173,9 @@ def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
 
     def batches() -> Iterator[Tensor]:
         for indices in np.array_split(chosen, 32):
-            views = [centre(decoding.decode(samples.sources[i]), preprocessing) for i in indices]
+            views = [
+                center_view(decoding.decode(samples.sources[i]), preprocessing) for i in indices
+            ]
             yield preprocessing.normalise(torch.from_numpy(np.stack(views)))
 
     with trainer.machine.autocast():

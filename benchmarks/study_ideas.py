@@ -11,8 +11,8 @@ from PIL import ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop, as_image
-from googlenet.images.lazy_jpeg import LazyJpeg, Photo
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
+from googlenet.images.turbo_jpeg import DecodedImage, as_pillow
 from googlenet.models.googlenet import GoogLeNet, Inception
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.registry import Network
@@ -186,8 +186,8 @@ class Alternating(Augmentation):
     """Each photo mirrored in every other epoch, which one by chance (Jordan 2024, 2404.00498)."""
 
     def __call__(
-        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
-    ) -> Photo:
+        self, image: DecodedImage, epoch: int, index: int, side: int | None = None
+    ) -> DecodedImage:
         rest = Augmentation(
             tuple(s for s in self.steps if not isinstance(s, HorizontalFlip)), self.seed
         )
@@ -195,15 +195,15 @@ class Alternating(Augmentation):
         flipped = HorizontalFlip().drawn(np.random.default_rng((self.seed, index))) ^ (
             epoch % 2 == 1
         )
-        return ImageOps.mirror(as_image(found)) if flipped else found
+        return ImageOps.mirror(as_pillow(found)) if flipped else found
 
 
 class Gentle(Augmentation):
     """Crops of half of the photo at least in the last of five epochs."""
 
     def __call__(
-        self, image: Photo | LazyJpeg, epoch: int, index: int, side: int | None = None
-    ) -> Photo:
+        self, image: DecodedImage, epoch: int, index: int, side: int | None = None
+    ) -> DecodedImage:
         crop, *rest = self.steps
         assert isinstance(crop, RandomResizedCrop)
         area = (0.5, 1.0) if epoch >= 4 else crop.area

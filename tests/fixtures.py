@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from googlenet.data.dataset import Class
-from googlenet.images.lazy_jpeg import Photo
 from googlenet.images.preprocess import Preprocessing, resize_size
+from googlenet.images.turbo_jpeg import DecodedImage
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import build_network
 from googlenet.training.averaging import recompute_bn_stats
@@ -53,7 +53,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def pixels(image: Photo) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def pixels(image: DecodedImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(image)
 
 

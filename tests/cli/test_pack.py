@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.shards.pack import Packer
-from googlenet.images import lazy_jpeg
+from googlenet.images import turbo_jpeg
 from googlenet.inference.model_file import read_tensors
 from tests.cli.conftest import SMALL, Trained, command
 
@@ -46,11 +46,11 @@ def test_training_from_it_makes_the_same_model(
 
 
 def test_blocks_of_shards_and_an_old_decoder_are_remembered(packed: Path, tmp_path: Path) -> None:
-    options = ["--shuffle", "blocks", "--decoder", "pillow", "--cache", "disk"]
+    options = ["--shuffle", "blocks", "--decoder", "pillow", "--cache", "memory"]
     answer = command("train", packed, "--out", tmp_path / "run", *SMALL, *options)
     assert answer.code == 0, answer.err
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert [settings[k] for k in ("shuffle", "decoder", "cache")] == ["blocks", "pillow", "disk"]
+    assert [settings[k] for k in ("shuffle", "decoder", "cache")] == ["blocks", "pillow", "memory"]
     resumed = command("train", packed, "--out", tmp_path / "run", "--resume", "--shuffle", "full")
     assert resumed.code == 2
     assert "--resume takes the run's own settings, got --shuffle" in resumed.err
@@ -117,7 +117,7 @@ def test_ctrl_c_says_how_to_go_on(
 def test_decoder_that_is_not_installed(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy_jpeg, "find_spec", lambda name: None)
+    monkeypatch.setattr(turbo_jpeg, "find_spec", lambda name: None)
     answer = command("train", trained.data, "--out", tmp_path / "run", *SMALL, "--decoder", "turbo")
     assert answer.code == 1
     assert "--decoder turbo needs simplejpeg: pip install 'googlenet[fast]'" in answer.err

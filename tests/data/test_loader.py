@@ -17,7 +17,7 @@ from PIL import Image
 from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import Batch, TrainingLoader, epoch_order, even_batches, prefetch
-from googlenet.images import jpeg_region
+from googlenet.images import pixel_kernels
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomCrop, RandomResizedCrop
 from googlenet.images.device_crops import cropped
 from googlenet.images.preprocess import Preprocessing
@@ -108,7 +108,7 @@ def jpegs() -> dict[str, bytes]:
 def test_crops_are_the_same_with_a_cache_and_without_kernels(
     step: RandomResizedCrop | RandomCrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether all of a photo is decoded or a part, by this library or by that, and when."""
+    """By the kernel or by PyTorch, decoded now or earlier."""
     photos = jpegs()
     for name, content in photos.items():
         (tmp_path / name).write_bytes(content)
@@ -125,7 +125,7 @@ def test_crops_are_the_same_with_a_cache_and_without_kernels(
     assert list(first.unreadable) == [str(tmp_path / "short")]
     assert len(first) == 8 * (len(photos) - 1)
     kept = load(MemoryCache(1 << 30))
-    monkeypatch.setattr(jpeg_region, "available", lambda: False)
+    monkeypatch.setattr(pixel_kernels, "library", lambda: None)
     for other in (kept, load(None), load(MemoryCache(1 << 30))):
         assert np.array_equal(first.pixels, other.pixels)
         assert first.unreadable == other.unreadable

@@ -18,9 +18,10 @@ from filelock import FileLock
 from googlenet.export import export as exporting
 from googlenet.export.parity import LIMITS, Limits
 from googlenet.images.decode import decode
+from googlenet.images.view import to_nchw
 from googlenet.inference.calibration import ENERGY_AND_ANGLES, Calibration, Unknown
 from googlenet.inference.classifier import Classifier
-from googlenet.inference.engine_classifier import EngineClassifier, planes
+from googlenet.inference.engine_classifier import EngineClassifier
 from googlenet.inference.model_file import ModelFileError
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
@@ -183,7 +184,7 @@ def test_runs_without_this_package(
     """Any number of photos, and of any size; the calibrated softmax is the second output."""
     ours = Classifier.load(model)
     crops = [ours.crops(noise(80, 90, seed))[0] for seed in range(5)]
-    x = planes(np.stack(crops), ours.preprocessing)
+    x = to_nchw(np.stack(crops), ours.preprocessing)
     other = np.random.default_rng(0).normal(size=(2, 3, 97, 71)).astype(np.float32)
     given = {"five": x, "one": x[:1]} | ({"other": other} if form != "torch" else {})
     found = run_plainly(form, exported[form][0], given, tmp_path)
@@ -645,4 +646,4 @@ def test_planes_are_normalise_to_the_bit() -> None:
     p = classifier().preprocessing
     pixels = np.stack([np.asarray(decode(noise(64, 64, seed))) for seed in range(2)])
     expected = p.normalize(torch.from_numpy(pixels)).contiguous().numpy()
-    assert np.array_equal(planes(pixels, p), expected)
+    assert np.array_equal(to_nchw(pixels, p), expected)

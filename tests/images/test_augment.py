@@ -258,14 +258,14 @@ def test_arrays_are_treated_as_images_are(step: Step | Augmentation) -> None:
 def test_photos_are_shrunk_in_decoding_only_where_every_crop_is_larger() -> None:
     crop = RandomResizedCrop(32, (0.1, 1.0), (0.5, 2.0))
     for width, height in ((60, 50), (300, 200), (640, 480), (4000, 3000), (1500, 100)):
-        factor = crop.reduction(width, height)
+        factor = crop.dct_scale(width, height)
         boxes = [crop.box(width, height, np.random.default_rng(seed)) for seed in range(300)]
         least = min(min(r - left, b - top) for left, top, r, b in boxes)
         assert factor == 1 or least >= 32 * factor - 1
         # Not more carefully than that: twice as much would be too much for some crop.
         assert factor == 8 or sqrt(0.1 * width * height / 2) < 32 * 2 * factor
-    assert [RandomCrop(224).reduction(side, 3000) for side in (511, 512, 1024, 2048, 9000)] == [
+    assert [RandomCrop(224).dct_scale(side, 3000) for side in (511, 512, 1024, 2048, 9000)] == [
         *(1, 2, 4, 8, 8)
     ]
-    assert Augmentation((crop, HorizontalFlip()), 0).reduction(4000, 3000) == 8
-    assert Augmentation((HorizontalFlip(),), 0).reduction(4000, 3000) == 1
+    assert Augmentation((crop, HorizontalFlip()), 0).dct_scale(4000, 3000) == 8
+    assert Augmentation((HorizontalFlip(),), 0).dct_scale(4000, 3000) == 1

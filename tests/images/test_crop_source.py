@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
+from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop, resized_crop
 from googlenet.images.crop_source import CropSource, collate, take_crop_source
 from googlenet.images.device_crops import cropped
-from googlenet.images.lazy_jpeg import LazyJpeg, Photo, open_jpeg, resized_crop
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo_jpeg import DecodedImage, decode_turbo
 from tests.fixtures import encoded, noise, pixels
 
 SIZE = 16
@@ -46,10 +46,10 @@ def test_box_and_mirroring_are_those_of_the_host() -> None:
     assert 0 < mirrored < 20
 
 
-KINDS: dict[str, Callable[[], Photo | LazyJpeg]] = {
+KINDS: dict[str, Callable[[], DecodedImage]] = {
     "image": lambda: PHOTO,
     "array": lambda: pixels(PHOTO),
-    "coded": lambda: open_jpeg(encoded(PHOTO, "JPEG"), lambda width, height: 1),
+    "JPEG": lambda: decode_turbo(encoded(PHOTO, "JPEG")),
 }
 
 

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from googlenet.images import lazy_jpeg, pixel_kernels
+from googlenet.images import pixel_kernels
+from googlenet.images.augment import hflip, resized_crop
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS
+from tests.fixtures import noise
+from tests.fixtures import pixels as as_array
 
 SIDES = st.one_of(st.integers(1, 12), st.integers(1, 300))
 
@@ -63,9 +66,30 @@ def test_long_photos_have_pytorch_s_bits(kernels: None, kind: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 64, 225])
-def test_mirrored_is_numpy_s_reversed_view(kernels: None, width: int) -> None:
-    pixels = np.ascontiguousarray(pattern(7, width, seed=3)[:, :width])
-    assert np.array_equal(pixel_kernels.mirrored(pixels), pixels[:, ::-1])  # type: ignore[arg-type]
+def test_hflip_is_numpy_s_reversed_view(width: int) -> None:
+    pixels = pattern(7, width, seed=3)[:, :width]
+    assert np.array_equal(hflip(pixels), pixels[:, ::-1])
+
+
+@given(
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    side=st.integers(1, 60),
+    interpolation=st.sampled_from(sorted(INTERPOLATIONS)),
+    data=st.data(),
+)
+def test_crops_are_those_of_pillow_to_within_a_level(
+    width: int, height: int, side: int, interpolation: str, data: st.DataObject
+) -> None:
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right = data.draw(st.integers(left + 1, width))
+    bottom = data.draw(st.integers(top + 1, height))
+    photo = noise(width, height, seed=side)
+    ours = resized_crop(as_array(photo), (left, top, right, bottom), (side, side), interpolation)
+    theirs = photo.crop((left, top, right, bottom)).resize(
+        (side, side), INTERPOLATIONS[interpolation]
+    )
+    assert np.abs(ours.astype(int) - as_array(theirs)).max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 7), (3, 32, 33)])
@@ -84,8 +108,6 @@ def test_other_arrays_are_left_to_others(kernels: None) -> None:
     assert pixel_kernels.resized(crop[:, ::2], (4, 4), "bilinear") is None
     assert pixel_kernels.resized(crop[::-1], (4, 4), "bilinear") is None
     assert pixel_kernels.resized(crop[..., :1], (4, 4), "bilinear") is None
-    assert pixel_kernels.mirrored(crop[:, 1:]) is None
-    assert np.array_equal(lazy_jpeg.mirrored(crop[:, 1:]), crop[:, 1:][:, ::-1])
 
 
 def test_without_kernels_the_bits_are_the_same(
@@ -93,15 +115,11 @@ def test_without_kernels_the_bits_are_the_same(
 ) -> None:
     whole, box = pattern(120, 90, seed=5), (7, 11, 83, 110)
 
-    def both() -> list[NDArray[np.uint8]]:
-        crops = [
-            lazy_jpeg.resized_crop(whole, box, (48, 48), k) for k in pixel_kernels.INTERPOLATIONS
-        ]
-        return [*crops, *map(lazy_jpeg.mirrored, crops)]
+    def crops() -> list[NDArray[np.uint8]]:
+        return [resized_crop(whole, box, (48, 48), k) for k in pixel_kernels.INTERPOLATIONS]
 
-    ours = both()
+    ours = crops()
     request.getfixturevalue("no_kernels")
     assert pixel_kernels.resized(whole, (48, 48), "bilinear") is None
-    assert pixel_kernels.mirrored(whole) is None
-    for one, other in zip(ours, both(), strict=True):
+    for one, other in zip(ours, crops(), strict=True):
         assert np.array_equal(one, other)

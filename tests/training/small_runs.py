@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from googlenet.data.cache import DecodedCache
+from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
@@ -50,7 +50,7 @@ def trainer(
     workers: int = 1,
     shuffle: str = "full",
     decoder: str = "pillow",
-    cache: DecodedCache | None = None,
+    cache: MemoryCache | None = None,
     carried: tuple[str, ...] = (),
     augment: str = "host",
     size: int = SIZE,

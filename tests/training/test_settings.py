@@ -60,7 +60,7 @@ def test_what_decides_a_run() -> None:
         ({"precision": "fp16"}, "precision must be one of auto, fp32, bf16, got 'fp16'"),
         ({"decoder": "x"}, "decoder must be one of pillow, turbo, got 'x'"),
         ({"shuffle": "x"}, "shuffle must be one of full, blocks"),
-        ({"cache": "x"}, "cache must be one of auto, memory, disk, none"),
+        ({"cache": "x"}, "cache must be one of auto, memory, none"),
         ({"augment": "x"}, "augment must be one of host, device, got 'x'"),
     ],
 )

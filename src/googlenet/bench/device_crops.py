@@ -10,10 +10,11 @@ from torch import Tensor
 from googlenet.bench.harness import Conditions, NextBatch
 from googlenet.data.dataset import Samples
 from googlenet.data.load_data import load_data
-from googlenet.images.augment import RandomResizedCrop, as_image, size_of
+from googlenet.images.augment import RandomResizedCrop
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.device_crops import normalize, padded, resized_crop_batch
 from googlenet.images.preprocess import Preprocessing, resize_shorter, resize_size
+from googlenet.images.turbo_jpeg import as_pillow, size_of
 from googlenet.runtime.errors import GoogLeNetError
 
 MAX_IMAGES = 1024
@@ -56,7 +57,7 @@ def decoded(samples: Samples, side: int) -> tuple[list[NDArray[np.uint8]], list[
     arrays, labels = [], []
     for source, label in zip(samples.sources, samples.labels, strict=True):
         try:
-            image = as_image(decode(source))
+            image = as_pillow(decode(source))
         except ImageError:
             continue
         small = image if min(image.size) <= side else resize_shorter(image, side, "bilinear")

@@ -25,7 +25,7 @@ from torch import Tensor
 from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import TrainingLoader
-from googlenet.images import lazy_jpeg
+from googlenet.images import turbo_jpeg
 from googlenet.images.archived import ArchivedImage
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
 from googlenet.images.decode import open_image, srgb_transform
@@ -158,15 +158,15 @@ def build(photos: Photos) -> dict[str, Pipeline]:
             tensor_plainly(crop_plainly(photos, i, epoch)) for i in indices(photos)
         ],
     }
-    for decoder in ("pillow", *(["turbo"] if lazy_jpeg.available() else [])):
+    for decoder in ("pillow", *(["turbo"] if turbo_jpeg.available() else [])):
         crops, tensors = ours(photos, decoder)
         found[f"googlenet {decoder}, {CROPS}"] = crops
         found[f"googlenet {decoder}, {TENSORS}"] = tensors
-    best = "turbo" if lazy_jpeg.available() else "pillow"
+    best = "turbo" if turbo_jpeg.available() else "pillow"
     found[f"googlenet {best} cached, {CROPS}"] = ours(photos, best, MemoryCache(EVERYTHING))[0]
-    if lazy_jpeg.available():
+    if turbo_jpeg.available():
         found["decoding alone, libjpeg-turbo"] = lambda epoch: [
-            lazy_jpeg.decode_turbo(s) for s in photos.sources
+            turbo_jpeg.decode_turbo(s) for s in photos.sources
         ]
     return found
 

@@ -75,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--augment", help="where crops are resized and mirrored: host (default), or device, with "
         "pixels that differ a little")  # fmt: skip
     add("--shuffle", help="full, or blocks: a few shards at a time (default: blocks at a URL)")
-    add("--cache", help="decoded photos: memory, disk, none, or auto: in memory if they take "
+    add("--cache", type=cache_kind,
+        help="decoded images: memory, none, or auto: in memory if they take "
         "less than 1 GiB and a quarter of what is free (default: auto)")  # fmt: skip
     add_workers(parser)
     add_json(parser)
@@ -139,21 +140,29 @@ def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     return as_begun(args, folder)
 
 
+def cache_kind(value: str) -> str:
+    """What --cache takes, and "disk" of earlier versions, which gained nothing."""
+    if value != "disk":
+        return value
+    print("notice: --cache disk is now --cache auto", file=sys.stderr)
+    return "auto"
+
+
 def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings with which a run was begun, but for what changes none of its bits."""
-    from googlenet.images import lazy_jpeg
+    from googlenet.images import turbo_jpeg
     from googlenet.training.settings import Settings
 
     settings = Settings.from_json(folder.read_settings(), folder.settings)
     if settings.decoder == "turbo":
-        lazy_jpeg.require()
+        turbo_jpeg.require()
     cache = args.cache or settings.cache
     return replace(settings, data=args.data, workers=args.workers, cache=cache)
 
 
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
-    from googlenet.images import lazy_jpeg
+    from googlenet.images import turbo_jpeg
     from googlenet.inference.classifier import Classifier, require_weights
     from googlenet.models.registry import has_batch_norm
     from googlenet.training.recipe import current_names
@@ -161,7 +170,7 @@ def resolve(args: argparse.Namespace) -> Settings:
     from googlenet.training.settings import Settings
 
     if args.decoder == "turbo":
-        lazy_jpeg.require()
+        turbo_jpeg.require()
     fields = recipe_fields(args.set, notice)
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
@@ -194,7 +203,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         precision=args.precision or "auto",
         weights=args.weights,
         workers=args.workers,
-        decoder=args.decoder or ("turbo" if lazy_jpeg.available() else "pillow"),
+        decoder=args.decoder or ("turbo" if turbo_jpeg.available() else "pillow"),
         shuffle=args.shuffle or default_shuffle(args.data, recipe),
         cache=args.cache or "auto",
         augment=args.augment or "host",

@@ -1,16 +1,13 @@
-"""Decoded photos kept for the next epoch: in memory, or in a file that goes with the process.
+"""Decoded images kept in memory for the next epoch.
 
-What is kept is what decoding gave, pixel for pixel, so a run with a cache has the bits of a run
-without.  Photos come in another order each epoch, so dropping one for another gains nothing:
-when the cache is full, the rest is decoded every time.
+What is kept is what decoding gave, pixel for pixel, so a run with a cache is bit-identical to one
+without.  Images come in another order each epoch, so replacing one by another gains nothing: when
+the cache is full, the rest is decoded every time.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,141 +18,63 @@ from PIL import Image
 from googlenet import parallel
 from googlenet.data.dataset import Samples
 from googlenet.data.shards.sources import ShardSources
-from googlenet.images.archived import ArchivedImage, Descriptor
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import ImageError, read_header
-from googlenet.images.lazy_jpeg import Photo
-from googlenet.runtime.errors import GoogLeNetError
+from googlenet.images.turbo_jpeg import DecodedImage
 from googlenet.runtime.memory import available_memory
 
-CACHES = ("auto", "memory", "disk", "none")
+CACHES = ("auto", "memory", "none")
 AUTO_BYTES = 1 << 30
-SAMPLED_IMAGES = 64  # photos whose sizes tell how large all of them are
+SAMPLED_IMAGES = 64  # whose sizes tell how large all of them are
 
 
-class DecodedCache(ABC):
-    """Up to `limit` bytes of decoded photos by index, for any number of threads."""
+class MemoryCache:
+    """Up to `limit` bytes of decoded images by index, for any number of threads."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self.lock = threading.Lock()
-        self.images: set[int] = set()  # which were Pillow's: what follows may differ by kind
+        # Pixels, and whether they were a Pillow image: what follows may differ by kind.
+        self.kept: dict[int, tuple[NDArray[np.uint8], bool]] = {}
 
-    def get(self, index: int, read: Callable[[], Photo]) -> Photo:
-        """The photo of that index, from `read` if it is not here yet."""
-        found = self.find(index)
-        if found is not None:
-            return Image.fromarray(found) if index in self.images else found
-        photo = read()
-        array = np.asarray(photo)
-        at = self.reserve(array.nbytes)
-        if at is not None:
-            if isinstance(photo, Image.Image):
-                self.images.add(index)
-            self.keep(index, array, at)
-        return photo
+    def get(self, index: int, read: Callable[[], DecodedImage]) -> DecodedImage:
+        """The image of that index, from `read` if it is not here yet."""
+        if index in self.kept:
+            array, is_pillow = self.kept[index]
+            return Image.fromarray(array) if is_pillow else array
+        image = read()
+        array = np.asarray(image)
+        if self.reserve(array.nbytes):
+            # Pillow's own memory cannot be written to, of which PyTorch would warn.
+            kept = array if array.flags.writeable else array.copy()
+            self.kept[index] = kept, isinstance(image, Image.Image)
+        return image
 
-    def reserve(self, size: int) -> int | None:
-        """Where the next `size` bytes go; None if there is no more room."""
+    def reserve(self, size: int) -> bool:
+        """Whether there is room for that many more bytes, which are then taken."""
         with self.lock:
-            if self.used + size > self.limit:
-                return None
-            self.used += size
-            return self.used - size
-
-    @abstractmethod
-    def keep(self, index: int, array: NDArray[np.uint8], at: int) -> None:
-        """Keep a photo's pixels, for which there is room from byte `at` on."""
-
-    @abstractmethod
-    def find(self, index: int) -> NDArray[np.uint8] | None:
-        """The pixels kept for that index, to look at and not to change."""
+            fits = self.used + size <= self.limit
+            self.used += size * fits
+        return fits
 
 
-class MemoryCache(DecodedCache):
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.arrays: dict[int, NDArray[np.uint8]] = {}
+def build_cache(kind: str, samples: Samples) -> MemoryCache | None:
+    """A cache of one of `CACHES` for the images.
 
-    def keep(self, index: int, array: NDArray[np.uint8], at: int) -> None:
-        # Pillow's own memory cannot be written to, of which PyTorch would warn.
-        self.arrays[index] = array if array.flags.writeable else array.copy()
-
-    def find(self, index: int) -> NDArray[np.uint8] | None:
-        return self.arrays.get(index)
-
-
-class DiskCache(DecodedCache):
-    """In a file without a name in `folder`, which is gone when the process is."""
-
-    def __init__(self, limit: int, folder: Path) -> None:
-        super().__init__(limit)
-        self.places: dict[int, tuple[int, tuple[int, ...]]] = {}
-        try:
-            number, name = tempfile.mkstemp(dir=folder)
-            self.file = Descriptor(number)
-            os.unlink(name)  # noqa: PTH108
-        except OSError as error:
-            raise GoogLeNetError(f"{folder}: cannot be written ({error.strerror})") from error
-
-    def keep(self, index: int, array: NDArray[np.uint8], at: int) -> None:
-        rest = memoryview(np.ascontiguousarray(array).data).cast("B")
-        place = (at, array.shape)
-        try:
-            while rest:
-                written = os.pwrite(self.file.number, rest, at)
-                rest, at = rest[written:], at + written
-        except OSError as error:
-            raise GoogLeNetError(
-                f"the cache of decoded photos cannot be written ({error.strerror}): "
-                "go on with --cache none"
-            ) from error
-        self.places[index] = place
-
-    def find(self, index: int) -> NDArray[np.uint8] | None:
-        place = self.places.get(index)
-        if place is None:
-            return None
-        at, shape = place
-        array = np.empty(shape, np.uint8)
-        rest = memoryview(array.data).cast("B")
-        while rest:
-            read = os.preadv(self.file.number, [rest], at)
-            assert read, "the file name_offsets before a photo that was written"
-            rest, at = rest[read:], at + read
-        return array
-
-
-def build_cache(kind: str, samples: Samples, folder: Path) -> DecodedCache | None:
-    """A cache of that kind for the photos; a file for it goes into the folder.
-
-    "memory" takes up to three quarters of what is free, "disk" up to half; "auto" is memory
-    where all the photos take less than `AUTO_BYTES` and than a quarter of what is free.  Several
-    processes on a machine have equal parts of what is free.  Raises GoogLeNetError where the
-    folder cannot be reached.
+    "memory" takes up to three quarters of what is free; "auto" is memory where all the images take
+    less than `AUTO_BYTES` and than a quarter of what is free.  Several processes on a machine have
+    equal parts of what is free.
     """
-    if kind == "disk":
-        try:
-            status = os.statvfs(folder)
-        except OSError as error:
-            raise GoogLeNetError(
-                f"{folder}: cannot hold the cache of this machine ({error.strerror}): give "
-                "--cache none or memory"
-            ) from error
-        return DiskCache(
-            status.f_bavail * status.f_frsize // 2 // parallel.local_world_size(), folder
-        )
     free = available_memory() // parallel.local_world_size()
     if kind == "memory":
         return MemoryCache(free * 3 // 4)
-    if kind == "auto":
-        limit = min(AUTO_BYTES, free // 4)
-        return MemoryCache(limit) if decoded_bytes(samples) <= limit else None
-    return None
+    limit = min(AUTO_BYTES, free // 4)
+    return MemoryCache(limit) if kind == "auto" and decoded_bytes(samples) <= limit else None
 
 
 def decoded_bytes(samples: Samples) -> int:
-    """About how much the photos take when decoded, by the headers of some of them."""
+    """About how much the images take when decoded, by the headers of some of them."""
     among = np.arange(len(samples))
     if isinstance(samples.sources, ShardSources):  # of one shard: each may have to be copied
         shard = samples.sources.places.shard
@@ -166,7 +85,7 @@ def decoded_bytes(samples: Samples) -> int:
 
 
 def image_bytes(source: Path | NDArray[np.uint8] | ArchivedImage) -> int:
-    """What a photo takes as RGB; 0 if it cannot be read."""
+    """What an image takes as RGB; 0 if it cannot be read."""
     if isinstance(source, np.ndarray):
         height, width = source.shape[:2]
         return 3 * int(height) * int(width)

@@ -1,4 +1,4 @@
-"""Photos to batches: the order of an epoch, bad files left out by name."""
+"""Images to batches: the order of an epoch, unreadable files reported by name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.cache import DecodedCache
+from googlenet.data.cache import MemoryCache
 from googlenet.data.dataset import Samples
 from googlenet.images.augment import Augmentation
-from googlenet.images.crop_source import CropGeometry, collate
+from googlenet.images.crop_source import CropGeometry, CropSource, collate
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.lazy_jpeg import DamagedError, LazyJpeg, Photo, decode_turbo, open_jpeg
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo_jpeg import DecodedImage, decode_turbo
 from googlenet.runtime.prefetch import prefetch as prefetch
 
 DECODERS = ("pillow", "turbo")
@@ -29,7 +29,7 @@ Made = TypeVar("Made")
 @dataclass(frozen=True)
 class Batch:
     """pixels: (N, size, size, channels) uint8; labels: (N,) int64, or (N, classes) float32 of 0
-    and 1 where photos have several; bad: errors by sample name.
+    and 1 where images have several; unreadable: errors by sample name.
 
     cuts: of what is no crop yet, but (N, H, W, 3) RGB, how the device makes crops of it.
     """
@@ -43,7 +43,7 @@ class Batch:
         return len(self.labels)
 
     def take(self, at: slice | NDArray[np.int64]) -> Batch:
-        """A batch of these photos of it."""
+        """A batch of some of its images."""
         cuts = self.cuts and self.cuts.take(at)
         return Batch(self.pixels[at], self.labels[at], self.unreadable, cuts)
 
@@ -63,64 +63,61 @@ class TrainingLoader:
     """Augmented batches; what happens to a sample depends on (seed, epoch, draw) alone.
 
     A draw is a sample's index, plus the number of samples for each time that it was drawn
-    before in this epoch: the same photo twice is not the same crop twice.
+    before in this epoch: the same image twice is not the same crop twice.
     """
 
     samples: Samples
     preprocessing: Preprocessing
     augmentation: Augmentation
     decoder: str = "pillow"  # one of `DECODERS`
-    cache: DecodedCache | None = None
+    cache: MemoryCache | None = None
     augment: str = "host"  # one of `AUGMENTS`: where crops are resized and mirrored
 
-    def image(self, index: int) -> Photo | LazyJpeg:
-        """A photo as the augmentation takes it.  Raises ImageError."""
-        source, reduction = self.samples.sources[index], self.augmentation.reduction
+    def image(self, index: int) -> DecodedImage:
+        """An image as the augmentation takes it.  Raises ImageError."""
+        source = self.samples.sources[index]
 
-        def read() -> Photo:
-            return decode_turbo(source, reduction) if self.decoder == "turbo" else decode(source)
+        def read() -> DecodedImage:
+            if self.decoder == "turbo":
+                return decode_turbo(source, self.augmentation.dct_scale)
+            return decode(source)
 
-        if self.cache:
-            return self.cache.get(index, read)
-        if self.decoder == "turbo" and self.augmentation.first_crop:
-            return open_jpeg(source, reduction)
-        return read()
+        return self.cache.get(index, read) if self.cache else read()
 
     def map_images(
-        self, make: Callable[[Photo | LazyJpeg, int], Made], draws: list[int], bad: dict[str, str]
+        self,
+        make: Callable[[DecodedImage, int], Made],
+        draws: list[int],
+        unreadable: dict[str, str],
     ) -> Iterator[tuple[int, Made]]:
-        """Each draw's sample index and what is made of its photo; bad ones go to `bad`."""
+        """Each draw's sample index and what is made of its image; errors go to `unreadable`."""
         for draw in draws:
             index = draw % len(self.samples)
             try:
-                try:
-                    found = make(self.image(index), draw)
-                except DamagedError:  # noticed only now, and dealt with as if it had been at once
-                    found = make(decode(self.samples.sources[index]), draw)
+                yield index, make(self.image(index), draw)
             except ImageError as error:
-                bad[self.samples.name(index)] = str(error)
-                continue
-            yield index, found
+                unreadable[self.samples.name(index)] = str(error)
 
     def load(self, epoch: int, draws: Iterable[int], side: int | None = None) -> Batch:
-        """The draws' photos, with crops of that side in pixels; of the model's size if None."""
+        """The draws' images, with crops of that side in pixels; of the model's size if None."""
         draws = list(map(int, draws))
         side = side or self.preprocessing.size
-        bad: dict[str, str] = {}
+        unreadable: dict[str, str] = {}
         if self.augment == "device":
-            cut = [
-                *self.map_images(
-                    lambda p, d: self.augmentation.crop_source(p, epoch, d, side), draws, bad
-                )
-            ]
-            pixels, cuts = collate([found for _, found in cut], side)
-            return Batch(pixels, self.samples.targets([index for index, _ in cut]), bad, cuts)
+
+            def crop_source(image: DecodedImage, draw: int) -> CropSource:
+                return self.augmentation.crop_source(image, epoch, draw, side)
+
+            found = [*self.map_images(crop_source, draws, unreadable)]
+            pixels, geometry = collate([source for _, source in found], side)
+            targets = self.samples.targets([index for index, _ in found])
+            return Batch(pixels, targets, unreadable, geometry)
         loaded: list[int] = []
-        # Each crop goes to its place while it is in the processor's cache.
+        # Each crop goes to its place while it is in the CPU's cache.
         pixels = np.empty((len(draws), side, side, self.preprocessing.channels), np.uint8)
         for index, crop in self.map_images(
-            lambda p, d: self.augmentation(p, epoch, d, side), draws, bad
+            lambda p, d: self.augmentation(p, epoch, d, side), draws, unreadable
         ):
             pixels[len(loaded)] = self.preprocessing.pixels(crop)
             loaded.append(index)
-        return Batch(pixels[: len(loaded)], self.samples.targets(loaded), bad)
+        return Batch(pixels[: len(loaded)], self.samples.targets(loaded), unreadable)

@@ -14,7 +14,8 @@ from torch import Tensor
 from googlenet import parallel
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
-from googlenet.images.decode import ImageError, decode
+from googlenet.images.decode import ImageError
+from googlenet.images.turbo_jpeg import load_image
 from googlenet.images.views import VIEWS, view_count
 from googlenet.inference.calibration import Calibration, Outputs
 from googlenet.inference.classifier import Classifier
@@ -230,7 +231,7 @@ def image_crops(
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
-            photo = decode(samples.sources[index])
+            photo = load_image(samples.sources[index])
         except ImageError as error:
             return index, str(error)
         return index, classifier.crops(photo, views)

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from googlenet import __version__
 from googlenet.export.parity import LIMITS, PHOTO_LIMITS, Parity
 from googlenet.export.parity_images import ParityPhotos, decoded
+from googlenet.images.turbo_jpeg import DecodedImage
+from googlenet.images.view import to_nchw
 from googlenet.inference.classifier import Classifier
 from googlenet.inference.engine_classifier import (
     EngineClassifier,
     load_exported,
     packed_numbers,
-    planes,
 )
 from googlenet.inference.engines import Torch, require
 from googlenet.inference.model_file import FORMAT, KEY
@@ -170,7 +170,7 @@ def write_onnx(classifier: Classifier, plan: Plan, path: Path, header: dict[str,
     p = classifier.preprocessing
     model = network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
     if plan.calibration is not None:
-        model = quantise_onnx(model, planes(plan.calibration, p))
+        model = quantise_onnx(model, to_nchw(plan.calibration, p))
     if plan.whole_photos:
         model = with_photo(p, model)
     with_metadata(model, KEY, header)
@@ -188,7 +188,7 @@ def write_openvino(classifier: Classifier, plan: Plan, path: Path, header: dict[
         network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
     )
     if plan.calibration is not None:
-        model = quantise_openvino(model, planes(plan.calibration, p))
+        model = quantise_openvino(model, to_nchw(plan.calibration, p))
     if plan.whole_photos:
         photo = openvino_model.from_onnx(photo_model(p))
         model = openvino_model.with_photo(photo, model)
@@ -209,7 +209,7 @@ def compare(
     before: list[Tensor] = []
     after: list[Tensor] = []
     indices: list[int] = []
-    waiting: list[Image.Image] = []
+    waiting: list[DecodedImage] = []
 
     def compute() -> None:
         crops = [classifier.crops(photo)[0] for photo in waiting]

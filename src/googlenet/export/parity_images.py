@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from googlenet.data.dataset import Samples
 from googlenet.data.load_data import choose_split, load_data
 from googlenet.data.loader import prefetch
-from googlenet.images.decode import ImageError, decode
+from googlenet.images.decode import ImageError
+from googlenet.images.turbo_jpeg import DecodedImage, load_image
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
@@ -100,19 +100,19 @@ def calibration_crops(
 def crop_of(classifier: Classifier, samples: Samples, index: int) -> NDArray[np.uint8] | None:
     beat()
     try:
-        return Classifier.crops(classifier, decode(samples.sources[index]))[0]
+        return Classifier.crops(classifier, load_image(samples.sources[index]))[0]
     except ImageError:
         return None
 
 
 def decoded(
     photos: ParityPhotos, workers: int, bad: Callable[[str], object]
-) -> Iterator[tuple[int, Image.Image]]:
+) -> Iterator[tuple[int, DecodedImage]]:
     """Each photo that can be read, with its index; `bad` hears of the others."""
 
-    def one(index: int) -> tuple[int, Image.Image | str]:
+    def one(index: int) -> tuple[int, DecodedImage | str]:
         try:
-            return index, decode(photos.samples.sources[index])
+            return index, load_image(photos.samples.sources[index])
         except ImageError as error:
             return index, str(error)
 

@@ -1,4 +1,4 @@
-"""What is cut out of photos where they are decoded, for `device` to make crops of it."""
+"""The parts of images that are kept where they are decoded, for `device` to make crops of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from googlenet.images.lazy_jpeg import Box, LazyJpeg, Photo, part_of
+from googlenet.images.turbo_jpeg import DecodedImage
 
-MAX_SOURCE_RATIO = (
-    4  # times the crop's side is as long as a cut-out stays, for a crop that looks the same
-)
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+# A crop source is at most so many times as long as its crop, which then looks the same.
+MAX_SOURCE_RATIO = 4
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,23 @@ class CropGeometry:
     side: int
 
     def take(self, at: slice | NDArray[np.int64]) -> CropGeometry:
-        """Those of some photos of the batch."""
+        """Those of some images of the batch."""
         return CropGeometry(self.sizes[at], self.mirrored[at], self.side)
 
 
-def take_crop_source(photo: Photo | LazyJpeg, box: Box, side: int, mirrored: bool) -> CropSource:
+def take_crop_source(image: DecodedImage, box: Box, side: int, mirrored: bool) -> CropSource:
     """The pixels in the box, averaged over whole numbers of them where they are very many.
 
     A cut-out is 4 · side pixels wide and high at most, so it takes 48 · side² bytes at most, 16
     times what its crop takes.  One that was averaged is still twice as long as its crop or longer.
-    Raises DamagedError.
     """
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     across, down = (-(-length // (MAX_SOURCE_RATIO * side)) for length in (width, height))
-    # A copy: a view would keep all of the photo in memory.
-    pixels = np.array(photo.crop(box) if isinstance(photo, Image.Image) else part_of(photo, box))
+    # A copy: a view would keep all of the image in memory.
+    pixels = np.array(
+        image.crop(box) if isinstance(image, Image.Image) else image[top:bottom, left:right]
+    )
     if max(across, down) > 1:
         pixels = np.asarray(Image.fromarray(pixels).reduce((across, down)))
     return CropSource(pixels, (width / across, height / down), mirrored)
@@ -68,10 +70,10 @@ def collate(cuts: Sequence[CropSource], side: int) -> tuple[NDArray[np.uint8], C
     return pad_stack([cut.pixels for cut in cuts]), CropGeometry(sizes, mirrored, side)
 
 
-def pad_stack(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def pad_stack(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Photos (H, W, 3) of any sizes as one array of the largest, each in its upper left corner."""
-    height, width = (max((photo.shape[axis] for photo in photos), default=0) for axis in (0, 1))
-    whole = np.zeros((len(photos), height, width, 3), np.uint8)
-    for place, photo in zip(whole, photos, strict=True):
-        place[: photo.shape[0], : photo.shape[1]] = photo
+    height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
+    whole = np.zeros((len(images), height, width, 3), np.uint8)
+    for place, image in zip(whole, images, strict=True):
+        place[: image.shape[0], : image.shape[1]] = image
     return whole

@@ -1,8 +1,8 @@
 """Random resized crops of a whole batch as matrix products, for a device that is good at them.
 
-A resize is linear in the rows and in the columns, so a crop of a photo is two products: with a
 A resize is linear in the rows and in the columns, so a crop of an image is two products: with a
-the antialiasing needs.  Photos of any sizes lie in one tensor, padded.
+A resize is linear in the rows and in the columns, so a crop of an image is two products: with a
+the antialiasing needs.  Images of any sizes lie in one tensor, padded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as Pillow
 def cropped(cutouts: Tensor, cuts: CropGeometry, preprocessing: Preprocessing) -> Tensor:
     """(N, H, W, 3) uint8 on the device -> (N, C, side, side) float32, as the network sees crops.
 
-    With cut-outs of the largest size it takes some 510 · side² bytes a photo while it works.
+    With cut-outs of the largest size it takes some 510 · side² bytes an image while it works.
     """
     sizes, mirrored = (torch.from_numpy(a).to(cutouts.device) for a in (cuts.sizes, cuts.mirrored))
     boxes = torch.cat([torch.zeros_like(sizes), sizes], 1)
@@ -31,12 +31,12 @@ def cropped(cutouts: Tensor, cuts: CropGeometry, preprocessing: Preprocessing) -
     return normalize(crops, preprocessing)
 
 
-def padded(photos: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Photos (H, W, 3) of any sizes as one tensor (N, 3, height, width) uint8 of the largest."""
-    return torch.from_numpy(pad_stack(photos)).permute(0, 3, 1, 2).contiguous()
+def padded(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Images (H, W, 3) of any sizes as one tensor (N, 3, height, width) uint8 of the largest."""
+    return torch.from_numpy(pad_stack(images)).permute(0, 3, 1, 2).contiguous()
 
 
-def resized_crop_batch(photos: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+def resized_crop_batch(images: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
     """(N, 3, H, W) uint8, (N, 4) left, top, right, bottom, (N,) bool -> (N, 3, size, size) float32.
 
     Antialiased bilinear, levels of 0 to 255 that are not rounded: of the crop alone, as
@@ -44,11 +44,11 @@ def resized_crop_batch(photos: Tensor, boxes: Tensor, mirrored: Tensor, size: in
     Boxes may end within a pixel.
     """
     left, top, right, bottom = boxes.unbind(1)
-    rows = resize_matrices(top, bottom, photos.shape[2], size)
-    columns = resize_matrices(left, right, photos.shape[3], size)
+    rows = resize_matrices(top, bottom, images.shape[2], size)
+    columns = resize_matrices(left, right, images.shape[3], size)
     columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
-    with torch.autocast(photos.device.type, enabled=False):
-        return rows[:, None] @ photos.float() @ columns[:, None].transpose(2, 3)
+    with torch.autocast(images.device.type, enabled=False):
+        return rows[:, None] @ images.float() @ columns[:, None].transpose(2, 3)
 
 
 def resize_matrices(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:

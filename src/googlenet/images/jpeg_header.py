@@ -23,7 +23,7 @@ class BaselineHeader(NamedTuple):
 
     width: int
     height: int
-    turn: Image.Transpose | None
+    transpose: Image.Transpose | None
 
 
 def parse_baseline_jpeg(content: bytes) -> BaselineHeader | None:
@@ -32,12 +32,12 @@ def parse_baseline_jpeg(content: bytes) -> BaselineHeader | None:
     That is: another kind of JPEG, several scans, a profile of other colors, an orientation that
     is not where it is expected, or anything unknown.
     """
-    at, size, turn, exif = 2, None, None, False
+    at, size, transpose, exif = 2, None, None, False
     try:
         while content[at] == 0xFF:
             marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
             if marker == SCAN:
-                return BaselineHeader(*size, turn) if size and content[at + 4] == 3 else None
+                return BaselineHeader(*size, transpose) if size and content[at + 4] == 3 else None
             segment = content[at + 4 : at + 2 + length]
             if marker in BASELINE:
                 if size or segment[0] != 8 or segment[5] != 3:
@@ -45,7 +45,7 @@ def parse_baseline_jpeg(content: bytes) -> BaselineHeader | None:
                 height, width = struct.unpack_from(">HH", segment, 1)
                 size = (width, height)
             elif marker == APP1 and segment.startswith(EXIF) and not exif:
-                exif, turn = True, EXIF_TRANSPOSE.get(orientation(segment[len(EXIF) :]))
+                exif, transpose = True, EXIF_TRANSPOSE.get(orientation(segment[len(EXIF) :]))
             elif marker == APP1:
                 if segment.startswith(EXIF) or b"Orientation" in segment:
                     return None

@@ -10,17 +10,15 @@ from googlenet.runtime.compiled import INT, LONG, POINTER, CompiledLibrary
 HERE = Path(__file__).parent
 LIBRARY = CompiledLibrary(
     name="pixels",
-    sources=tuple(HERE / f"{name}.cpp" for name in ("pixels", "region", "resize")),
-    fallback="Pillow and PyTorch, which are slower, decode and resize",
+    sources=tuple(HERE / f"{name}.cpp" for name in ("pixels", "resize")),
+    fallback="Pillow and PyTorch resize, more slowly",
     # Pillow's bits: products and sums are not contracted into one operation.
     extra_flags={"resize.cpp": ("-ffp-contract=off",)},
     signatures={
         "resize": [POINTER, LONG, LONG, LONG, INT, POINTER, LONG, LONG],
-        "mirror": [POINTER, POINTER, LONG, LONG],
         "normalize": [POINTER, POINTER, LONG, POINTER, POINTER],
-        "region": [POINTER, POINTER, LONG, INT, POINTER, POINTER, LONG, POINTER],
-        "window": [POINTER, *[LONG] * 12, INT, POINTER],
-        "planes": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
+        "window": [POINTER, *[LONG] * 7, INT, POINTER],
+        "to_nchw": [POINTER, *[LONG] * 4, POINTER, POINTER, POINTER],
     },
     returns_int=("window",),
 )

@@ -1,6 +1,6 @@
-"""Crops of photos resized, mirrored and normalized in one pass each, where PyTorch makes several.
+"""Crops resized and normalized in one pass each, where PyTorch makes several.
 
-The same bits as PyTorch's antialiased `interpolate` and `flip` of bytes, and its arithmetic.
+The same bits as PyTorch's antialiased `interpolate` of bytes, and its arithmetic.
 """
 
 from __future__ import annotations
@@ -36,16 +36,6 @@ def resized(
     kernels.googlenet_resize(
         crop.ctypes.data, crop.strides[0], width, height, bicubic, found.ctypes.data, columns, rows
     )
-    return found
-
-
-def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """(H, W, 3) with left and right exchanged; None where there are no kernels."""
-    kernels = library()
-    if kernels is None or pixels.shape[2:] != (3,) or not pixels.flags.c_contiguous:
-        return None
-    found = np.empty_like(pixels)
-    kernels.googlenet_mirror(pixels.ctypes.data, found.ctypes.data, *pixels.shape[:2])
     return found
 
 

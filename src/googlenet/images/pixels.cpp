@@ -1,4 +1,4 @@
-// Photos as they come out of a decoder: rows of red, green, blue bytes, `stride` bytes from one
+// Images as they come out of a decoder: rows of red, green, blue bytes, `stride` bytes from one
 // row to the next.  Every sum is of integers, so the results have the same bits everywhere.
 #include <algorithm>
 #include <cmath>
@@ -20,7 +20,7 @@ constexpr int64_t SLACK = 16;  // bytes after a row's end that may be read or ov
 //
 // PyTorch's, which is Pillow's but for the precision of the coefficients: 16 bits in all.  Columns
 // first, rounded to bytes, then rows; a pixel of the result has the pixels within `support` of its
-// centre, each by its distance.
+// center, each by its distance.
 
 double triangle(double x) {
   x = std::fabs(x);
@@ -55,14 +55,14 @@ void find_taps(Taps& taps, int64_t from, int64_t to, bool bicubic) {
   double largest = 0;
   int64_t longest = 1;
   for (int64_t i = 0; i < to; i++) {
-    const double centre = scale * (double(i) + 0.5);
-    const int64_t first = std::max(int64_t(centre - support + 0.5), int64_t(0));
-    const int64_t end = std::min(int64_t(centre + support + 0.5), from);
+    const double center = scale * (double(i) + 0.5);
+    const int64_t first = std::max(int64_t(center - support + 0.5), int64_t(0));
+    const int64_t end = std::min(int64_t(center + support + 0.5), from);
     const int64_t used = std::min(std::max(end - first, int64_t(0)), most);
     double* weights = exact.data() + i * most;
     double total = 0;
     for (int64_t t = 0; t < used; t++) {
-      const double at = (double(t + first) - centre + 0.5) * inverse;
+      const double at = (double(t + first) - center + 0.5) * inverse;
       weights[t] = bicubic ? cubic(at) : triangle(at);
       total += weights[t];
     }
@@ -192,7 +192,7 @@ void shrink_rows(const Taps& taps, int64_t y, const uint8_t* rows, int64_t pitch
 
 void resize(const uint8_t* pixels, int64_t stride, int64_t width, int64_t height, bool bicubic,
             uint8_t* to, int64_t columns, int64_t rows) {
-  // Kept from photo to photo: fresh memory costs more than the arithmetic.
+  // Kept from image to image: fresh memory costs more than the arithmetic.
   thread_local Taps across, down;
   thread_local std::vector<uint8_t> narrow, source;
   find_taps(across, width, columns, bicubic);
@@ -214,18 +214,6 @@ void resize(const uint8_t* pixels, int64_t stride, int64_t width, int64_t height
   }
   for (int64_t y = 0; y < rows; y++)
     shrink_rows(down, y, narrow.data(), pitch, to + y * bytes, bytes);
-}
-
-// Left and right exchanged: (rows, columns, 3).
-void mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t columns) {
-  const int64_t bytes = columns * CHANNELS;
-  for (int64_t y = 0; y < rows; y++, from += bytes, to += bytes) {
-    std::memcpy(to, from + bytes - CHANNELS, CHANNELS);
-    // Four bytes at a time; the fourth belongs to the next pixel, which is written after it.
-    for (int64_t x = 1; x + 1 < columns; x++)
-      std::memcpy(to + x * CHANNELS, from + bytes - (x + 1) * CHANNELS, CHANNELS + 1);
-    std::memcpy(to + bytes - CHANNELS, from, CHANNELS);
-  }
 }
 
 // ---- bytes to what the network sees: (pixel - mean) * scale ------------------------------------
@@ -252,10 +240,6 @@ extern "C" {
 void googlenet_resize(const uint8_t* pixels, int64_t stride, int64_t width, int64_t height,
                       int bicubic, uint8_t* to, int64_t columns, int64_t rows) {
   resize(pixels, stride, width, height, bicubic, to, columns, rows);
-}
-
-void googlenet_mirror(const uint8_t* from, uint8_t* to, int64_t rows, int64_t columns) {
-  mirror(from, to, rows, columns);
 }
 
 void googlenet_normalize(const uint8_t* from, float* to, int64_t pixels, const float* mean,

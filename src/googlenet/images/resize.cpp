@@ -1,6 +1,6 @@
-// A window of a resized photo, and photos as the numbers that a network takes.
+// A window of a resized image, and images as the numbers that a network takes.
 //
-// The window has the bits of Pillow's resizing of the whole photo (Resample.c of Pillow: two
+// The window has the bits of Pillow's resizing of the whole image (Resample.c of Pillow: two
 // passes, weights of 22 bits, each pass rounded to bytes), computed for no other rows and columns.
 // Compiled without contracting products and sums into one operation, which would round otherwise.
 #include <cmath>
@@ -124,34 +124,25 @@ void row(const uint8_t* from, int64_t stride, const int32_t* weight, int count, 
 
 extern "C" {
 
-// A photo of height × width pixels is resized to full_height × full_width, of which the square of
-// `size` from (top, left) is written to `out`.  part: RGB pixels of the photo, those that the square
-// needs or more, rows `stride` bytes apart, the first one being that of row `first_row` and column
-// `first_column`, of which there are `part_rows` and `part_columns`.  filter: 0 bilinear, 1 bicubic.
-// 0 if this processor has not the instructions or the part is too small, 1 if it is done.
-int googlenet_window(const uint8_t* part, int64_t stride, int64_t first_row, int64_t first_column,
-                     int64_t part_rows, int64_t part_columns, int64_t height, int64_t width,
-                     int64_t full_height, int64_t full_width, int64_t top, int64_t left,
-                     int64_t size, int filter, uint8_t* out) {
+// An image of height × width RGB pixels is resized to full_height × full_width, of which the square
+// of `size` from (top, left) is written to `out`.  filter: 0 bilinear, 1 bicubic.
+// 0 if this CPU lacks the instructions, 1 if it is done.
+int googlenet_window(const uint8_t* image, int64_t height, int64_t width, int64_t full_height,
+                     int64_t full_width, int64_t top, int64_t left, int64_t size, int filter,
+                     uint8_t* out) {
 #ifdef __AVX2__
   const Weights across(width, full_width, left, size, filter);
   const Weights down(height, full_height, top, size, filter);
   const int64_t begin = down.first[0], end = down.first[size - 1] + down.count[size - 1];
-  const int64_t length = 3 * size, padded = length + 8;
-  const int64_t right = across.first[size - 1] + across.count[size - 1];
-  const int64_t last_row = first_row + part_rows - 1;
-  if (begin < first_row || end > last_row + 1 || across.first[0] < first_column ||
-      right > first_column + part_columns)
-    return 0;
-  std::vector<uint8_t> half((end - begin + ROWS) * padded), last(3 * part_columns + 1);
-  std::memcpy(last.data(), part + (part_rows - 1) * stride, 3 * part_columns);
+  const int64_t length = 3 * size, padded = length + 8, stride = 3 * width;
+  std::vector<uint8_t> half((end - begin + ROWS) * padded), last(stride + 1);
+  std::memcpy(last.data(), image + (height - 1) * stride, stride);
   for (int64_t y = begin; y < end; y += ROWS) {
     const uint8_t* from[ROWS];
     uint8_t* to[ROWS];
     for (int i = 0; i < ROWS; i++) {
       // The byte beyond the last row is not ours to read; rows beyond it are not looked at.
-      from[i] = y + i < last_row ? part + (y + i - first_row) * stride : last.data();
-      from[i] -= 3 * first_column;
+      from[i] = y + i < height - 1 ? image + (y + i) * stride : last.data();
       to[i] = &half[(y - begin + i) * padded];
     }
     columns(from, across, to);
@@ -167,10 +158,10 @@ int googlenet_window(const uint8_t* part, int64_t stride, int64_t first_row, int
 
 // Channels of pixels that lie `stride` bytes apart, the next channel `step` bytes further, as planes
 // of numbers: (byte − mean) · scale.
-void googlenet_planes(const uint8_t* photo, int64_t pixels, int64_t channels, int64_t stride,
+void googlenet_to_nchw(const uint8_t* image, int64_t pixels, int64_t channels, int64_t stride,
                       int64_t step, const float* mean, const float* scale, float* out) {
   for (int64_t c = 0; c < channels; c++) {
-    const uint8_t* from = photo + c * step;
+    const uint8_t* from = image + c * step;
     const float m = mean[c], s = scale[c];
     float* plane = out + c * pixels;
     if (stride == 3)

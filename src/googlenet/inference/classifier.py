@@ -9,14 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from googlenet.data.dataset import Class
-from googlenet.images.center_view import centre, seen
 from googlenet.images.decode import Source
 from googlenet.images.preprocess import Preprocessing
-from googlenet.images.views import VIEWS
+from googlenet.images.turbo_jpeg import DecodedImage
+from googlenet.images.view import load_view, views_of
 from googlenet.inference.calibration import PREFIX, Calibration, Outputs
 from googlenet.inference.model_file import (
     ModelFileError,
@@ -165,11 +164,9 @@ class Classifier:
         numbers = {PREFIX + name: n for name, n in unknown.numbers.items()} if unknown else {}
         write_model_file(Path(path), self.network.state_dict() | numbers, self.header())
 
-    def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
-        """What the network sees of a decoded photo: (size, size, channels), one for each view."""
-        if views == 1:
-            return [centre(photo, self.preprocessing)]
-        return [self.preprocessing.pixels(v) for v in VIEWS[views](photo, self.preprocessing)]
+    def crops(self, image: DecodedImage, views: int = 1) -> list[Pixels]:
+        """What the network sees of a decoded image: (size, size, channels), one for each view."""
+        return views_of(image, self.preprocessing, views)
 
     @first_call_alone
     @torch.inference_mode()
@@ -216,7 +213,7 @@ class Classifier:
 
     def view(self, source: Source) -> Pixels:
         """What the network sees of a photo: (size, size, channels).  Raises ImageError."""
-        return seen(source, self.preprocessing)
+        return load_view(source, self.preprocessing)
 
     def judge(self, pixels: Pixels | Sequence[Pixels], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each of (N, size, size, channels) crops."""

@@ -12,13 +12,13 @@ from typing import Any, Self, cast
 import numpy as np
 import safetensors.torch
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from googlenet.export.torch_program import read_pt2
-from googlenet.images.center_view import planes as planes
-from googlenet.images.decode import Source, decode
+from googlenet.images.decode import Source
+from googlenet.images.turbo_jpeg import DecodedImage, load_image
+from googlenet.images.view import to_nchw
 from googlenet.inference.calibration import Calibration, Outputs
 from googlenet.inference.classifier import Classifier
 from googlenet.inference.engines import ENGINES, Engine, Found, choose, require
@@ -73,20 +73,20 @@ class EngineClassifier(Classifier):
 
     def outputs(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:
         if not self.whole_photos:
-            return outputs_of([self.engine.run(planes(pixels, self.preprocessing))])
+            return outputs_of([self.engine.run(to_nchw(pixels, self.preprocessing))])
         return outputs_of([self.engine.run(photo) for photo in pixels])
 
     def view(self, source: Source) -> Pixels:
-        return np.asarray(decode(source)) if self.whole_photos else super().view(source)
+        return np.asarray(load_image(source)) if self.whole_photos else super().view(source)
 
-    def crops(self, photo: Image.Image, views: int = 1) -> list[Pixels]:
+    def crops(self, image: DecodedImage, views: int = 1) -> list[Pixels]:
         if not self.whole_photos:
-            return super().crops(photo, views)
+            return super().crops(image, views)
         if views != 1:
             raise UsageError(
                 f"views must be 1 for a file with its preprocessing built in, got {views}"
             )
-        return [np.asarray(photo)]
+        return [np.asarray(image)]
 
 
 def outputs_of(parts: Sequence[Found]) -> Outputs:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from googlenet.data.dataset import Class
-from googlenet.images.center_view import planes, seen
-from googlenet.images.decode import Source, decode
+from googlenet.images.decode import Source
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo_jpeg import load_image
+from googlenet.images.view import load_view, to_nchw
 from googlenet.inference.engines import Engine, Found
 from googlenet.inference.exported_file import Exported, read_exported, refused
 from googlenet.inference.model_file import ModelFileError, model_path
@@ -118,15 +119,15 @@ class Predictor:
     def view(self, source: Source) -> Pixels:
         """What the engine takes of a photo.  Raises ImageError."""
         if self.file.whole_photos:
-            return np.asarray(decode(source))
-        return seen(source, self.preprocessing)
+            return np.asarray(load_image(source))
+        return load_view(source, self.preprocessing)
 
     def judge(self, views: Sequence[Pixels], top: int) -> Iterator[Prediction]:
         """A prediction, yet without its path, for each view."""
         if self.file.whole_photos:
             parts = [self.run(photo) for photo in views]
         else:
-            parts = [self.run(planes(views, self.preprocessing))]
+            parts = [self.run(to_nchw(views, self.preprocessing))]
         answers = Answers(
             self.classes,
             self.score.threshold if self.score else None,

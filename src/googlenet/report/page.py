@@ -21,10 +21,10 @@ from googlenet.evaluation.label_issues import LabelIssue
 from googlenet.evaluation.metric_ci import as_errors
 from googlenet.evaluation.multilabel import MultilabelMetrics
 from googlenet.evaluation.results_table import protocol
-from googlenet.images.augment import Augmentation, as_image
+from googlenet.images.augment import Augmentation
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.lazy_jpeg import Photo
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo_jpeg import DecodedImage, as_pillow
 from googlenet.images.views import center
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.runtime.errors import printable
@@ -184,9 +184,9 @@ def augmented_sheet(
     return rows
 
 
-def thumbnail(photo: Photo) -> str:
+def thumbnail(photo: DecodedImage) -> str:
     """A small JPEG as a data address."""
-    small = as_image(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_pillow(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from googlenet.images.center_view import centre
-from googlenet.images.decode import ImageError, decode, read_header
+from googlenet.images.decode import ImageError, read_header
 from googlenet.images.preprocess import Preprocessing
+from googlenet.images.turbo_jpeg import load_image, size_of
+from googlenet.images.view import center_view
 from googlenet.serving.heap import trim_heap
 from googlenet.serving.http_error import HTTPError
 
@@ -44,11 +45,11 @@ def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
         if header.width * header.height > max_pixels:
             declared = f"{header.width}×{header.height}"
             raise HTTPError(413, f"a photo may have {max_pixels} pixels, this has {declared}")
-        photo = decode(data)
+        image = load_image(data)
     except ImageError as error:
         raise http_error(error, max_pixels) from error
-    pixels = np.ascontiguousarray(centre(photo, preprocessing))
-    return Crop(pixels, photo.width, photo.height)
+    pixels = np.ascontiguousarray(center_view(image, preprocessing))
+    return Crop(pixels, *size_of(image))
 
 
 def http_error(error: ImageError, max_pixels: int) -> HTTPError:

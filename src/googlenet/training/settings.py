@@ -26,7 +26,7 @@ class Settings:
     have several labels, though the data do not say so.
 
     decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
-    "blocks" of shards; cache: of decoded photos, "auto", "memory", "disk" or "none"; augment: where
+    "blocks" of shards; cache: of decoded photos, "auto", "memory" or "none"; augment: where
     crops are resized and mirrored, on the "host" or the "device", whose pixels differ.
     """
 
@@ -93,6 +93,8 @@ class Settings:
         """
         try:
             values = LATER | dict(values)
+            if values["cache"] == "disk":  # of earlier versions; a cache changes no bit
+                values["cache"] = "auto"
             plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
             return cls(
                 recipe=Recipe.from_json(dict(values["recipe"])),

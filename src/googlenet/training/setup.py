@@ -100,7 +100,7 @@ def locked(
             measure(plan, settings, scratch(data, machine), data, folder.path)
     else:
         folder.place(parallel.on_rank0(lambda: create(folder, settings, trainer.network)))
-    cache = parallel.on_all_ranks(lambda: build_cache(settings.cache, data.train, folder.path))
+    cache = parallel.on_all_ranks(lambda: build_cache(settings.cache, data.train))
     trainer.loader = replace(trainer.loader, cache=cache)
     board = Board(folder.path / "tensorboard")
     run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.limit)

@@ -1,4 +1,4 @@
-"""JPEGs by libjpeg-turbo: Pillow's pixels, `decode`'s policy; parts, and crops: Pillow's."""
+"""JPEGs by libjpeg-turbo: Pillow's pixels, `decode`'s policy."""
 
 from __future__ import annotations
 
@@ -8,21 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFilter
 
-from googlenet.images import jpeg_region, lazy_jpeg
+from googlenet.images import turbo_jpeg
 from googlenet.images.archived import ArchivedImage, LocalShard
 from googlenet.images.decode import ImageError, decode
-from googlenet.images.lazy_jpeg import (
-    DamagedError,
-    LazyJpeg,
-    decode_turbo,
-    open_jpeg,
-    resized_crop,
-)
-from googlenet.images.preprocess import INTERPOLATIONS
+from googlenet.images.turbo_jpeg import decode_content, decode_turbo
 from googlenet.runtime.errors import GoogLeNetError
 from tests.conftest import SHARED_DATA
 from tests.fixtures import encoded, noise, pixels
@@ -70,44 +61,19 @@ def test_pixels_are_those_of_pillow_to_within_a_level(kind: str) -> None:
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-LEFT_TO_PILLOW = ("progressive", "gray", "cmyk")
-
-
-@pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("kind", JPEGS)
-def test_parts_are_those_of_the_whole(
-    kind: str, native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not native:
-        monkeypatch.setattr(jpeg_region, "available", lambda: False)
-    elif not jpeg_region.available():
-        pytest.skip("the kernels or Pillow's library cannot be had")
-    photo = open_jpeg(JPEGS[kind](), lambda width, height: 1)
-    assert isinstance(photo, LazyJpeg) == (kind not in LEFT_TO_PILLOW)
-    if not isinstance(photo, LazyJpeg):
-        return
-    whole = pixels(decode(photo.content))
-    assert photo.size == whole.shape[1::-1]
-    assert np.abs(photo.whole().astype(int) - whole).max() <= 1
-    for left, top, right, bottom in ((0, 0, 1, 1), (3, 20, 31, 28), (33, 2, *photo.size)):
-        part = photo.part((left, top, right, bottom))
-        assert np.array_equal(part, photo.whole()[top:bottom, left:right])
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_damage_is_found_wherever_the_part_is(
-    native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not native:
-        monkeypatch.setattr(jpeg_region, "available", lambda: False)
+def test_damage_is_found_wherever_it_is() -> None:
+    """What Pillow refuses is refused, what it makes the best of has its pixels."""
     whole = encoded(smooth(90, 200), "JPEG", restart_marker_rows=1)
     lost = whole.index(b"\xff\xd5")  # a marker between rows
     for data in (whole[:-40], whole[: lost + 1] + b"\xd2" + whole[lost + 2 :], whole[:-2]):
-        photo = open_jpeg(data, lambda width, height: 1)
-        assert isinstance(photo, LazyJpeg)
-        for box in ((0, 0, 8, 8), (40, 90, 60, 100), (0, 190, 90, 200)):
-            with pytest.raises(DamagedError):
-                photo.part(box)
+        assert decode_content(data, lambda width, height: 1) is None
+        outcomes = []
+        for reader in (decode, decode_turbo):
+            try:
+                outcomes.append(pixels(reader(data)).tobytes())
+            except ImageError as error:
+                outcomes.append(str(error).encode())
+        assert outcomes[0] == outcomes[1]
 
 
 def test_real_photos_are_those_of_pillow() -> None:
@@ -165,11 +131,11 @@ def test_decoding_at_a_part_of_the_size_is_shrinking(factor: int, size: tuple[in
     data = encoded(photo, "JPEG", quality=98, subsampling=0)
     asked = []
 
-    def reduction(width: int, height: int) -> int:
+    def dct_scale(width: int, height: int) -> int:
         asked.append((width, height))
         return factor
 
-    ours = decode_turbo(data, reduction)
+    ours = decode_turbo(data, dct_scale)
     assert asked == [size]
     assert isinstance(ours, np.ndarray)
     assert ours.shape == (-(-size[1] // factor), -(-size[0] // factor), 3)
@@ -183,32 +149,11 @@ def test_turned_photo_is_shrunk_too() -> None:
     assert found.shape == (25, 17, 3)
 
 
-@given(
-    width=st.integers(1, 90),
-    height=st.integers(1, 90),
-    side=st.integers(1, 60),
-    interpolation=st.sampled_from(sorted(INTERPOLATIONS)),
-    data=st.data(),
-)
-def test_crops_are_those_of_pillow_to_within_a_level(
-    width: int, height: int, side: int, interpolation: str, data: st.DataObject
-) -> None:
-    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    right = data.draw(st.integers(left + 1, width))
-    bottom = data.draw(st.integers(top + 1, height))
-    photo = noise(width, height, seed=side)
-    ours = resized_crop(pixels(photo), (left, top, right, bottom), (side, side), interpolation)
-    theirs = photo.crop((left, top, right, bottom)).resize(
-        (side, side), INTERPOLATIONS[interpolation]
-    )
-    assert np.abs(ours.astype(int) - pixels(theirs)).max() <= 1
-
-
 def test_missing_package_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    lazy_jpeg.require()
-    monkeypatch.setattr(lazy_jpeg, "find_spec", lambda name: None)
+    turbo_jpeg.require()
+    monkeypatch.setattr(turbo_jpeg, "find_spec", lambda name: None)
     with pytest.raises(GoogLeNetError, match=r"pip install 'googlenet\[fast\]'"):
-        lazy_jpeg.require()
+        turbo_jpeg.require()
 
 
 def test_file_s_own_bytes_are_enough() -> None:
@@ -223,7 +168,7 @@ def test_what_decode_refuses_for_its_bytes_is_refused(monkeypatch: pytest.Monkey
     many = encoded(smooth(50, 34), "JPEG", comment=b"\xff\xda" * 101)
     plain = encoded(smooth(50, 34), "JPEG")
     monkeypatch.setattr("googlenet.images.decode.MAX_BYTES", len(many))
-    monkeypatch.setattr("googlenet.images.lazy_jpeg.MAX_BYTES", len(many))
+    monkeypatch.setattr("googlenet.images.turbo_jpeg.MAX_BYTES", len(many))
     for content in (many, plain + bytes(len(many))):
         with pytest.raises(ImageError) as theirs:
             decode(content)

@@ -1,4 +1,4 @@
-"""The centre view alone: the bits of Pillow's resize of the whole photo."""
+"""The center view alone: the bits of Pillow's resize of the whole photo."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet.images import center_view as module
-from googlenet.images.center_view import centre, columns_first, kernels_for, planes, resizer, seen
+from googlenet.images import turbo_jpeg
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.library import LIBRARY
 from googlenet.images.preprocess import IMAGENET_MEAN, Preprocessing
+from googlenet.images.view import (
+    center_view,
+    columns_first,
+    kernels_for,
+    load_view,
+    resizer,
+    to_nchw,
+)
 from googlenet.images.views import center
 from tests.fixtures import encoded, noise
 
@@ -56,8 +63,8 @@ def test_the_bits_of_pillow(mode: str, interpolation: str, order: str) -> None:
                 size, resize, mode, interpolation, order, (100.0,) * channels, (0.02,) * channels
             )
             photo = noise(width, height, seed)
-            np.testing.assert_array_equal(centre(photo, p), expected(photo, p))
-            np.testing.assert_array_equal(centre(np.asarray(photo), p), expected(photo, p))
+            np.testing.assert_array_equal(center_view(photo, p), expected(photo, p))
+            np.testing.assert_array_equal(center_view(np.asarray(photo), p), expected(photo, p))
 
 
 def test_any_size(kernels: None) -> None:
@@ -73,7 +80,7 @@ def test_any_size(kernels: None) -> None:
             continue
         photo = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         done += kernels_for((width, height), p) is not None
-        np.testing.assert_array_equal(centre(photo, p), expected(photo, p))
+        np.testing.assert_array_equal(center_view(photo, p), expected(photo, p))
     assert done > 150
 
 
@@ -89,15 +96,15 @@ def test_without_the_kernel_it_is_pillow(no_kernels: None) -> None:
     p = Preprocessing(56, 64)
     assert kernels_for((200, 100), p) is None
     photo = noise(200, 100)
-    np.testing.assert_array_equal(centre(photo, p), expected(photo, p))
+    np.testing.assert_array_equal(center_view(photo, p), expected(photo, p))
     views = [expected(noise(90, 80, seed), p) for seed in range(3)]
     normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
-    np.testing.assert_array_equal(planes(views, p), normalised)
+    np.testing.assert_array_equal(to_nchw(views, p), normalised)
 
 
 def test_an_image_of_another_kind() -> None:
     grey, p = noise(90, 80).convert("L"), Preprocessing(56, 64)
-    np.testing.assert_array_equal(centre(grey, p), expected(grey, p))
+    np.testing.assert_array_equal(center_view(grey, p), expected(grey, p))
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "L"])
@@ -106,24 +113,24 @@ def test_planes_are_the_normalised_bits(order: str) -> None:
     p = Preprocessing(
         56, 64, channel_order=order, mean=IMAGENET_MEAN[:channels], scale=(1 / 57.5,) * channels
     )
-    views = [centre(noise(90, 80, seed), p) for seed in range(3)]
+    views = [center_view(noise(90, 80, seed), p) for seed in range(3)]
     normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
-    np.testing.assert_array_equal(planes(views, p), normalised)
-    np.testing.assert_array_equal(planes(np.stack(views), p), normalised)
+    np.testing.assert_array_equal(to_nchw(views, p), normalised)
+    np.testing.assert_array_equal(to_nchw(np.stack(views), p), normalised)
 
 
 @pytest.mark.parametrize("turbo", [True, False])
-def test_seen_is_decoded_and_cut(
+def test_load_view_is_decoded_and_cut(
     turbo: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By either decoder, within a level; what is refused is refused in the same words."""
     if turbo:
         pytest.importorskip("simplejpeg")
-    monkeypatch.setattr(module, "available", lambda: turbo)
+    monkeypatch.setattr(turbo_jpeg, "available", lambda: turbo)
     p = Preprocessing(56, 64)
     grains = noise(12, 8).resize((150, 100), Image.Resampling.BICUBIC)
     content = encoded(grains, "JPEG")
-    off = np.abs(seen(content, p).astype(int) - expected(decode(content), p))
+    off = np.abs(load_view(content, p).astype(int) - expected(decode(content), p))
     assert off.max() <= 1
     bad = tmp_path / "bad.jpg"
     for broken in (b"", b"no photo", content[: len(content) // 2]):
@@ -131,5 +138,5 @@ def test_seen_is_decoded_and_cut(
         with pytest.raises(ImageError) as theirs:
             decode(bad)
         with pytest.raises(ImageError) as ours:
-            seen(bad, p)
+            load_view(bad, p)
         assert str(ours.value) == str(theirs.value)
