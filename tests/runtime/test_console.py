@@ -53,7 +53,10 @@ def test_first_ctrl_c_is_noted_the_second_stops() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU],
+)
 def test_scheduler_that_asks_twice_gets_its_checkpoint(number: signal.Signals) -> None:
     console = Console(io.StringIO())
     before = signal.getsignal(number)
