@@ -30,7 +30,7 @@ BATCHES = (32, 64)  # the peak's growth from one to the other, by their differen
 
 
 def trainer(variant: str, size: int, precision: str) -> Trainer:
-    p = Preprocessing(size=size, resize=resize_size(size))
+    p = Preprocessing(size=size, resize_size=resize_size(size))
     photos = tuple(np.zeros((size, size, 3), np.uint8) for _ in range(max(BATCHES)))
     samples = Samples(photos, tuple(i % 10 for i in range(len(photos))))
     network = build_network(variant, 10, size=size, generator=torch.Generator().manual_seed(0))

@@ -75,14 +75,14 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     arguments = parser.parse_args()
     data = load_data(arguments.data)
-    preprocessing = Preprocessing(size=arguments.size, resize=resize_size(arguments.size))
+    preprocessing = Preprocessing(size=arguments.size, resize_size=resize_size(arguments.size))
     columns: dict[str, list[dict[str, float]]] = {}
     for seed in map(int, arguments.seeds.split(",")):
         augmentation = Augmentation(MODERN.augmentation(preprocessing), seed)
         loader = TrainingLoader(data.train, preprocessing, augmentation)
         order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
         batch = loader.load(0, order[:PHOTOS].tolist())
-        crops = preprocessing.normalise(torch.from_numpy(batch.pixels))
+        crops = preprocessing.normalize(torch.from_numpy(batch.pixels))
         labels = torch.from_numpy(batch.labels)
         for name, begun in BEGINNINGS.items():
             for which, heads in (("heads", HEADS), ("no heads", 0.0)):

@@ -83,7 +83,7 @@ def whole(sums: Sums) -> Way:
 def in_pieces(sums: Sums) -> Way:
     def way(x: Tensor) -> Tensor:
         lrn.window_sums = sums  # type: ignore[assignment]
-        return lrn.Normalise.apply(x, NORM)  # type: ignore[no-any-return, no-untyped-call]
+        return lrn.Normalize.apply(x, NORM)  # type: ignore[no-any-return]
 
     return way
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from googlenet.checks.near_duplicates import COARSE, alike, thumbnail, whole
+from googlenet.checks.near_duplicates import COARSE, near_duplicates, thumbnail, whole
 from googlenet.data.folder import list_images
 from googlenet.images.decode import decode
 from googlenet.runtime.prefetch import prefetch
@@ -82,7 +82,7 @@ def main() -> None:
     paths = list_images(args.folder)
     thumbnails = np.stack(list(prefetch(lambda path: thumbnail(decode(path)), paths, args.workers)))
     began = perf_counter()
-    pairs = list(alike(thumbnails, len(thumbnails)))
+    pairs = list(near_duplicates(thumbnails, len(thumbnails)))
     seconds = perf_counter() - began
     print(
         f"{len(paths)} photos, {comb(len(paths), 2):,} pairs: {len(pairs)} called alike; "
@@ -139,7 +139,7 @@ class PerceptualHash:
 def found(originals: Pictures, copies: Pictures) -> float:
     """The share of the copies that are called alike with their own original, pair by pair."""
     hits = sum(
-        any(True for _ in alike(np.stack(pair), 1)) for pair in zip(originals, copies, strict=True)
+        any(True for _ in near_duplicates(np.stack(pair), 1)) for pair in zip(originals, copies, strict=True)
     )
     return hits / len(originals)
 

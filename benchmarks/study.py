@@ -31,7 +31,7 @@ from study_settings import BASE, BELIEFS, SETTINGS, Setting
 from torch import Tensor, nn
 
 from googlenet.data import loader as loading
-from googlenet.data.dataset import DataSet, Samples, split
+from googlenet.data.dataset import DataSet, Samples, random_split
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
@@ -69,7 +69,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     `voters` what the heads say, `squashed` what is found in the whole photo made a square.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
-    preprocessing = Preprocessing(size=task.size, resize=resize_size(task.size))
+    preprocessing = Preprocessing(size=task.size, resize_size=resize_size(task.size))
     network = GoogLeNet(
         setting.variant,
         len(task.data.classes),
@@ -113,7 +113,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         line["margins"] = {m: 100 - found.error(1) for m, found in wider.items()}
         line["margin_losses"] = {m: nll(found) for m, found in wider.items()}
         line["voters"] = voters(trainer, task)
-        today = resize_size(task.size, MODERN.resize)
+        today = resize_size(task.size, MODERN.resize_ratio)
         squashed = scores(trainer, model, task, today, mode="squash")
         line["squashed"] = {"top1": 100 - squashed.error(1), "loss": nll(squashed)}
         by_views = scores(trainer, refitted(trainer, model), task, resize_size(task.size))
@@ -136,7 +136,7 @@ def scores(
     trainer: Trainer, model: nn.Module, task: Task, resize: int, mode: str = "crop"
 ) -> Scores:
     """What the model says of the held-out photos, their shorter side made so long."""
-    preprocessing = replace(trainer.loader.preprocessing, resize=resize, mode=mode)
+    preprocessing = replace(trainer.loader.preprocessing, resize_size=resize, mode=mode)
     classifier = Classifier(
         model,
         task.data.classes,
@@ -158,7 +158,7 @@ def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
     trainer.recompute_bn_stats(Voters(network, whole), BN_STATS_IMAGES, lambda: None)
     by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.aux_loss_weight)
     asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
-    resize, found = resize_size(task.size, MODERN.resize), {}
+    resize, found = resize_size(task.size, MODERN.resize_ratio), {}
     for name, weights in asked.items():
         line = scores(trainer, Voters(network, weights), task, resize)
         found[name] = {"top1": 100 - line.error(1), "loss": nll(line)}
@@ -176,7 +176,7 @@ def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
             views = [
                 center_view(decoding.decode(samples.sources[i]), preprocessing) for i in indices
             ]
-            yield preprocessing.normalise(torch.from_numpy(np.stack(views)))
+            yield preprocessing.normalize(torch.from_numpy(np.stack(views)))
 
     with trainer.machine.autocast():
         recompute_bn_stats(found, batches())
@@ -195,13 +195,13 @@ def keep_decoded() -> None:
             photos[source] = original(source)
         return photos[source]
 
-    loading.decode = decode
+    loading.decode = decode  # type: ignore[attr-defined]
 
 
 def held_out(data: DataSet) -> DataSet:
     """The training photos alone, a fifth of each class held out, whatever the seed of the run."""
     parts = DataSet(data.name, data.classes, data.train, Samples())
-    return split(parts, seed=0)
+    return random_split(parts, seed=0)
 
 
 def cut(data: DataSet, count: int) -> DataSet:

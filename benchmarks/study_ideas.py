@@ -206,8 +206,8 @@ class Gentle(Augmentation):
     ) -> DecodedImage:
         crop, *rest = self.steps
         assert isinstance(crop, RandomResizedCrop)
-        area = (0.5, 1.0) if epoch >= 4 else crop.area
-        steps = (replace(crop, area=area), *rest)
+        scale = (0.5, 1.0) if epoch >= 4 else crop.scale
+        steps = (replace(crop, scale=scale), *rest)
         return Augmentation(steps, self.seed)(image, epoch, index, side)
 
 
