@@ -138,9 +138,8 @@ class PerceptualHash:
 
 def found(originals: Pictures, copies: Pictures) -> float:
     """The share of the copies that are called alike with their own original, pair by pair."""
-    hits = sum(
-        any(True for _ in near_duplicates(np.stack(pair), 1)) for pair in zip(originals, copies, strict=True)
-    )
+    pairs = zip(originals, copies, strict=True)
+    hits = sum(any(near_duplicates(np.stack(pair), 1)) for pair in pairs)
     return hits / len(originals)
 
 
