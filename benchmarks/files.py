@@ -39,7 +39,7 @@ def tensors() -> dict[str, dict[str, Tensor]]:
     parameters = {name: torch.randn_like(p) for name, p in network.named_parameters()}
     checkpoint = {f"network/{name}": tensor for name, tensor in state.items()}
     for part in ("average", "optimizer/momentum_buffer"):
-        checkpoint |= {f"{part}/{name}": tensor for name, tensor in parameters.items()}
+        checkpoint |= {f"{part}/{name}": tensor.clone() for name, tensor in parameters.items()}
     return {"model": model, "checkpoint": checkpoint}
 
 

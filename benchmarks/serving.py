@@ -1,12 +1,12 @@
-"""A load on `googlenet serve`: right answers checked, one request in five broken or hostile.
+"""Load test of `googlenet serve`: results are checked, one request in five is malformed or hostile.
 
-python benchmarks/serving.py MODEL PHOTOS [--minutes 10] [--clients 8] [--bad 0.2]
+python benchmarks/serving.py MODEL IMAGES [--minutes 10] [--clients 8] [--bad 0.2]
     [--requests N] [--out FILE] [--serve=OPTIONS]
 
-Starts the service as a process of its own and asks it with photos of the folder PHOTOS.  Every
-answer is compared with what `Classifier.predict` says of that photo, every refusal with the
-status that it must have.  Prints a JSON object: throughput, latencies, counts, and the memory
-of the service over time.  Exit code 1 if anything was wrong.
+Starts the service in its own process and sends it the images of a folder.  Every prediction is
+compared with that of `Classifier.predict`, every error with the expected status.  Prints a JSON
+object: throughput, latencies, counts, and the memory of the service over time.  Exit code 1 if
+anything was wrong.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from googlenet.data.folder import list_images
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice
 
-READ_TIMEOUT = 5  # of the service under load, so that slow clients come and go
-TOLERANCE = 1e-4  # of a probability: the sums of a batch are added in another order
-SLOW = 16  # clients that are slow on purpose, at a time
+READ_TIMEOUT = 5  # of the service, so that slow clients are dropped during the test
+TOLERANCE = 1e-4  # of probabilities: batches add in another order
+MAX_SLOW_CLIENTS = 16  # at a time
 
 
 @dataclass
 class Load:
-    """What was asked, and what came of it."""
+    """The requests of a test, and their results."""
 
     url: httpx.URL
     photos: list[bytes]
-    expected: list[dict[str, float]]  # of each photo the probabilities of its five answers
+    expected: list[dict[str, float]]  # per image: label to probability, of the top 5
     bad: float
     seed: int
     until: float
     requests: int
-    maps: bool  # of where the network looked: an engine that shows none refuses to be asked
+    has_cam: bool  # an engine without feature maps rejects cam=1
     statuses: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of good requests
@@ -77,9 +77,9 @@ class Load:
 
 
 async def good(load: Load, client: httpx.AsyncClient, rng: random.Random) -> None:
-    """One photo, or a form of several, checked against the classifier's own answers."""
+    """One image, or a form of several, checked against the classifier's own predictions."""
     chosen = [rng.randrange(len(load.photos)) for _ in range(rng.choice((1, 1, 1, 1, 3)))]
-    params = {"top": 5, "cam": rng.randrange(2) * load.maps}
+    params = {"top": 5, "cam": rng.randrange(2) * load.has_cam}
     began = perf_counter()
     if len(chosen) == 1:
         body = load.photos[chosen[0]]
@@ -89,7 +89,7 @@ async def good(load: Load, client: httpx.AsyncClient, rng: random.Random) -> Non
         files = [("photo", ("x.jpg", load.photos[n])) for n in chosen]
         answer = await client.post("/predict", files=files, params=params)
     kind = "one photo" if len(chosen) == 1 else "three photos"
-    # 503 and 504: the service was asked for more than the machine had to give, and said so.
+    # 503 and 504: the machine was overloaded, and the service said so.
     load.count(kind, answer.status_code, {200, 503, 504})
     if answer.status_code != 200:
         return
@@ -102,14 +102,14 @@ async def good(load: Load, client: httpx.AsyncClient, rng: random.Random) -> Non
 
 
 def agree(given: dict[str, float], expected: dict[str, float]) -> bool:
-    """The same classes with nearly the same probabilities; equals may change places."""
+    """The same classes with nearly the same probabilities; ties may swap."""
     least = min(expected.values())
     return len(given) == len(expected) and all(
         abs(share - expected.get(label, least)) < TOLERANCE for label, share in given.items()
     )
 
 
-# --- bad ones that the service answers
+# --- bad requests that get a response
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
@@ -139,7 +139,7 @@ Cases = dict[str, Case]
 
 
 def bodies(photo: bytes) -> Cases:
-    """Whole requests that are broken, huge or hostile, by name."""
+    """Complete requests that are malformed, huge or hostile, by name."""
     jpeg = {"content-type": "image/jpeg"}
     form = {"content-type": "multipart/form-data; boundary=x"}
     part = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
@@ -185,7 +185,7 @@ async def send_body(
         load.wrong.append(f"{name}: {answer.text[:100]}")
 
 
-# --- bad ones on a connection of their own
+# --- bad requests on their own connection
 
 
 async def dial(load: Load) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -196,7 +196,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 
 
 async def raw(load: Load, name: str, sent: bytes, right: set[int]) -> None:
-    """Send bytes, read the status of what comes back."""
+    """Send bytes, read the status of the response."""
     reader, writer = await dial(load)
     try:
         writer.write(sent)
@@ -207,7 +207,7 @@ async def raw(load: Load, name: str, sent: bytes, right: set[int]) -> None:
 
 
 async def leave(load: Load, name: str, sent: bytes) -> None:
-    """Send bytes and hang up, politely or not."""
+    """Send bytes and close the connection."""
     _, writer = await dial(load)
     writer.write(sent)
     await asyncio.sleep(0.02)
@@ -216,7 +216,7 @@ async def leave(load: Load, name: str, sent: bytes) -> None:
 
 
 async def drip(load: Load, name: str, start: bytes) -> None:
-    """Send one byte every half second until the service has had enough."""
+    """Send one byte every half second until the service gives up."""
     reader, writer = await dial(load)
     try:
         writer.write(start)
@@ -274,7 +274,7 @@ def connections(photo: bytes) -> dict[str, tuple[bool, Connection]]:
 async def client_loop(load: Load, number: int, cases: Cases) -> None:
     rng = random.Random(f"{load.seed}/{number}")
     wires = connections(load.photos[0])
-    # A connection that the service is about to close for idleness is not used again.
+    # Do not reuse a connection that the service is about to close as idle.
     limits = httpx.Limits(keepalive_expiry=READ_TIMEOUT / 2)
     async with httpx.AsyncClient(
         base_url=load.url, timeout=120, trust_env=False, limits=limits
@@ -294,16 +294,18 @@ async def client_loop(load: Load, number: int, cases: Cases) -> None:
                     await send_body(load, client, name, cases[name])
                 elif not wires[name][0]:
                     await wires[name][1](load)
-                elif len(load.slow) < SLOW:
+                elif len(load.slow) < MAX_SLOW_CLIENTS:
                     task = asyncio.ensure_future(wires[name][1](load))
                     load.slow.add(task)  # type: ignore[arg-type]
                     task.add_done_callback(load.slow.discard)  # type: ignore[arg-type]
             except (httpx.TransportError, OSError) as error:
-                load.count(name, type(error).__name__)  # the service hung up while we were sending
+                load.count(
+                    name, type(error).__name__
+                )  # the service closed the connection while we were sending
 
 
 async def watch(load: Load, pid: int, samples: list[dict[str, float]]) -> None:
-    """The service's memory (MiB) and processor time every two seconds."""
+    """The service's memory (MiB) and CPU time every two seconds."""
     began = perf_counter()
     while not load.over:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
@@ -316,13 +318,13 @@ async def watch(load: Load, pid: int, samples: list[dict[str, float]]) -> None:
                 "sent": load.sent,
                 "rss": round(found["VmRSS"], 1),
                 "peak": round(found["VmHWM"], 1),
-                "cpu": processor_seconds(pid),
+                "cpu": cpu_seconds(pid),
             }
         )
         await asyncio.sleep(2)
 
 
-def processor_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     values = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -348,7 +350,7 @@ def report(
         return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
 
     def memory(part: int) -> dict[str, float]:
-        """Of a fifth of the run; the first 5 % are the service's start."""
+        """Over a fifth of the run, after the first 5 %."""
         settled = [sample["rss"] for sample in samples[len(samples) // 20 :]]
         begin, end = (at * len(settled) // 5 for at in (part, part + 1))
         values = settled[begin:end] or settled[-1:]  # of a short run
@@ -383,17 +385,19 @@ def report(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--requests", type=int, default=0, help="end after so many (0: never)")
+    parser.add_argument("--requests", type=int, default=0, help="stop after N requests (0: never)")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--bad", type=float, default=0.2)
-    parser.add_argument("--count", type=int, default=64, help="photos to ask of")
+    parser.add_argument("--count", type=int, default=64, help="number of images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--serve", default="", help="options of googlenet serve: '--batch 1'")
+    parser.add_argument(
+        "--serve", default="", help="options of googlenet serve, such as '--batch 1'"
+    )
     arguments = parser.parse_args()
-    paths = list_images(arguments.photos)
+    paths = list_images(arguments.images)
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // arguments.count)]]
     predictions = Classifier.load(arguments.model).predict(photos)
     expected = [dict(prediction.top) for prediction in predictions]
@@ -406,7 +410,7 @@ def main() -> int:
         assert service.stderr
         found = re.search(r" on (http://\S+)$", service.stderr.readline())
         assert found
-        # Its log is read, or it would wait for a reader, and searched for faults at the end.
+        # Its log is read, or the service would block, and searched for errors.
         lines: list[str] = []
         url, load_until = httpx.URL(found[1]), perf_counter() + 60 * arguments.minutes
         load = Load(
@@ -435,7 +439,7 @@ def main() -> int:
 
 
 def read_faults(service: subprocess.Popen[str], lines: list[str]) -> None:
-    """Keep what the service's log has beside its lines of requests."""
+    """Collect the lines of the service's log that are not INFO."""
     assert service.stderr
     for line in service.stderr:
         if " INFO " not in line:
