@@ -299,9 +299,7 @@ async def client_loop(load: Load, number: int, cases: Cases) -> None:
                     load.slow.add(task)  # type: ignore[arg-type]
                     task.add_done_callback(load.slow.discard)  # type: ignore[arg-type]
             except (httpx.TransportError, OSError) as error:
-                load.count(
-                    name, type(error).__name__
-                )  # the service closed the connection while we were sending
+                load.count(name, type(error).__name__)  # closed while we were sending
 
 
 async def watch(load: Load, pid: int, samples: list[dict[str, float]]) -> None:
@@ -393,9 +391,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=64, help="number of images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    parser.add_argument(
-        "--serve", default="", help="options of googlenet serve, such as '--batch 1'"
-    )
+    parser.add_argument("--serve", default="", help="options of serve: '--batch 1'")
     arguments = parser.parse_args()
     paths = list_images(arguments.images)
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // arguments.count)]]
