@@ -204,11 +204,11 @@ def broken() -> dict[str, tuple[bytes, str]]:
         "empty-scans.jpg": (many_empty_scans(), "a JPEG may have 100 scans, this has 101"),
         "float.tif": (
             encoded(Image.fromarray(np.eye(9, dtype=np.float32)), "TIFF"),
-            "floating-point photos are not supported",
+            "floating-point images are not supported",
         ),
         "wide-samples.tif": (
             encoded(Image.fromarray(np.eye(9, dtype=np.int32) * 70_000), "TIFF"),
-            "32-bit photos are not supported",
+            "32-bit images are not supported",
         ),
         "odd\nname \x1b[2J.jpg": (b"no photo", r"odd\\nname \\x1b\[2J\.jpg: " + unknown),
         os.fsdecode(b"broken caf\xe9.jpg"): (b"no photo", r"caf\\udce9\.jpg: " + unknown),

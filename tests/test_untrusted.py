@@ -33,7 +33,7 @@ def marked(content: bytes, at: int, value: int) -> bytes:
 def test_an_index_that_is_nested_very_deep(tmp_path: Path) -> None:
     kind = packed("*.json", ())(tmp_path)
     (tmp_path / kind.name).write_bytes(DEEP)
-    with pytest.raises(DataError, match=r"packed/index\.json: is no index of a packed data set"):
+    with pytest.raises(DataError, match=r"packed/index\.json: is not an index of a packed data"):
         kind.read(tmp_path / kind.name)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from googlenet.bench.input import (
-    Photos,
+    InputImages,
     alternate,
     build,
     crop_plainly,
@@ -17,7 +17,7 @@ from googlenet.bench.input import (
 from googlenet.images.augment import RandomResizedCrop
 from tests.fixtures import pixels
 
-PHOTOS = Photos(synthetic(5, 80, 60), RandomResizedCrop(32, (0.5, 1.0)))
+PHOTOS = InputImages(synthetic(5, 80, 60), RandomResizedCrop(32, (0.5, 1.0)))
 
 
 def test_every_pipeline_draws_the_same_crops() -> None:

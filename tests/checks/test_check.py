@@ -137,7 +137,7 @@ def test_leakage_is_named_as_such(data: Path, same: bool) -> None:
     (leakage,) = (p for p in found.problems if p.kind == "leakage")
     assert leakage.path == str(leak)
     assert str(original) in leakage.detail
-    assert leakage.detail.endswith("a training photo")
+    assert leakage.detail.endswith("a training image")
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -179,9 +179,7 @@ def test_leakage_by_the_split_of_the_seed(tmp_path: Path) -> None:
         leaking = held & copies if copies - held else set()
         found = check(tmp_path, seed)
         assert {p.path for p in found.problems if p.kind == "leakage"} == leaking
-        assert all(
-            "held out by the seed" in p.detail for p in found.problems if p.kind == "leakage"
-        )
+        assert all("random split" in p.detail for p in found.problems if p.kind == "leakage")
 
 
 def test_classes_that_a_part_lacks_and_small_ones(data: Path) -> None:
@@ -192,12 +190,12 @@ def test_classes_that_a_part_lacks_and_small_ones(data: Path) -> None:
     (data / "val" / "dog" / "dogval0.png").write_text("no photo")
     (data / "val" / "dog" / "dogval1.png").write_text("no photo")
     found = check(data)
-    empty = "the folder holds no photo: it makes no class"
+    empty = "the folder holds no image: it makes no class"
     assert [p for p in found.problems if p.kind != "unreadable"] == [
         Problem(str(data / "train" / "empty"), "missing-class", empty),
-        Problem("bird", "missing-class", "no validation photo"),
-        Problem("dog", "missing-class", "none of its 2 validation photos can be read"),
-        Problem("bird", "imbalance", "1 training photos, cat has 5"),
+        Problem("bird", "missing-class", "no validation image"),
+        Problem("dog", "missing-class", "none of its 2 validation images can be read"),
+        Problem("bird", "imbalance", "1 training images, cat has 5"),
     ]
 
 
@@ -219,7 +217,7 @@ def test_files_without_a_label_and_files_that_are_not_read(data: Path) -> None:
         "unused": {"IMG_1.HEIC", "linked", "extra"},
     }
     details = {Path(p.path).name: p.detail for p in found.problems}
-    assert details["extra"] == "1 photos of no part that is read"
+    assert details["extra"] == "1 images of no split that is read"
 
 
 def test_data_that_training_refuses_is_checked_nevertheless(data: Path) -> None:
@@ -232,7 +230,7 @@ def test_data_that_training_refuses_is_checked_nevertheless(data: Path) -> None:
     assert (found.images, found.classes) == (15, 3)
     assert found.problems[0] == Problem(str(data), "unusable", str(refused.value))
     assert kinds(found)["unreadable"] == {"bad.png"}
-    assert Problem("zebra", "missing-class", "no training photo") in found.problems
+    assert Problem("zebra", "missing-class", "no training image") in found.problems
 
 
 def test_folder_that_cannot_be_listed(public_folder: Path) -> None:
@@ -269,7 +267,7 @@ def test_table(tmp_path: Path) -> None:
     }
     details = {p.kind: p.detail for p in found.problems}
     assert details["unreadable"].endswith("(No such file or directory)")
-    assert details["unlabelled"] == "2 photos here are in no row of the table"
+    assert details["unlabelled"] == "2 images here are in no row of the table"
     assert details["duplicate"] == f"listed before, as {tmp_path / '0.png'}"
 
 
@@ -329,7 +327,7 @@ def test_inventory_is_what_training_reads(data: Path) -> None:
 def test_nothing_and_no_photo(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="DATA must be a folder"):
         check("nowhere")
-    with pytest.raises(DataError, match="must hold a folder of photos for each class"):
+    with pytest.raises(DataError, match="must have a folder of images per class"):
         check(tmp_path)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.checks import check as module
-from googlenet.checks.image_file import Photo
+from googlenet.checks.image_file import ImageReport
 from tests.cli.conftest import command
 from tests.fixtures import noise, photo_folder
 
@@ -85,7 +85,7 @@ def test_strict(data: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["nowhere"], 2, "DATA must be a folder, a CSV file, shards or one of digits, got"),
-        (["EMPTY"], 1, "must hold a folder of photos for each class, has none"),
+        (["EMPTY"], 1, "must have a folder of images per class, has none"),
         (["DATA", "--out", "x.txt"], 2, "--out must end in .csv, got x.txt"),
         (["DATA", "--seed", "-1"], 2, "--seed must be 0 or more, got -1"),
     ],
@@ -103,9 +103,9 @@ def test_refusals(
 def test_interrupted(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while photos are read: one line, no file half written, no thread left."""
 
-    def examine(source: Path) -> Photo:
+    def examine(source: Path) -> ImageReport:
         os.kill(os.getpid(), signal.SIGINT)
-        return Photo("bad")
+        return ImageReport("bad")
 
     monkeypatch.setattr(module, "examine", examine)
     out = tmp_path / "problems.csv"

@@ -128,7 +128,7 @@ def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
         (["RUN", "--data", "DATA", "--mode", "stretch"], 2, "mode must be one of crop, squash"),
         (["RUN", "TINY", "--data", "DATA"], 2, "must have the same classes in the same order"),
         (["TINY", "--data", "DATA"], 1, "label must be one of the 3 classes (id0, id1, id2)"),
-        (["RUN", "--data", "EMPTY"], 1, "must hold a folder of photos for each class, has none"),
+        (["RUN", "--data", "EMPTY"], 1, "must have a folder of images per class, has none"),
         (["RUN", "--data", "MISSING"], 1, "none of the images could be read"),
     ],
 )

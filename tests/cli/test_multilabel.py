@@ -53,7 +53,7 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = command("train", table, "--out", out, *options, "--views", "1,10", "--json")
     assert answer.code == 0, answer.err
     found = answer.json()
-    assert ", several labels a photo" in answer.err
+    assert ", multilabel" in answer.err
     assert "validation mAP " in answer.err
     assert "top1_accuracy" not in found
     assert "temperature" not in found
@@ -197,7 +197,7 @@ def test_fine_tuning_keeps_no_last_layer_of_another_question(run: Path, tmp_path
         (["calibrate", "RUN", "--data", "TABLE", "--out", "x.safetensors"], "MODEL must know one"),
         (["predict", "SINGLE", "TABLE", "--threshold", "0.3"], "--threshold is for models with se"),
         (["evaluate", "SINGLE", "--data", "TABLE", "--threshold", "0.3"], "--threshold is for mod"),
-        (["evaluate", "SINGLE", "--data", "TABLE"], "a photo must have one label, got 'green|"),
+        (["evaluate", "SINGLE", "--data", "TABLE"], "an image must have one label, got 'green|"),
         (["train", "TABLE", "--balance", "sampling", "--out", "new"], "balance must be none or w"),
         (["train", "TABLE", "--resume", "--out", "RUN", "--multi-label"], "got --multi-label"),
     ],

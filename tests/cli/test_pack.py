@@ -28,7 +28,7 @@ def packed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "left_out": 0,
         "seconds": 0,
     }
-    assert "train-000000.tar: 12 photos" in answer.err
+    assert "train-000000.tar: 12 images" in answer.err
     return out
 
 

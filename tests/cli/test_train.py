@@ -34,7 +34,7 @@ def test_plain_output_ends_with_accuracy_and_model(trained: Trained, tmp_path: P
     answer = command("train", trained.data, "--out", tmp_path / "r", *SMALL, "--views", "1,10")
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0] == "data: 3 classes, 12 photos to train on, 6 to validate on"
+    assert lines[0] == "data: 3 classes, 12 training / 6 validation images"
     assert lines[-5].startswith("  1 view   top-1 ")
     assert lines[-4].startswith(" 10 views  top-1 ")
     assert lines[-3] == f"model   {tmp_path / 'r' / 'last.safetensors'}"

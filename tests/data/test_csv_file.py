@@ -141,7 +141,7 @@ def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
         "1.png": {"cat", "dog"}, "2.png": set(), "3.png": {"dog"}, "4.png": {"cat", "bird"},
         "5.png": {"bird"},
     }  # fmt: skip
-    assert ", several labels a photo" in data.describe()
+    assert ", multilabel" in data.describe()
 
 
 def test_one_label_a_photo_stays_one(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_indices_of_a_models_classes_between_bars(tmp_path: Path) -> None:
     ("text", "multi", "message"),
     [
         ("1.png,a|\n2.png,b\n", None, r"line 2: a label must not be empty between bars, got 'a\|'"),
-        ("1.png,a|b\n2.png,b\n", False, r"line 2: a photo must have one label, got 'a\|b'"),
+        ("1.png,a|b\n2.png,b\n", False, r"line 2: an image must have one label, got 'a\|b'"),
         ("1.png,a|b\n,b\n", None, "line 3: path and label must not be empty"),
         ("1.png,\n2.png,b\n", False, "line 2: path and label must not be empty"),
         ("1.png,\n2.png,\n", True, "a data set must have a class or more, has none"),

@@ -100,7 +100,7 @@ def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
 
 def test_description_counts_the_photos() -> None:
     assert random_split(dataset(10, 10), 0).describe() == (
-        "photos: 2 classes, 16 photos to train on, 4 to validate on (held out by the seed)"
+        "photos: 2 classes, 16 training / 4 validation images (random 80/20 split)"
     )
 
 

@@ -108,7 +108,7 @@ def test_model_s_class_list_is_enforced(tmp_path: Path) -> None:
 def test_folder_without_photos(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 0, "b": 0})
     noise(4, 4).save(tmp_path / "loose.png")
-    with pytest.raises(DataError, match="must hold a folder of photos for each class, has none"):
+    with pytest.raises(DataError, match="must have a folder of images per class, has none"):
         read_folder(tmp_path, 0)
 
 

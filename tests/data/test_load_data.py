@@ -46,5 +46,6 @@ def test_parts(tmp_path: Path) -> None:
     data = load_data(str(photo_folder(tmp_path, {"train/a": 2, "train/b": 1, "val/a": 1})))
     assert [len(choose_split(data, part)) for part in ("train", "val", "all")] == [3, 1, 4]
     alone = load_data(str(photo_folder(tmp_path / "v", {"val/a": 2, "val/b": 1})))
-    with pytest.raises(DataError, match="v: the part 'train' must hold a photo or more, has none"):
+    sentence = "v: the split 'train' must have at least one image, has none"
+    with pytest.raises(DataError, match=sentence):
         choose_split(alone, "train")

@@ -74,5 +74,5 @@ def test_processes_that_share_the_batches_share_the_photos(processes: int) -> No
 
 
 def test_blocks_need_shards() -> None:
-    with pytest.raises(UsageError, match="shuffle must be full where the photos are in no shards"):
+    with pytest.raises(UsageError, match="shuffle must be full where the images are not in shards"):
         shard_window_order(Samples((Path("a.jpg"),), (0,)), 0, 0)

@@ -29,7 +29,7 @@ def test_photo_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_pa
     with pytest.raises(ImageError, match=r"^.*b.tar/x.jpg: cannot be read as an image"):
         decode(ArchivedImage(LocalShard(path), 0, 15, "x.jpg"))
     for shard, message in (
-        (path, r"b.tar: ends before its photo x.jpg does"),
+        (path, r"b.tar: ends before its image x.jpg does"),
         (tmp_path / "none.tar", r"none.tar: cannot be read \(No such file or directory\)"),
     ):
         with pytest.raises(GoogLeNetError, match=message) as raised:

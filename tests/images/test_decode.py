@@ -322,9 +322,9 @@ def test_sixteen_bit_grey_png_with_a_transparent_value() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.array([[0, 70000]], np.int32), "32-bit photos are not supported"),
-        (np.array([[-5, 5]], np.int32), "32-bit photos are not supported"),
-        (np.array([[0.0, 0.5]], np.float32), "floating-point photos are not supported"),
+        (np.array([[0, 70000]], np.int32), "32-bit images are not supported"),
+        (np.array([[-5, 5]], np.int32), "32-bit images are not supported"),
+        (np.array([[0.0, 0.5]], np.float32), "floating-point images are not supported"),
     ],
 )
 def test_wider_samples_are_refused(
@@ -396,7 +396,7 @@ def test_what_is_no_photo_is_refused_by_name(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"notes\.jpg: cannot be read as an image"):
         decode(path)
-    with pytest.raises(ImageError, match=f"photo of {len(content)} bytes: "):
+    with pytest.raises(ImageError, match=f"image of {len(content)} bytes: "):
         decode(content)
 
 
@@ -457,7 +457,7 @@ def test_file_of_too_many_bytes_is_refused_unread(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
         file.truncate(MAX_BYTES + 1)  # a hole: it takes no room on the disk
-    with pytest.raises(ImageError, match=f"disk.webp: a photo may have {MAX_BYTES} bytes"):
+    with pytest.raises(ImageError, match=f"disk.webp: an image may have {MAX_BYTES} bytes"):
         decode(path)
 
 

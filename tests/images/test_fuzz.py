@@ -28,7 +28,7 @@ def outcome(data: bytes) -> str:
         assert read_header(data).width in photo.size
         return "photo"
     assert said.isprintable()
-    assert said.startswith(f"photo of {len(data)} bytes: ")
+    assert said.startswith(f"image of {len(data)} bytes: ")
     return "error"
 
 

@@ -164,7 +164,7 @@ def test_file_s_own_bytes_are_enough() -> None:
 
 
 def test_what_decode_refuses_for_its_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More marks of scans than a photo may have, wherever they are; more bytes than a file may."""
+    """More marks of scans than an image may have, wherever they are; more bytes than a file may."""
     many = encoded(smooth(50, 34), "JPEG", comment=b"\xff\xda" * 101)
     plain = encoded(smooth(50, 34), "JPEG")
     monkeypatch.setattr("googlenet.images.decode.MAX_BYTES", len(many))

@@ -162,7 +162,7 @@ def test_predictions_come_in_order_with_bad_photos_among_them(tmp_path: Path) ->
     sources: list[Source] = [good, bad, good.read_bytes(), pixels(noise(50, 40)), b"", str(good)]
     results = list(classifier.predict(sources, batch=2))
     assert [r.path for r in results] == [
-        str(good), str(bad), f"photo of {good.stat().st_size} bytes", "array", "photo of 0 bytes",
+        str(good), str(bad), f"image of {good.stat().st_size} bytes", "array", "image of 0 bytes",
         str(good),
     ]  # fmt: skip
     assert [r.error is None for r in results] == [True, False, True, True, False, True]

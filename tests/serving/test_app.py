@@ -55,8 +55,8 @@ def test_photos_of_a_form_in_their_order(serving: Running) -> None:
     results = answer.json()["results"]
     good = expected(serving.service.classifier, [PHOTOS[2], PHOTOS[0]], top=2)
     assert [results[0]["top"], results[2]["top"]] == good
-    assert results[1] == {"error": "this is no image of a known format"}
-    assert results[3] == {"error": "a photo may have 10000 pixels, this has 400×300"}
+    assert results[1] == {"error": "this is not an image of a known format"}
+    assert results[3] == {"error": "an image may have 10000 pixels, this has 400×300"}
 
 
 def test_photos_that_ask_together_are_answered_together(serving: Running) -> None:
@@ -196,15 +196,15 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
         ("", FORM, (PART + b"hello\r\n") * 5 + b"--x--\r\n", 413,
          "a request may have 4 images, this has more"),
         ("", JPEG, bytes(200_001), 413, "a request body may have 200000 bytes, this has 200001"),
-        ("", JPEG, BOMB, 413, "a photo may have 10000 pixels, this has 400×300"),
+        ("", JPEG, BOMB, 413, "an image may have 10000 pixels, this has 400×300"),
         ("", {"content-type": "text/plain"}, TEXT, 415, "must be image/*"),
         ("", {"content-type": "application/json"}, b"{}", 415, "got 'application/json'"),
         ("", JPEG | {"content-encoding": "gzip"}, PHOTOS[0], 415, "are compressed already"),
-        ("", JPEG, TEXT, 415, "this is no image of a known format"),
-        ("", {}, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image of a known"),
-        ("", JPEG, TRUNCATED, 422, "the photo is damaged or incomplete"),
+        ("", JPEG, TEXT, 415, "this is not an image of a known format"),
+        ("", {}, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not an image"),
+        ("", JPEG, TRUNCATED, 422, "the image is damaged or incomplete"),
         ("", JPEG, encoded(Image.new("F", (9, 9)), "TIFF"), 422,
-         "floating-point photos are not supported, 8 and 16 bits are"),
+         "floating-point images are not supported, 8 and 16 bits are"),
     ],
 )  # fmt: skip
 def test_refusals(
@@ -240,7 +240,7 @@ def test_all_refused_has_the_status_of_the_first(serving: Running) -> None:
     assert answer.status_code == 413
     first, second = answer.json()["results"]
     assert answer.json()["error"] == first["error"]
-    assert second == {"error": "this is no image of a known format"}
+    assert second == {"error": "this is not an image of a known format"}
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/health", "/x", "/openapi.json"])

@@ -193,7 +193,7 @@ def test_many_photos_and_errors(
         for photo in (LANDSCAPE, TALL, *more):
             expect(card(page, photo["name"]).get_by_role("button")).to_have_count(5)
         for file, sentence in (
-            ("broken.jpg", "The photo is damaged or incomplete."),
+            ("broken.jpg", "The image is damaged or incomplete."),
             ("huge.png", "A photo may have 4000000 pixels, this has 3000×3000."),
             ("large.png", "This image has 2.4 MiB; the limit is 1.9 MiB."),
         ):

@@ -59,7 +59,7 @@ def test_pixels_that_are_only_declared(width: int, height: int) -> None:
     before = forget_peak()
     error = refused(png_of(width, height))
     assert error.status == 413
-    assert error.message.startswith("a photo may have 1000000 pixels, this has ")
+    assert error.message.startswith("an image may have 1000000 pixels, this has ")
     assert peak_memory() - before < 20
 
 
@@ -74,7 +74,7 @@ def test_jpeg_of_endless_scans(jpeg: Callable[[int], bytes]) -> None:
 def test_types_that_start_programs_are_not_opened() -> None:
     for kind in ("EPS", "PDF"):
         error = refused(encoded(noise(40, 40), kind))
-        assert (error.status, error.message) == (415, "this is no image of a known format")
+        assert (error.status, error.message) == (415, "this is not an image of a known format")
 
 
 def test_first_frame_of_an_animation() -> None:

@@ -1,4 +1,4 @@
-"""How fast photos become crops for training, beside a plain Pillow pipeline, a core each.
+"""How fast images become crops for training, beside a plain Pillow pipeline, a core each.
 
 Everything reads the same files and draws the same random crops.  What is counted is the time of
 the one thread that works, so that other programs on the machine matter less; repetitions of the
@@ -37,11 +37,11 @@ BATCH = 32
 EVERYTHING = 1 << 40  # bytes: a cache without a limit
 
 Source = Path | ArchivedImage
-Pipeline = Callable[[int], Any]  # epoch -> whatever all the photos became
+Pipeline = Callable[[int], Any]  # epoch -> whatever all the images became
 
 
 @dataclass(frozen=True)
-class Photos:
+class InputImages:
     """JPEGs to read, and the random crops to take of them."""
 
     samples: Samples
@@ -53,7 +53,7 @@ class Photos:
 
 
 def synthetic(count: int, width: int = 500, height: int = 375) -> Samples:
-    """JPEGs in memory of soft random patterns, for who has no photos at hand."""
+    """JPEGs in memory of soft random patterns, for who has no images at hand."""
     rng = np.random.default_rng(0)
     sources = []
     for number in range(count):
@@ -77,15 +77,15 @@ class InMemoryShard:
 
 
 def sample(samples: Samples, count: int) -> Samples:
-    """So many photos from all over the data, fewer where some would be no comparison.
+    """So many images from all over the data, fewer where some would be no comparison.
 
-    That is: arrays, which are no files to read, and photos with a colour profile that `decode`
+    That is: arrays, which are no files to read, and images with a colour profile that `decode`
     converts and a plain pipeline ignores.
     """
     at = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))
     chosen = [int(i) for i in at if comparable(samples.sources[int(i)])]
     if not chosen:
-        raise GoogLeNetError("the data must hold photos as files to measure reading them, has none")
+        raise GoogLeNetError("the data must hold images as files to measure reading them, has none")
     return samples.take(chosen)
 
 
@@ -101,9 +101,9 @@ def measure(
     samples: Samples, size: int, repeats: int, progress: Callable[[], object] = lambda: None
 ) -> dict[str, Any]:
     """Every pipeline `repeats` times in turn: the value that `googlenet bench input` prints."""
-    photos = Photos(samples, RandomResizedCrop(size, (0.08, 1.0)))
+    images = InputImages(samples, RandomResizedCrop(size, (0.08, 1.0)))
     with one_thread():
-        pipelines = build(photos)
+        pipelines = build(images)
         speeds = alternate(pipelines, len(samples), repeats, progress)
         copies = [copy_speed() for _ in range(repeats)]
     decoding = {name: median(found) for name, found in speeds.items() if name in CEILINGS}
@@ -149,53 +149,53 @@ def row(name: str, speeds: list[float], peer: float, ceiling: float) -> dict[str
     }
 
 
-def build(photos: Photos) -> dict[str, Pipeline]:
+def build(images: InputImages) -> dict[str, Pipeline]:
     """The pipelines by name; those of libjpeg-turbo where it is installed."""
     found: dict[str, Pipeline] = {
-        "decoding alone, Pillow": lambda epoch: [decode_plainly(s) for s in photos.sources],
-        f"Pillow, {CROPS}": lambda epoch: [crop_plainly(photos, i, epoch) for i in indices(photos)],
+        "decoding alone, Pillow": lambda epoch: [decode_plainly(s) for s in images.sources],
+        f"Pillow, {CROPS}": lambda epoch: [crop_plainly(images, i, epoch) for i in indices(images)],
         f"Pillow, {TENSORS}": lambda epoch: [
-            tensor_plainly(crop_plainly(photos, i, epoch)) for i in indices(photos)
+            tensor_plainly(crop_plainly(images, i, epoch)) for i in indices(images)
         ],
     }
     for decoder in ("pillow", *(["turbo"] if turbo_jpeg.available() else [])):
-        crops, tensors = ours(photos, decoder)
+        crops, tensors = ours(images, decoder)
         found[f"googlenet {decoder}, {CROPS}"] = crops
         found[f"googlenet {decoder}, {TENSORS}"] = tensors
     best = "turbo" if turbo_jpeg.available() else "pillow"
-    found[f"googlenet {best} cached, {CROPS}"] = ours(photos, best, MemoryCache(EVERYTHING))[0]
+    found[f"googlenet {best} cached, {CROPS}"] = ours(images, best, MemoryCache(EVERYTHING))[0]
     if turbo_jpeg.available():
         found["decoding alone, libjpeg-turbo"] = lambda epoch: [
-            turbo_jpeg.decode_turbo(s) for s in photos.sources
+            turbo_jpeg.decode_turbo(s) for s in images.sources
         ]
     return found
 
 
-def indices(photos: Photos) -> range:
-    return range(len(photos.samples))
+def indices(images: InputImages) -> range:
+    return range(len(images.samples))
 
 
 def ours(
-    photos: Photos, decoder: str, cache: MemoryCache | None = None
+    images: InputImages, decoder: str, cache: MemoryCache | None = None
 ) -> tuple[Pipeline, Pipeline]:
     """Training's own loader: to crops in bytes, and on to normalised batches."""
-    size = photos.crop.size
+    size = images.crop.size
     preprocessing = Preprocessing(size=size, resize_size=resize_size(size))
-    augmentation = Augmentation((photos.crop, HorizontalFlip()), seed=0)
-    loader = TrainingLoader(photos.samples, preprocessing, augmentation, decoder, cache)
+    augmentation = Augmentation((images.crop, HorizontalFlip()), seed=0)
+    loader = TrainingLoader(images.samples, preprocessing, augmentation, decoder, cache)
 
     def crops(epoch: int) -> list[object]:
-        return [loader.load(epoch, part).pixels for part in batches(photos)]
+        return [loader.load(epoch, part).pixels for part in batches(images)]
 
     def tensors(epoch: int) -> list[object]:
-        loaded = (loader.load(epoch, part).pixels for part in batches(photos))
+        loaded = (loader.load(epoch, part).pixels for part in batches(images))
         return [preprocessing.normalize(torch.from_numpy(pixels)) for pixels in loaded]
 
     return crops, tensors
 
 
-def batches(photos: Photos) -> Iterator[range]:
-    count = len(photos.samples)
+def batches(images: InputImages) -> Iterator[range]:
+    count = len(images.samples)
     for begin in range(0, count, BATCH):
         yield range(begin, min(begin + BATCH, count))
 
@@ -207,12 +207,12 @@ def decode_plainly(source: Source) -> Image.Image:
         return image.convert("RGB")
 
 
-def crop_plainly(photos: Photos, index: int, epoch: int) -> Image.Image:
+def crop_plainly(images: InputImages, index: int, epoch: int) -> Image.Image:
     """torchvision's RandomResizedCrop and RandomHorizontalFlip on Pillow images, step by step."""
-    image = decode_plainly(photos.sources[index])
+    image = decode_plainly(images.sources[index])
     rng = np.random.default_rng((0, epoch, index))
-    box = photos.crop.box(*image.size, rng)
-    side = (photos.crop.size, photos.crop.size)
+    box = images.crop.box(*image.size, rng)
+    side = (images.crop.size, images.crop.size)
     crop = image.crop(box).resize(side, Image.Resampling.BILINEAR)
     return ImageOps.mirror(crop) if rng.random() < 0.5 else crop
 
@@ -227,11 +227,11 @@ def tensor_plainly(crop: Image.Image) -> Tensor:
 
 def alternate(
     pipelines: dict[str, Pipeline],
-    photos: int,
+    images: int,
     repeats: int,
     progress: Callable[[], object],
 ) -> dict[str, list[float]]:
-    """Photos a second of each pipeline in each repetition; one more before them does not count."""
+    """Images a second of each pipeline in each repetition; one more before them does not count."""
     speeds: dict[str, list[float]] = {name: [] for name in pipelines}
     for repeat in range(repeats + 1):
         for name, pipeline in pipelines.items():
@@ -239,7 +239,7 @@ def alternate(
             pipeline(repeat)
             seconds = thread_time() - began
             if repeat:
-                speeds[name].append(photos / max(seconds, 1e-9))
+                speeds[name].append(images / max(seconds, 1e-9))
             progress()
     return speeds
 

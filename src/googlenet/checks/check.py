@@ -1,4 +1,4 @@
-"""The whole check of a data set: every photo read once, then compared with the others."""
+"""The whole check of a data set: every image read once, then compared with the others."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.checks.image_file import Photo, examine, problems_of
+from googlenet.checks.image_file import ImageReport, examine, problems_of
 from googlenet.checks.near_duplicates import near_duplicates
 from googlenet.checks.problems import KINDS, Problem
 from googlenet.checks.scan import Entry, Scan, scan
 from googlenet.runtime.errors import printable
 from googlenet.runtime.prefetch import prefetch
 
-IMBALANCE = 5  # the largest class has so many times the photos of one that is named, or more
+IMBALANCE = 5  # the largest class has so many times the images of one that is named, or more
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found: `images` photos, readable or not, of `classes` classes, by part."""
+    """What was found: `images` images, readable or not, of `classes` classes, by part."""
 
     name: str
     images: int
@@ -50,20 +50,20 @@ class Check:
 def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any]) -> Check:
     """Examine a folder, a CSV file or a built-in set, as training with that seed would use it.
 
-    bar: makes a progress bar for a number of photos.  Raises UsageError for a name that is
-    nothing, DataError where there is no photo at all.
+    bar: makes a progress bar for a number of images.  Raises UsageError for a name that is
+    nothing, DataError where there is no image at all.
     """
     found = scan(name, seed)
     entries = found.entries
-    photos = []
-    with bar(len(entries), "reading photos") as shown:
-        for photo in prefetch(examine, [entry.source for entry in entries], workers):
-            photos.append(photo)
+    images = []
+    with bar(len(entries), "reading images") as shown:
+        for image in prefetch(examine, [entry.source for entry in entries], workers):
+            images.append(image)
             shown.update()
     problems = list(found.problems)
-    for entry, photo in zip(entries, photos, strict=True):
-        problems += problems_of(entry.name, photo)
-    problems += copies(found, photos) + balance(found, photos)
+    for entry, image in zip(entries, images, strict=True):
+        problems += problems_of(entry.name, image)
+    problems += copies(found, images) + balance(found, images)
     kinds = list(KINDS)
     problems.sort(key=lambda problem: kinds.index(problem.kind))  # stable: in the data's order
     parts = Counter(entry.part for entry in entries)
@@ -77,12 +77,12 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
     )
 
 
-# ---- the same photo twice --------------------------------------------------------------------
+# ---- the same image twice --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Entry `second` is the same photo as entry `first`, an earlier one, as told by `how`."""
+    """Entry `second` is the same image as entry `first`, an earlier one, as told by `how`."""
 
     first: int
     second: int
@@ -90,11 +90,11 @@ class DuplicatePair:
     how: str
 
 
-def copies(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
+def copies(found: Scan, images: Sequence[ImageReport]) -> list[Problem]:
     """Duplicates, near-duplicates, and what follows where they have other parts or labels."""
     entries = found.entries
     problems = []
-    exact, near = identical_files(entries, photos), similar_images(entries, photos)
+    exact, near = identical_files(entries, images), similar_images(entries, images)
     for kind, of_kind in (("duplicate", exact), ("near-duplicate", near)):
         for copy in best_per_image(of_kind):
             problems.append(Problem(entries[copy.second].name, kind, says(copy, entries)))
@@ -104,8 +104,8 @@ def copies(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
         for copy in everything
         if (entries[copy.first].part, entries[copy.second].part) == ("train", "val")
     ):
-        held = "" if found.has_split else "; held out by the seed"
-        detail = f"{says(copy, entries)}, a training photo{held}"
+        held = "" if found.has_split else "; random split"
+        detail = f"{says(copy, entries)}, a training image{held}"
         problems.append(Problem(entries[copy.second].name, "leakage", detail))
     for copy in best_per_image(
         copy for copy in everything if entries[copy.first].label != entries[copy.second].label
@@ -122,7 +122,7 @@ def says(copy: DuplicatePair, entries: Sequence[Entry]) -> str:
 
 
 def best_per_image(found: Iterable[DuplicatePair]) -> Iterator[DuplicatePair]:
-    """Of each photo the copy that is most similar, and of those the first."""
+    """Of each image the copy that is most similar, and of those the first."""
     best: dict[int, DuplicatePair] = {}
     for copy in found:
         known = best.get(copy.second)
@@ -131,12 +131,12 @@ def best_per_image(found: Iterable[DuplicatePair]) -> Iterator[DuplicatePair]:
     return (best[second] for second in sorted(best))
 
 
-def identical_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[DuplicatePair]:
+def identical_files(entries: Sequence[Entry], images: Sequence[ImageReport]) -> list[DuplicatePair]:
     """Files that are equal byte for byte: each with the first of every part and label."""
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for i, photo in enumerate(photos):
-        if photo.digest is not None:
-            groups[photo.digest].append(i)
+    for i, image in enumerate(images):
+        if image.digest is not None:
+            groups[image.digest].append(i)
     found = []
     for group in groups.values():
         firsts: dict[tuple[str, str], int] = {}
@@ -149,40 +149,40 @@ def identical_files(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[D
     return found
 
 
-def similar_images(entries: Sequence[Entry], photos: Sequence[Photo]) -> list[DuplicatePair]:
-    """Photos that look alike and are not the same file."""
+def similar_images(entries: Sequence[Entry], images: Sequence[ImageReport]) -> list[DuplicatePair]:
+    """Images that look alike and are not the same file."""
     seen: set[tuple[bytes, str, str]] = set()
     chosen: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
-    for i, (entry, photo) in enumerate(zip(entries, photos, strict=True)):
-        if photo.digest is None or photo.thumbnail is None:
+    for i, (entry, image) in enumerate(zip(entries, images, strict=True)):
+        if image.digest is None or image.thumbnail is None:
             continue
-        key = (photo.digest, entry.part, entry.label)
+        key = (image.digest, entry.part, entry.label)
         if key not in seen:  # of a file that is there twice, one is enough
             seen.add(key)
             chosen.append(i)
-            thumbnails.append(photo.thumbnail)
+            thumbnails.append(image.thumbnail)
     if not chosen:
         return []
     boundary = sum(entries[i].part == "train" for i in chosen)
     return [
         DuplicatePair(chosen[a], chosen[b], similarity, f"looks ({similarity:.2f} of 1) like")
         for a, b, similarity in near_duplicates(np.stack(thumbnails), boundary)
-        if photos[chosen[a]].digest != photos[chosen[b]].digest
+        if images[chosen[a]].digest != images[chosen[b]].digest
     ]
 
 
-# ---- how many photos the classes have --------------------------------------------------------
+# ---- how many images the classes have --------------------------------------------------------
 
 
-def balance(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
-    """Classes that a part lacks, and classes with few training photos; only readable ones count."""
+def balance(found: Scan, images: Sequence[ImageReport]) -> list[Problem]:
+    """Classes that a part lacks, and classes with few training images; only readable ones count."""
     listed: Counter[tuple[str, str]] = Counter()
     readable: Counter[tuple[str, str]] = Counter()
-    for entry, photo in zip(found.entries, photos, strict=True):
+    for entry, image in zip(found.entries, images, strict=True):
         for label in entry.labels:
             listed[entry.part, label] += 1
-            readable[entry.part, label] += photo.error is None
+            readable[entry.part, label] += image.error is None
     parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
     problems = []
     for part in parts:
@@ -191,13 +191,13 @@ def balance(found: Scan, photos: Sequence[Photo]) -> list[Problem]:
             if not readable[part, label]:
                 bad = listed[part, label]
                 why = (
-                    f"none of its {bad} {where} photos can be read" if bad else f"no {where} photo"
+                    f"none of its {bad} {where} images can be read" if bad else f"no {where} image"
                 )
                 problems.append(Problem(label, "missing-class", why))
     sizes = {label: readable["train", label] for label in found.classes}
     largest = max(sizes, key=lambda label: sizes[label])
     for label, size in sizes.items():
         if 0 < size * IMBALANCE <= sizes[largest]:
-            detail = f"{size} training photos, {printable(largest)} has {sizes[largest]}"
+            detail = f"{size} training images, {printable(largest)} has {sizes[largest]}"
             problems.append(Problem(label, "imbalance", detail))
     return problems

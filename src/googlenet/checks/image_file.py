@@ -22,17 +22,17 @@ Source = Path | NDArray[np.uint8] | ArchivedImage
 
 
 @dataclass(frozen=True)
-class Photo:
+class ImageReport:
     """One file: `error` says why it cannot be read; the rest is None where it is not known."""
 
     error: str | None = None
     header: Header | None = None
     digest: bytes | None = None  # of the file, byte for byte
-    thumbnail: NDArray[np.uint8] | None = None  # None for a tiny photo too
+    thumbnail: NDArray[np.uint8] | None = None  # None for a tiny image too
 
 
-def examine(source: Source) -> Photo:
-    """Read and decode one photo."""
+def examine(source: Source) -> ImageReport:
+    """Read and decode one image."""
     header = None
     try:
         if isinstance(source, Path):
@@ -40,15 +40,15 @@ def examine(source: Source) -> Photo:
         image = decode(source)
         digest = digest_of(source)
     except ImageError as error:
-        return Photo(str(error).removeprefix(f"{printable(str(source))}: "), header)
+        return ImageReport(str(error).removeprefix(f"{printable(str(source))}: "), header)
     except OSError as error:  # gone since it was decoded
-        return Photo(f"cannot be read ({error.strerror})", header)
+        return ImageReport(f"cannot be read ({error.strerror})", header)
     if isinstance(source, np.ndarray):
         header = Header("array", *image.size)
     if isinstance(source, ArchivedImage):  # its name is that of the file that was packed
         header = Header("packed", *image.size)
     small = min(image.size) < SIDE
-    return Photo(None, header, digest, None if small else thumbnail(image))
+    return ImageReport(None, header, digest, None if small else thumbnail(image))
 
 
 def digest_of(source: Source) -> bytes:
@@ -60,22 +60,22 @@ def digest_of(source: Source) -> bytes:
     return sha256(repr(source.shape).encode() + source.tobytes()).digest()
 
 
-def problems_of(name: str, photo: Photo) -> list[Problem]:
-    """What is wrong with a photo by itself."""
+def problems_of(name: str, image: ImageReport) -> list[Problem]:
+    """What is wrong with an image by itself."""
     found = []
-    if photo.error is not None:
-        found.append(Problem(name, "unreadable", photo.error))
-    if photo.header is None:
+    if image.error is not None:
+        found.append(Problem(name, "unreadable", image.error))
+    if image.header is None:
         return found
-    kind, width, height = photo.header
+    kind, width, height = image.header
     called = format_called(name)
-    if photo.error is None and called and called != kind and kind in FORMATS:
+    if image.error is None and called and called != kind and kind in FORMATS:
         found.append(Problem(name, "mislabelled", f"is {kind}, its name says {called}"))
     shorter, longer = sorted((width, height))
     if longer > EXTREME_ASPECT * shorter > 0:
         more = "" if longer <= MAX_ASPECT * shorter else ", too long to be used"
         found.append(Problem(name, "extreme-aspect", f"{width}×{height} pixels{more}"))
-    if photo.error is None and shorter < TINY:
+    if image.error is None and shorter < TINY:
         found.append(Problem(name, "tiny", f"{width}×{height} pixels"))
     return found
 

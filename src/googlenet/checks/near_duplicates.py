@@ -1,12 +1,12 @@
-"""Photos that look alike: re-encoded, resized, a little brighter or a little cropped.
+"""Images that look alike: re-encoded, resized, a little brighter or a little cropped.
 
-Two steps.  First, each photo is a unit vector of its lowest frequencies: the 8×8 first terms of
+Two steps.  First, each image is a unit vector of its lowest frequencies: the 8×8 first terms of
 the cosine transform of a 32×32 gray thumbnail without the mean, each replaced by the square root
 of its size, so that the largest do not decide alone.  (The perceptual hash "pHash" keeps the
 signs of these terms; the roots find more at the same number of false pairs, docs/check.md has
 the figures.)  The vectors' products, a matrix multiplication, select the pairs that could be
-alike.  Second, these pairs are compared by 16×16 terms, each whole photo with windows of the
-other, which finds cropped photos, and the best of these similarities decides.
+alike.  Second, these pairs are compared by 16×16 terms, each whole image with windows of the
+other, which finds cropped images, and the best of these similarities decides.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ SIDE = 32  # of a thumbnail
 COARSE, FINE = 8, 16  # terms a side in the first and the second step
 CANDIDATE = 0.55  # similarity from which the first step passes a pair on
 ALIKE = 0.82  # similarity from which the second step calls a pair alike
-WINDOW_FRACTIONS = (1.0, 0.96, 0.92, 0.88, 0.84)  # share of the side that a cropped photo kept
+WINDOW_FRACTIONS = (1.0, 0.96, 0.92, 0.88, 0.84)  # share of the side that a cropped image kept
 FLAT_STD = 2.0  # standard deviation of a thumbnail, of 255, below which there is nothing to compare
-NEIGHBOURS = 20  # candidates of a photo among the training photos, and among the others
-BLOCK = 1024  # photos, and pairs, worked on at once
+NEIGHBOURS = 20  # candidates of an image among the training images, and among the others
+BLOCK = 1024  # images, and pairs, worked on at once
 
 
 class Pair(NamedTuple):
-    """Two photos that are alike, `first` < `second`, and how much: 1 is identity."""
+    """Two images that are alike, `first` < `second`, and how much: 1 is identity."""
 
     first: int
     second: int
     similarity: float
 
 
-def thumbnail(photo: Image.Image) -> NDArray[np.uint8]:
-    """A decoded photo of SIDE pixels or more a side as SIDE × SIDE luma, each an area's mean."""
-    return np.asarray(photo.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+def thumbnail(image: Image.Image) -> NDArray[np.uint8]:
+    """A decoded image of SIDE pixels or more a side as SIDE × SIDE luma, each an area's mean."""
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
-    """Pairs of photos that are alike, each photo with up to 2 · NEIGHBOURS earlier ones.
+    """Pairs of images that are alike, each image with up to 2 · NEIGHBOURS earlier ones.
 
-    boundary: how many of the photos, from the first, are training photos; each photo's most
+    boundary: how many of the images, from the first, are training images; each image's most
     similar ones are looked for among these and among the others, so that neither hides the other.
     """
     if not len(thumbnails):
@@ -68,7 +68,7 @@ def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
 
 
 def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
-    """Pairs whose vectors' product is CANDIDATE or more, the NEIGHBOURS largest of each photo."""
+    """Pairs whose vectors' product is CANDIDATE or more, the NEIGHBOURS largest of each image."""
     for begin in range(0, len(vectors), BLOCK):
         beat()
         rows = vectors[begin : begin + BLOCK]
@@ -87,7 +87,7 @@ def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
 
 
 def confirmed(thumbnails: Thumbnails, pairs: list[tuple[int, int]]) -> Iterator[Pair]:
-    """The pairs of which a photo, whole, is like the other or a window of it."""
+    """The pairs of which an image, whole, is like the other or a window of it."""
     first, second = (thumbnails[list(side)].astype(np.float32) for side in zip(*pairs, strict=True))
     whole_first, whole_second = (signature(t, whole(FINE), whole(FINE)) for t in (first, second))
     best = products(whole_first, whole_second)

@@ -1,4 +1,4 @@
-"""Which photos a data set has, in which part and class, and which files belong to none."""
+"""Which images a data set has, in which part and class, and which files belong to none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 
 
 class Entry(NamedTuple):
-    """A photo of the data set; `part` is "train" or "val".
+    """An image of the data set; `part` is "train" or "val".
 
     `multilabel`: its label can be that of multilabel classes, with bars between them, or of none.
     """
@@ -49,10 +49,10 @@ class Entry(NamedTuple):
 
 @dataclass
 class Scan:
-    """What a data set consists of: `entries`, the training photos first.
+    """What a data set consists of: `entries`, the training images first.
 
     `has_split` tells whether the data brought its own split; `classes` also has those without
-    photos that were found.
+    images that were found.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Scan:
 
 
 def scan(name: str, seed: int) -> Scan:
-    """The photos that training would use with that seed, and the files that it would not.
+    """The images that training would use with that seed, and the files that it would not.
 
     Where training would refuse the data, that is a problem, and what can be found is listed
-    nevertheless.  Raises UsageError for a name that is nothing, DataError where no photo is found.
+    nevertheless.  Raises UsageError for a name that is nothing, DataError where no image is found.
     """
     path = Path(name)
     try:
@@ -130,18 +130,18 @@ def scan_csv(path: Path) -> Scan:
     rows = read_rows(path)
     multilabel = has_multilabel(rows)
     for row in rows:
-        photo, label = path.parent / row.values["path"], row.values["label"]
+        image, label = path.parent / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
         elif not label and not multilabel:
-            problems.append(Problem(str(photo), "unlabelled", f"{row.where} has no label"))
+            problems.append(Problem(str(image), "unlabelled", f"{row.where} has no label"))
         else:
             try:
                 part = "train" if is_training(row.values.get("split", "train"), "") else "val"
             except DataError as error:
-                problems.append(Problem(str(photo), "unusable", row.where + str(error)))
+                problems.append(Problem(str(image), "unusable", row.where + str(error)))
                 continue
-            entries[part].append(Entry(photo, str(photo), label, part, multilabel))
+            entries[part].append(Entry(image, str(image), label, part, multilabel))
     both = entries["train"] + entries["val"]
     return Scan(printable(path.name), both, labels_of(both), problems=problems)
 
@@ -151,7 +151,7 @@ def labels_of(entries: Iterable[Entry]) -> list[str]:
 
 
 def stray_files(root: Path, found: Scan) -> list[Problem]:
-    """What lies in the folder and is no photo of the data set; hidden files do not count."""
+    """What lies in the folder and is no image of the data set; hidden files do not count."""
     used = {entry.name for entry in found.entries}
     classes = {class_folder(root, entry) for entry in found.entries}
     bases = {folder[:-1] for folder in classes}  # the folders whose folders are classes
@@ -172,7 +172,7 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
             if name.startswith(".") or name.lower() in LITTER or str(path) in used:
                 continue
             if in_class:
-                problems.append(Problem(str(path), "unused", "is no photo by its name"))
+                problems.append(Problem(str(path), "unused", "is not an image by its name"))
             elif is_image(name) and (not inside or inside in bases):
                 problems.append(Problem(str(path), "unlabelled", "lies in no class folder"))
             elif is_image(name):
@@ -180,26 +180,26 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
     for folder, count in aside.items():
         if class_folders(folder, ignore):
             problems.append(
-                Problem(str(folder), "unused", f"{count} photos of no part that is read")
+                Problem(str(folder), "unused", f"{count} images of no split that is read")
             )
         else:
             problems.append(
-                Problem(str(folder), "unlabelled", f"{count} photos in no class folder")
+                Problem(str(folder), "unlabelled", f"{count} images in no class folder")
             )
     return problems + empty_classes(root, found, bases)
 
 
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
-    """The folder, from the root, that gave a photo its label: `cat`, or `train/cat`."""
+    """The folder, from the root, that gave an image its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
     split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
     return parts[: 2 if split else 1]
 
 
 def empty_classes(root: Path, found: Scan, bases: set[tuple[str, ...]]) -> list[Problem]:
-    """Class folders that hold no photo at all, so that no class is made of them."""
+    """Class folders that hold no image at all, so that no class is made of them."""
     return [
-        Problem(str(folder), "missing-class", "the folder holds no photo: it makes no class")
+        Problem(str(folder), "missing-class", "the folder holds no image: it makes no class")
         for base in sorted(bases)
         for folder in subfolders(root.joinpath(*base), ignore)
         if folder.name not in found.classes and not list_images(folder, ignore)
@@ -207,14 +207,14 @@ def empty_classes(root: Path, found: Scan, bases: set[tuple[str, ...]]) -> list[
 
 
 def ignore(_: OSError) -> None:
-    """A folder that cannot be listed has been reported where the photos were."""
+    """A folder that cannot be listed has been reported where the images were."""
 
 
 def unlisted_images(found: Scan) -> list[Problem]:
-    """Photos beside those of a table, in the same folders, that no row names."""
+    """Images beside those of a table, in the same folders, that no row names."""
     used = {os.path.normpath(entry.name) for entry in found.entries}
     return [
-        Problem(str(folder), "unlabelled", f"{count} photos here are in no row of the table")
+        Problem(str(folder), "unlabelled", f"{count} images here are in no row of the table")
         for folder in sorted({Path(name).parent for name in used})
         if (count := unnamed(folder, used))
     ]
@@ -223,6 +223,6 @@ def unlisted_images(found: Scan) -> list[Problem]:
 def unnamed(folder: Path, used: set[str]) -> int:
     try:
         names = [path for path in folder.iterdir() if is_image(path.name)]
-    except OSError:  # not there: each of its photos is reported
+    except OSError:  # not there: each of its images is reported
         return 0
     return sum(os.path.normpath(path) not in used for path in names)

@@ -1,1 +1,1 @@
-"""From a name to labelled photos: folders, CSV files, built-in sets.  Knows of no network."""
+"""From a name to labelled images: folders, CSV files, built-in sets.  Knows of no network."""

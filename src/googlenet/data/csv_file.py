@@ -1,4 +1,4 @@
-"""A CSV file of photos: columns `path,label[,split]`, paths relative to the file."""
+"""A CSV file of images: columns `path,label[,split]`, paths relative to the file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def read_csv(
     """The data set in a CSV file; with `classes`, labelled by that list and no other.
 
     A label is a class's id or name; if every label is an integer and no class is so called, it
-    is an index.  A bar parts the labels of a photo that has several ("a|b"; "\\|" is a bar in a
-    name), and where any label has one, every photo can have several, or with an empty label
+    is an index.  A bar parts the labels of an image that has several ("a|b"; "\\|" is a bar in a
+    name), and where any label has one, every image can have several, or with an empty label
     none.  `multilabel` says so of any file; if it is False, such a label is an error.  Others
     are ignored.  Raises DataError, which names the line.
     """
@@ -55,11 +55,11 @@ def read_csv(
         marks = np.zeros((len(rows), len(chosen)), bool)
         for at, indices in enumerate(found):
             marks[at, indices] = True
-        photos = Samples(sources, (), marks)
+        images = Samples(sources, (), marks)
     else:
-        photos = Samples(sources, tuple(only for (only,) in found))
+        images = Samples(sources, tuple(only for (only,) in found))
     train, val = (
-        photos.take([i for i, trained in enumerate(trains) if trained is part])
+        images.take([i for i, trained in enumerate(trains) if trained is part])
         for part in (True, False)
     )
     data = DataSet(printable(path.name), chosen, train, val)
@@ -67,7 +67,7 @@ def read_csv(
 
 
 def has_multilabel(rows: Iterable[Row]) -> bool:
-    """Whether any label says by a bar that a photo can have several."""
+    """Whether any label says by a bar that an image can have several."""
     return any(LABEL_SEPARATOR.search(row.values["label"]) for row in rows)
 
 
@@ -80,7 +80,7 @@ def labels_of(row: Row, multilabel: bool) -> list[str]:
     if not all(labels):
         raise DataError(f"{row.where}: a label must not be empty between bars, got {label!r}")
     if not multilabel and len(labels) > 1:
-        raise DataError(f"{row.where}: a photo must have one label, got {label!r}")
+        raise DataError(f"{row.where}: an image must have one label, got {label!r}")
     return labels
 
 
@@ -97,8 +97,8 @@ def read_rows(path: Path) -> list[Row]:
         with path.open("rb") as binary:
             if b"\0" in binary.read(4096):
                 raise DataError(
-                    f"{path}: a data file must be a CSV file, which is text; this is none: "
-                    "a model, a photo or an archive?"
+                    f"{path}: a data file must be a CSV file, which is text; this is not: "
+                    "a model, an image or an archive?"
                 )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(

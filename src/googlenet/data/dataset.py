@@ -1,4 +1,4 @@
-"""Labelled photos as values: classes, samples, splits."""
+"""Labelled images as values: classes, samples, splits."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def class_from_label(label: str) -> Class:
 
 @dataclass(frozen=True)
 class Samples:
-    """Photos and their labels: `sources[i]` is a path, an array or a place in a shard,
+    """Images and their labels: `sources[i]` is a path, an array or a place in a shard,
     `labels[i]` a class index.
 
-    Of photos with several labels each, `multi_hot` (photos, classes) says which class each has, and
+    Of images with several labels each, `multi_hot` (images, classes) says which class each has, and
     `labels` is empty.
     """
 
@@ -64,18 +64,18 @@ class Samples:
         return Samples(sources, tuple(self.labels[i] for i in indices))
 
     def targets(self, indices: Sequence[int]) -> NDArray[np.int64 | np.float32]:
-        """What to learn of these photos: (n,) class indices, or (n, classes) of 0 and 1."""
+        """What to learn of these images: (n,) class indices, or (n, classes) of 0 and 1."""
         found = self.labels_of(indices)
         return found.astype(np.float32 if found.dtype == np.bool_ else np.int64)
 
     def labels_of(self, indices: Sequence[int]) -> NDArray[np.int64 | np.bool_]:
-        """The labels of these photos: (n,) class indices, or (n, classes) bool."""
+        """The labels of these images: (n,) class indices, or (n, classes) bool."""
         if self.multi_hot is not None:
             return self.multi_hot[list(indices)]
         return np.array([self.labels[i] for i in indices], np.int64)
 
     def classes_of(self, index: int) -> list[int]:
-        """The class indices of a photo: one, or with several labels a photo any number."""
+        """The class indices of an image: one, or with several labels per image any number."""
         if self.multi_hot is not None:
             return [int(c) for c in np.flatnonzero(self.multi_hot[index])]
         return [self.labels[index]]
@@ -100,7 +100,7 @@ class DataSet:
     has_split: bool = True
 
     def __post_init__(self) -> None:
-        least = 1 if self.multilabel else 2  # a photo can have a label or not
+        least = 1 if self.multilabel else 2  # an image can have a label or not
         if len(self.classes) < least:
             found = ", ".join(printable(c.id) for c in self.classes) or "none"
             fewest = ("a class", "two classes")[least - 1]
@@ -108,7 +108,7 @@ class DataSet:
 
     @property
     def multilabel(self) -> bool:
-        """Whether a photo can have several labels, or none."""
+        """Whether an image can have several labels, or none."""
         return self.train.multi_hot is not None
 
     @property
@@ -137,7 +137,7 @@ class DataSet:
         return sha256(names).hexdigest()[:16]
 
     def order_hash(self) -> str:
-        """A short hash of which photo is where: names and labels, in order, of either part.
+        """A short hash of which image is where: names and labels, in order, of either part.
 
         Random choices go by a sample's index, so a run can only go on with the same order.
         """
@@ -152,17 +152,17 @@ class DataSet:
 
     def describe(self) -> str:
         return (
-            f"{self.name}: {len(self.classes)} classes, {len(self.train)} photos to train on, "
-            f"{len(self.val)} to validate on"
-            + ("" if self.has_split else " (held out by the seed)")
-            + (", several labels a photo" if self.multilabel else "")
+            f"{self.name}: {len(self.classes)} classes, {len(self.train):,} training / "
+            f"{len(self.val):,} validation images"
+            + ("" if self.has_split else " (random 80/20 split)")
+            + (", multilabel" if self.multilabel else "")
         )
 
 
 def random_split(data: DataSet, seed: int | None, fraction: float = VALIDATION_FRACTION) -> DataSet:
     """Hold `fraction` of every class out for validation, chosen by the seed; nothing without one.
 
-    A class of a single photo keeps it for training.  A photo of several classes counts for the
+    A class of a single image keeps it for training.  An image of several classes counts for the
     rarest of them, one without any for a class of its own.
     """
     if seed is None:
@@ -185,7 +185,7 @@ def random_split(data: DataSet, seed: int | None, fraction: float = VALIDATION_F
 
 
 def rarest(multi_hot: NDArray[np.bool_] | None) -> list[int]:
-    """The rarest class of each photo; of a photo without a class, the number of classes."""
+    """The rarest class of each image; of an image without a class, the number of classes."""
     assert multi_hot is not None
     order = np.argsort(multi_hot.sum(0), kind="stable")
     first = multi_hot[:, order].argmax(1)
@@ -193,7 +193,7 @@ def rarest(multi_hot: NDArray[np.bool_] | None) -> list[int]:
 
 
 def as_multilabel(data: DataSet) -> DataSet:
-    """The data set as one whose photos can have several labels, though each has one."""
+    """The data set as one whose images can have several labels, though each has one."""
 
     def marked(samples: Samples) -> Samples:
         multi_hot = np.zeros((len(samples), len(data.classes)), bool)

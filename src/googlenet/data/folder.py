@@ -1,4 +1,4 @@
-"""A folder of photos: `train/` and `val/` with a folder a class, or one folder of classes."""
+"""A folder of images: `train/` and `val/` with a folder a class, or one folder of classes."""
 
 from __future__ import annotations
 
@@ -37,15 +37,13 @@ def refuse(error: OSError) -> NoReturn:
 def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
     """The data set in a folder; with `classes`, labelled by that list and no other.
 
-    Raises DataError for a folder without photos, or with a class that the list lacks.
+    Raises DataError for a folder without images, or with a class that the list lacks.
     """
     train, val = find_split(root, TRAIN), find_split(root, VALIDATION)
     if not train and not val:
         train = class_folders(root)
     if not train and not val:
-        raise DataError(
-            f"{root}: a data folder must hold a folder of photos for each class, has none"
-        )
+        raise DataError(f"{root}: a data folder must have a folder of images per class, has none")
     # The class list is the training folder's; validation may lack a class but bring none.
     chosen = tuple(classes) if classes else tuple(map(class_from_label, sorted(train or val)))
     data = DataSet(
@@ -66,12 +64,12 @@ def find_split(
 
 
 def class_folders(folder: Path, on_error: Unlisted = refuse) -> dict[str, list[Path]]:
-    """The photos of each class folder, in the order of their names; empty classes left out."""
+    """The images of each class folder, in the order of their names; empty classes left out."""
     found = {}
     for path in subfolders(folder, on_error):
-        photos = list_images(path, on_error)
-        if photos:
-            found[path.name] = photos
+        images = list_images(path, on_error)
+        if images:
+            found[path.name] = images
     return found
 
 
@@ -85,7 +83,7 @@ def subfolders(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
 
 
 def list_images(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
-    """Every photo below a folder, by its extension, in the order of the names; none hidden.
+    """Every image below a folder, by its extension, in the order of the names; none hidden.
 
     Links to files count as files, links to folders are not followed.  `on_error` is called with
     the error for a folder that cannot be listed: by default a DataError, as it may hold anything.
@@ -99,15 +97,15 @@ def list_images(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is a photo by its name, and not hidden."""
+    """Whether a file is an image by its name, and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
 
 
-def collect(photos: dict[str, list[Path]], classes: Sequence[Class]) -> Samples:
+def collect(images: dict[str, list[Path]], classes: Sequence[Class]) -> Samples:
     index = ClassIndex(classes)
     pairs = [
         (path, index.find(name, printable(str(paths[0].parent))))
-        for name, paths in photos.items()
+        for name, paths in images.items()
         for path in paths
     ]
     return Samples(tuple(path for path, _ in pairs), tuple(label for _, label in pairs))

@@ -27,7 +27,7 @@ def load_data(
     Without a seed (None) such a data set stays whole, all of it in `train`.
 
     `classes` is a trained model's list: labels are then its indices, and a label that it lacks
-    is an error.  multilabel: whether a photo can have several labels; None: if the data say so.
+    is an error.  multilabel: whether an image can have several labels; None: if the data say so.
     Raises UsageError for a name that is nothing, DataError for unusable data.
     """
     data = read_data(name, seed, classes, multilabel)
@@ -37,7 +37,7 @@ def load_data(
 def read_data(
     name: str, seed: int | None, classes: Sequence[Class] | None, multilabel: bool | None
 ) -> DataSet:
-    """The data set as it is: only a CSV file can have several labels a photo."""
+    """The data set as it is: only a CSV file can have several labels per image."""
     path = Path(name)
     if name in BUILT_IN and not path.exists():
         data = read_digits(seed)
@@ -60,9 +60,9 @@ def read_data(
     )
 
 
-def choose_split(data: DataSet, part: str) -> Samples:
-    """The samples of a part: "train", "val" or "all".  Raises DataError if it is empty."""
-    samples = {"train": data.train, "val": data.val, "all": data.all}[part]
+def choose_split(data: DataSet, split: str) -> Samples:
+    """The samples of a split: "train", "val" or "all".  Raises DataError if it is empty."""
+    samples = {"train": data.train, "val": data.val, "all": data.all}[split]
     if not len(samples):
-        raise DataError(f"{data.name}: the part {part!r} must hold a photo or more, has none")
+        raise DataError(f"{data.name}: the split {split!r} must have at least one image, has none")
     return samples

@@ -1,4 +1,4 @@
-"""A photo that is part of a larger file: where its bytes are, and what it is called."""
+"""An image that is part of a larger file: where its bytes are, and what it is called."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ OPEN_FILES = 128  # a process may often have no more than 1,024
 
 
 class Shard(Protocol):
-    """A file of many photos; `str()` of it is what to call it."""
+    """A file of many images; `str()` of it is what to call it."""
 
     def read(self, offset: int, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedImage:
-    """`size` bytes at `offset` of a shard: a photo's whole file, called `name` in there."""
+    """`size` bytes at `offset` of a shard: an image's whole file, called `name` in there."""
 
     shard: Shard
     offset: int
@@ -33,13 +33,13 @@ class ArchivedImage:
         return f"{self.shard}/{self.name}"
 
     def read(self) -> bytes:
-        """The photo's file.  Raises GoogLeNetError if the shard cannot be read.
+        """The image's file.  Raises GoogLeNetError if the shard cannot be read.
 
-        That is no photo's fault and must end the work: a whole shard would be left out.
+        That is no image's fault and must end the work: a whole shard would be left out.
         """
         content = self.shard.read(self.offset, self.size)
         if len(content) != self.size:
-            raise GoogLeNetError(f"{self.shard}: ends before its photo {self.name} does")
+            raise GoogLeNetError(f"{self.shard}: ends before its image {self.name} does")
         return content
 
 

@@ -71,7 +71,7 @@ def collate(cuts: Sequence[CropSource], side: int) -> tuple[NDArray[np.uint8], C
 
 
 def pad_stack(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Photos (H, W, 3) of any sizes as one array of the largest, each in its upper left corner."""
+    """Images (H, W, 3) of any sizes as one array of the largest, each in its upper left corner."""
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
     whole = np.zeros((len(images), height, width, 3), np.uint8)
     for place, image in zip(whole, images, strict=True):

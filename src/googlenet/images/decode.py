@@ -1,17 +1,17 @@
-"""One decoder for every photo that enters: bytes, files and arrays to 8-bit RGB.
+"""One decoder for every image that enters: bytes, files and arrays to 8-bit RGB.
 
-The policy, the same in training, evaluation and prediction (docs/photos.md tells it to users):
+The policy, the same in training, evaluation and prediction (docs/images.md tells it to users):
 
 * A file's format is what its content says, whatever its name says; `FORMATS` are read.
 * EXIF orientation is applied, damaged EXIF ignored.
-* Colors of an ICC profile become sRGB; a profile that is damaged or not of the photo's kind is
+* Colors of an ICC profile become sRGB; a profile that is damaged or not of the image's kind is
   ignored, and what has no profile is sRGB.
 * Grayscale, 1-bit, palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's conversions; a CMYK
   or YCCK JPEG is inverted, as Adobe writes it.
 * Transparency is laid over white.
-* 16-bit samples keep their upper eight bits; 32-bit and floating-point photos are refused.
+* 16-bit samples keep their upper eight bits; 32-bit and floating-point images are refused.
 * Of an animation the first frame is taken, of several pages the first.
-* A photo that declares more than `MAX_PIXELS` is refused before its pixels are read, one that is
+* An image that declares more than `MAX_PIXELS` is refused before its pixels are read, one that is
   more than `MAX_ASPECT` times as long as wide too: resized, it would not fit the memory.
 * What is truncated, empty, no image or no file is refused with its name.
 """
@@ -72,7 +72,7 @@ GRAY_MODES = ("1", "L", "LA")
 
 
 class ImageError(GoogLeNetError):
-    """A photo that cannot be used; the message names it."""
+    """An image that cannot be used; the message names it."""
 
 
 class QuietPillow:
@@ -106,7 +106,7 @@ QUIET = QuietPillow()
 
 
 def decode(source: Source) -> Image.Image:
-    """The photo as an upright 8-bit sRGB image.
+    """The image as an upright 8-bit sRGB image.
 
     An array is (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
     Raises ImageError, which names the file, for whatever cannot be decoded.
@@ -123,12 +123,12 @@ def decode(source: Source) -> Image.Image:
                 return to_rgb(exif_transpose(opened))
     except Exception as error:
         # Pillow's plugins raise whatever they meet in a damaged file: struct.error, IndexError,
-        # SyntaxError and more; all of it means that this file is no photo.
+        # SyntaxError and more; all of it means that this file is no image.
         raise wrap_error(source, error) from error
 
 
 class Header(NamedTuple):
-    """What a photo's file declares: a format of `FORMATS`, and pixels as they are stored."""
+    """What an image's file declares: a format of `FORMATS`, and pixels as they are stored."""
 
     format: str
     width: int
@@ -136,9 +136,9 @@ class Header(NamedTuple):
 
 
 def read_header(source: str | Path | bytes) -> Header:
-    """What the file declares, without its pixels; the photo may still be refused or damaged.
+    """What the file declares, without its pixels; the image may still be refused or damaged.
 
-    Raises ImageError, which names the file, where no photo begins like this.
+    Raises ImageError, which names the file, where no image begins like this.
     """
     try:
         with QUIET, open_image(source) as opened:
@@ -149,7 +149,7 @@ def read_header(source: str | Path | bytes) -> Header:
 
 
 def wrap_error(source: Source, error: Exception) -> ImageError:
-    """The error as one sentence that begins with the photo's name."""
+    """The error as one sentence that begins with the image's name."""
     name = printable(name_of(source))
     if isinstance(error, ImageError):
         return ImageError(f"{name}: {error}")
@@ -166,7 +166,7 @@ def wrap_error(source: Source, error: Exception) -> ImageError:
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
-    """The photo with its header read.  Raises ImageError for what is no file of a photo's size."""
+    """The image with its header read.  Raises ImageError for what is no file of an image's size."""
     if isinstance(source, bytes):
         size = len(source)
     else:
@@ -180,7 +180,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     if not size:
         raise ImageError("cannot be read as an image (it is empty)")
     if size > MAX_BYTES:
-        raise ImageError(f"a photo may have {MAX_BYTES} bytes, this has {size}")
+        raise ImageError(f"an image may have {MAX_BYTES} bytes, this has {size}")
     file = BytesIO(source) if isinstance(source, bytes) else source
     return Image.open(file, formats=tuple(FORMATS))
 
@@ -189,7 +189,7 @@ def check_pixels(image: Image.Image) -> None:
     """Raises ImageError where the pixels would cost too much memory or time."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageError(f"a photo may have {MAX_PIXELS} pixels, this declares {width}×{height}")
+        raise ImageError(f"an image may have {MAX_PIXELS} pixels, this declares {width}×{height}")
     check_aspect(image)
     stream = getattr(image, "fp", None)
     if image.format in ("JPEG", "MPO") and stream is not None:
@@ -201,7 +201,7 @@ def check_pixels(image: Image.Image) -> None:
 def check_aspect(image: Image.Image) -> None:
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ImageError(
-            f"a photo may be at most {MAX_ASPECT} times as long as wide, "
+            f"an image may be at most {MAX_ASPECT} times as long as wide, "
             f"this has {image.width}×{image.height} pixels"
         )
 
@@ -223,7 +223,7 @@ def count_scans(content: bytes) -> int:
 
 
 def exif_transpose(image: Image.Image) -> Image.Image:
-    """The photo as it was seen, by its EXIF orientation; unturned where that cannot be read."""
+    """The image as it was seen, by its EXIF orientation; unturned where that cannot be read."""
     image.load()  # a TIFF file is turned here, and its orientation then gone
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -240,13 +240,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
-            raise ImageError("32-bit photos are not supported, 8 and 16 bits are")
+            raise ImageError("32-bit images are not supported, 8 and 16 bits are")
         transparent = image.info.get("transparency")
         image = Image.fromarray((values >> 8).astype(np.uint8))
         if isinstance(transparent, int):
             image.putalpha(Image.fromarray(values != transparent).convert("L"))
     elif image.mode == "F":
-        raise ImageError("floating-point photos are not supported, 8 and 16 bits are")
+        raise ImageError("floating-point images are not supported, 8 and 16 bits are")
     if image.mode in ("RGBa", "La"):  # colors multiplied by their opacity
         image = image.convert(image.mode.upper())
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
@@ -274,7 +274,7 @@ def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
     """From a profile's colors to sRGB.
 
     None where there is nothing to do: the profile is sRGB, damaged or not of that mode.
-    Photos of one camera share a profile, so this is rarely computed.
+    Images of one camera share a profile, so this is rarely computed.
     """
     from PIL import ImageCms
 
@@ -284,7 +284,7 @@ def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
         transform = ImageCms.ImageCmsTransform(own, target, mode, "RGB")
         colors = color_grid(mode)
         moved = np.asarray(transform.apply(colors), np.int16) - np.asarray(colors.convert("RGB"))
-    except Exception:  # whatever is wrong with it: the photo is shown without
+    except Exception:  # whatever is wrong with it: the image is shown without
         return None
     same = mode != "CMYK" and np.abs(moved).max() <= SRGB_TOLERANCE
     return None if same else transform
@@ -311,11 +311,11 @@ def from_array(array: NDArray[np.generic]) -> Image.Image:
 
 
 def name_of(source: Source) -> str:
-    """What to call a photo in a message: its path, or what it came as."""
+    """What to call an image in a message: its path, or what it came as."""
     if isinstance(source, str | Path | ArchivedImage):
         return str(source)
     if isinstance(source, bytes):
-        return f"photo of {len(source)} bytes"
+        return f"image of {len(source)} bytes"
     if isinstance(source, np.ndarray):
         return "array"
     return str(getattr(source, "filename", "") or "image")

@@ -1,4 +1,4 @@
-"""The preprocessing value: what happens to a photo between decoding and the network.
+"""The preprocessing value: what happens to an image between decoding and the network.
 
 One value, saved in the model file, is used in training, evaluation, prediction and export.
 """
@@ -30,7 +30,7 @@ INTERPOLATIONS = {
 MODES = ("crop", "squash", "letterbox")
 ORDERS = {"RGB": 3, "BGR": 3, "L": 1}
 
-# Mean and standard deviation of ImageNet's training photos, as everybody uses them.
+# Mean and standard deviation of ImageNet's training images, as everybody uses them.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 LUMA_MEAN = (117.0,)  # theirs too, of the luma
@@ -42,7 +42,7 @@ JSON_KEYS = {"channel_order": "order", "resize_size": "resize", "hflip": "mirror
 
 
 def resize_size(size: int, factor: float = RESIZE_RATIO) -> int:
-    """The side to which a photo is resized before crops of `size`: 256 for the paper's 224."""
+    """The side to which an image is resized before crops of `size`: 256 for the paper's 224."""
     return round(size * factor)
 
 
@@ -51,12 +51,12 @@ class Preprocessing:
     """How pixels become numbers.
 
     size: side of the square that the network sees, in pixels.
-    resize_size: side to which the photo is resized before cropping: its shorter side in mode
+    resize_size: side to which the image is resized before cropping: its shorter side in mode
         "crop", both sides in "squash", its longer side (then padded) in "letterbox".
     interpolation: always antialiased, but for "nearest".
     channel_order: channels and their order, "RGB", "BGR" or "L" (luma).
     mean, scale: per channel in that order; the network sees (pixel − mean) · scale, pixel 0–255.
-    hflip: whether a mirrored photo is still of its class (no for digits and text).
+    hflip: whether a mirrored image is still of its class (no for digits and text).
     """
 
     size: int = 224
@@ -88,7 +88,7 @@ class Preprocessing:
         return ORDERS[self.channel_order]
 
     def resize(self, image: Image.Image, side: int) -> Image.Image:
-        """The whole photo at the scale at which crops are cut from it, by this value's mode."""
+        """The whole image at the scale at which crops are cut from it, by this value's mode."""
         inner = self.resized_size(image.size, side)
         scaled = image.resize(inner, INTERPOLATIONS[self.interpolation])
         if self.mode != "letterbox":
@@ -98,7 +98,7 @@ class Preprocessing:
         return padded
 
     def resized_size(self, size: tuple[int, int], side: int) -> tuple[int, int]:
-        """Width and height of the photo itself, any padding aside, after `resized`."""
+        """Width and height of the image itself, any padding aside, after `resized`."""
         if self.mode == "squash":
             return side, side
         if self.mode == "crop":
@@ -171,7 +171,7 @@ def check(name: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def resize_shorter(image: Image.Image, side: int, interpolation: str) -> Image.Image:
-    """The photo with its shorter side `side` pixels long and its aspect ratio kept."""
+    """The image with its shorter side `side` pixels long and its aspect ratio kept."""
     return image.resize(shorter_to(image.size, side), INTERPOLATIONS[interpolation])
 
 

@@ -15,12 +15,12 @@ from googlenet.images.view import center_view
 from googlenet.serving.heap import trim_heap
 from googlenet.serving.http_error import HTTPError
 
-LARGE = 4_000_000  # pixels: of a photo after which memory is given back, some ms
+LARGE = 4_000_000  # pixels: of an image after which memory is given back, some ms
 
 
 @dataclass(frozen=True)
 class Crop:
-    """What the network sees: pixels (size, size, channels) uint8, of a photo of that size."""
+    """What the network sees: pixels (size, size, channels) uint8, of an image of that size."""
 
     pixels: NDArray[np.uint8]
     width: int
@@ -28,7 +28,7 @@ class Crop:
 
 
 def read_image_bytes(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
-    """Decode and preprocess one photo, as `Classifier.predict` does.
+    """Decode and preprocess one image, as `Classifier.predict` does.
 
     Raises HTTPError: 415 for what is no image of a known format, 413 for too many pixels,
     422 for one that cannot be decoded.  Its sentence says nothing of this machine.
@@ -44,7 +44,7 @@ def crop_of(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
         header = read_header(data)
         if header.width * header.height > max_pixels:
             declared = f"{header.width}×{header.height}"
-            raise HTTPError(413, f"a photo may have {max_pixels} pixels, this has {declared}")
+            raise HTTPError(413, f"an image may have {max_pixels} pixels, this has {declared}")
         image = load_image(data)
     except ImageError as error:
         raise http_error(error, max_pixels) from error
@@ -56,9 +56,9 @@ def http_error(error: ImageError, max_pixels: int) -> HTTPError:
     """What a client is told of the decoder's error: its rules, not what Pillow met in the file."""
     match error.__cause__:
         case UnidentifiedImageError():
-            return HTTPError(415, "this is no image of a known format")
+            return HTTPError(415, "this is not an image of a known format")
         case Image.DecompressionBombError():
-            return HTTPError(413, f"a photo may have {max_pixels} pixels, this has more")
+            return HTTPError(413, f"an image may have {max_pixels} pixels, this has more")
         case ImageError() as rule:
             return HTTPError(422, str(rule))
-    return HTTPError(422, "the photo is damaged or incomplete")
+    return HTTPError(422, "the image is damaged or incomplete")

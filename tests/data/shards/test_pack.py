@@ -152,7 +152,7 @@ def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> No
     (name, why), *others = index.left_out.items()
     assert (name, others) == ("red/1.png", [])
     assert "no known format" in why
-    assert any("left out" in line and "red/1.png" in line for line in said)
+    assert any("skipped" in line and "red/1.png" in line for line in said)
     assert len(load_data(str(tmp_path / "out")).all) == 5
 
 
@@ -293,11 +293,11 @@ def spoil(folder: Path, how: str) -> None:
     [
         ("missing", r"train-000000.tar: cannot be read \(No such file"),
         ("short", r"train-000000.tar: must have \d+ bytes, has \d+"),
-        ("text", r"index.json: is no index of a packed data set"),
+        ("text", r"index.json: is not an index of a packed data set"),
         ("format", r"format must be 1, got 99"),
         ("outside", r"a shard must lie beside the index, got '\.\./train-000000.tar'"),
-        ("places", r"index.npz: cannot be read .*; without it, it is made again"),
-        ("others", r"index.npz: is not of these shards"),
+        ("places", r"index.npz: cannot be read .*; without it, it is rebuilt"),
+        ("others", r"index.npz: does not match these shards"),
     ],
 )
 def test_damage_is_told_in_a_sentence(photos: Path, tmp_path: Path, how: str, message: str) -> None:

@@ -87,7 +87,7 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
         info = tarfile.TarInfo("0.png")
         info.size = len(whole)
         tar.addfile(info, BytesIO(whole))
-    with pytest.raises(DataError, match=r"bare.tar: its photo 0.png has no label"):
+    with pytest.raises(DataError, match=r"bare.tar: its image 0.png has no label"):
         load_data(str(tmp_path / "bare.tar"))
 
 

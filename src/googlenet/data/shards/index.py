@@ -1,7 +1,7 @@
 """Reading a packed data set: tar shards, as `googlenet pack` or another program wrote them.
 
 A folder that we packed has `index.json` (classes, parts, shards; `Index`) and `index.npz` (where
-each photo is, its label and its name).  The second can be made again from the shards' headers.
+each image is, its label and its name).  The second can be made again from the shards' headers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARTS = ("train", "val", "all")  # "all": the data has no split of its own
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A shard: its file's name, how many photos and bytes it has, and its SHA-256."""
+    """A shard: its file's name, how many images and bytes it has, and its SHA-256."""
 
     file: str
     photos: int
@@ -49,7 +49,7 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class Index:
-    """What `index.json` says.  `left_out` names the photos that could not be read, and why."""
+    """What `index.json` says.  `left_out` names the images that could not be read, and why."""
 
     name: str
     classes: tuple[Class, ...]
@@ -90,7 +90,7 @@ class Index:
             left_out = {str(k): str(v) for k, v in values["left_out"].items()}
             return cls(str(values["name"]), classes, parts, dict(values["packing"]), left_out)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{where}: is no index of a packed data set ({error})") from error
+            raise DataError(f"{where}: is not an index of a packed data set ({error})") from error
 
 
 def shard_file(values: Mapping[str, Any]) -> ShardFile:
@@ -104,7 +104,7 @@ def shard_file(values: Mapping[str, Any]) -> ShardFile:
 
 @dataclass(frozen=True)
 class Part:
-    """The photos of a part in the order of the data that was packed, and their labels."""
+    """The images of a part in the order of the data that was packed, and their labels."""
 
     places: ShardIndex
     labels: NDArray[np.int64]
@@ -115,7 +115,7 @@ def is_packed(folder: Path) -> bool:
 
 
 def holds_shards(path: Path) -> bool:
-    """Whether it is another program's shard or folder of shards, and no folder of photos."""
+    """Whether it is another program's shard or folder of shards, and no folder of images."""
     if not path.is_dir():
         return path.suffix == ".tar" and path.is_file()
     return (
@@ -126,7 +126,7 @@ def holds_shards(path: Path) -> bool:
 
 
 def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
-    """The data set that we packed there; as the data itself would be read, photo for photo.
+    """The data set that we packed there; as the data itself would be read, image for image.
 
     Raises DataError where a shard is missing or not the one of the index.
     """
@@ -151,7 +151,7 @@ def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None 
 
 
 def shard_images(path: Path) -> Iterator[ArchivedImage]:
-    """Every photo of a packed folder or of other shards, labelled or not."""
+    """Every image of a packed folder or of other shards, labelled or not."""
     if is_packed(path):
         store = LocalStore(path)
         index = read_index(store)
@@ -170,11 +170,11 @@ def read_index(store: Store) -> Index:
     try:
         return Index.from_json(json.loads(store.read(INDEX)), where)
     except (RecursionError, ValueError) as error:
-        raise DataError(f"{where}: is no index of a packed data set ({error})") from error
+        raise DataError(f"{where}: is not an index of a packed data set ({error})") from error
 
 
 def read_part(store: Store, index: Index, part: str) -> Part:
-    """Where a part's photos are: from `index.npz`, or from the shards where that is missing."""
+    """Where a part's images are: from `index.npz`, or from the shards where that is missing."""
     for shard in index.parts[part]:
         store.check(shard.file, shard.bytes)
     if store.has(PLACES):
@@ -190,7 +190,7 @@ def read_part(store: Store, index: Index, part: str) -> Part:
         or not ((found.labels >= 0) & (found.labels < len(index.classes))).all()
     ):
         raise DataError(
-            f"{store}/{PLACES}: is not of these shards; without it, it is made again from them"
+            f"{store}/{PLACES}: does not match these shards; without it, it is rebuilt from them"
         )
     return found
 
@@ -220,7 +220,7 @@ def parse_places(content: bytes, part: str, where: str) -> Part:
         return Part(ShardIndex(*places), labels.astype(np.int64))
     except Exception as error:  # zip, zlib and NumPy each have many kinds, down to MemoryError
         raise DataError(
-            f"{where}: cannot be read ({error}); without it, it is made again from the shards"
+            f"{where}: cannot be read ({error}); without it, it is rebuilt from the shards"
         ) from error
 
 
@@ -229,14 +229,14 @@ def read_headers(
 ) -> Part:
     """A part from its shards' headers.
 
-    `name` calls a photo by its number in the data; without it the number is its name.
+    `name` calls an image by its number in the data; without it the number is its name.
     """
     rows, labels = {}, {}
     for at, shard in enumerate(shards):
         path = store.path(shard.file)
         for sample in read_shard(path):
             if not sample.key.isdigit() or not (sample.label or "").isdigit():
-                raise DataError(f"{path}: has a photo without number or class, {sample.key}")
+                raise DataError(f"{path}: has an image without number or class, {sample.key}")
             number = int(sample.key)
             called = name(number) if name else sample.key + sample.extension
             rows[number] = (at, sample.offset, sample.size, called)
@@ -261,7 +261,7 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
     for path, samples in contents.items():
         for sample in samples:
             if sample.label is None:
-                raise DataError(f"{path}: its photo {sample.key}{sample.extension} has no label")
+                raise DataError(f"{path}: its image {sample.key}{sample.extension} has no label")
     own = {str(s.label) for path in train or val for s in contents[path]}
     chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sort_labels(own))
     index = ClassIndex(chosen)

@@ -1,4 +1,4 @@
-"""Packing a data set: its photos once decoded, shrunk and shuffled, in tar shards.
+"""Packing a data set: its images once decoded, shrunk and shuffled, in tar shards.
 
 Everything is written into a hidden folder beside the place where it is to be, which becomes that
 place at the end.  A shard that is complete there stays: packing again with the same options goes
@@ -48,11 +48,11 @@ INTERPOLATION = "bicubic"  # antialiased
 
 @dataclass(frozen=True)
 class Packing:
-    """How photos are packed.
+    """How images are packed.
 
-    side: a photo whose shorter side is longer is shrunk to it and becomes a JPEG of `quality`;
+    side: an image whose shorter side is longer is shrunk to it and becomes a JPEG of `quality`;
         others keep their bytes.  None: all keep them.
-    shard_bytes: a shard ends with the photo that reaches it.  seed: of the order in the shards.
+    shard_bytes: a shard ends with the image that reaches it.  seed: of the order in the shards.
     """
 
     side: int | None = 256
@@ -70,7 +70,7 @@ class Packing:
 
 
 class File(NamedTuple):
-    """A photo as it is packed."""
+    """An image as it is packed."""
 
     content: bytes
     extension: str
@@ -78,7 +78,7 @@ class File(NamedTuple):
 
 @dataclass
 class State:
-    """What is done: complete shards by part, photos left out; `taken` counts both."""
+    """What is done: complete shards by part, images left out; `taken` counts both."""
 
     key: str
     shards: dict[str, list[ShardFile]] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class State:
 
 
 class Packer:
-    """Packs one data set.  `say` gets a line now and then, `progress` the photos done."""
+    """Packs one data set.  `say` gets a line now and then, `progress` the images done."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class Packer:
             if found.photos:
                 shards.append(found)
                 write_text(self.folder / STATE, json.dumps(asdict(state)))
-                self.say(f"{name}: {found.photos} photos, {found.bytes / 1e6:.1f} MB")
+                self.say(f"{name}: {found.photos} images, {found.bytes / 1e6:.1f} MB")
 
     def write_shard(
         self,
@@ -174,7 +174,7 @@ class Packer:
         state: State,
         part: str,
     ) -> ShardFile:
-        """Write photos until the shard is as large as it may be, or there are no more."""
+        """Write images until the shard is as large as it may be, or there are no more."""
         photos = 0
         path = self.folder / name
 
@@ -186,7 +186,7 @@ class Packer:
                     state.taken[part] = state.taken.get(part, 0) + 1
                     if isinstance(file, str):
                         state.left_out[self.name(samples, number)] = file
-                        self.say(f"left out: {samples.name(number)}: {file}")
+                        self.say(f"skipped: {samples.name(number)}: {file}")
                         continue
                     add(tar, f"{number:06d}{file.extension}", file.content)
                     add(tar, f"{number:06d}.cls", str(samples.labels[number]).encode())
@@ -201,7 +201,7 @@ class Packer:
         return ShardFile(name, photos, path.stat().st_size, file_digest(path))
 
     def file(self, samples: Samples, number: int) -> File | str:
-        """A photo as it is packed, or why it cannot be read."""
+        """An image as it is packed, or why it cannot be read."""
         source = samples.sources[number]
         try:
             photo = decode(source)
@@ -218,7 +218,7 @@ class Packer:
             return str(error).removeprefix(f"{samples.name(number)}: ")
 
     def name(self, samples: Samples, number: int) -> str:
-        """What to call a photo whichever machine the data lies on: its path in the data set."""
+        """What to call an image whichever machine the data lies on: its path in the data set."""
         source = samples.sources[number]
         if isinstance(source, ArchivedImage):
             return source.name
@@ -260,17 +260,19 @@ class Packer:
 def parts_of(data: DataSet) -> dict[str, Samples]:
     """The parts to pack: training and validation, or all where the data has no such split.
 
-    Raises UsageError for photos of several labels: shards have one each.
+    Raises UsageError for images of several labels: shards have one each.
     """
     if data.multilabel:
-        raise UsageError(f"DATA must have one label a photo to be packed, {data.name} has several")
+        raise UsageError(
+            f"DATA must have one label per image to be packed, {data.name} has several"
+        )
     if not data.has_split:
         return {"all": data.all}
     return {"train": data.train, "val": data.val}
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)  # of no time and no user: the same photos make the same file
+    info = tarfile.TarInfo(name)  # of no time and no user: the same images make the same file
     info.size = len(content)
     tar.addfile(info, BytesIO(content))
 

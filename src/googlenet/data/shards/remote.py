@@ -106,7 +106,7 @@ def fs_call(url: str, verb: str, *arguments: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RemoteShard:
-    """A shard that is copied whole into the cache when a photo of it is first asked for.
+    """A shard that is copied whole into the cache when an image of it is first asked for.
 
     A copy is called by its digest, so it is never that of another data set.
     """

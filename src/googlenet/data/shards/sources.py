@@ -1,7 +1,7 @@
-"""The photos of tar shards as a sequence of sources that takes little memory.
+"""The images of tar shards as a sequence of sources that takes little memory.
 
-A million photos as a tuple of paths take several hundred megabytes; here they are a few arrays,
-about 50 bytes a photo, and a source is made when it is asked for.
+A million images as a tuple of paths take several hundred megabytes; here they are a few arrays,
+about 50 bytes per image, and a source is made when it is asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from googlenet.images.archived import ArchivedImage, Shard
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Where photos are: `shard` (an index), `offset` and `size` in bytes, and their `names`.
+    """Where images are: `shard` (an index), `offset` and `size` in bytes, and their `names`.
 
     The first three are integers (N,); `names` is UTF-8, one after another, and `name_offsets` (N,)
     where each one ends.
@@ -42,7 +42,7 @@ class ShardIndex:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, int, int, str]]) -> ShardIndex:
-        """From (shard, offset, size, name) of each photo."""
+        """From (shard, offset, size, name) of each image."""
         shard, offset, size = (np.array([row[i] for row in rows], np.int64) for i in range(3))
         names = [encoded(row[3]) for row in rows]
         name_offsets = np.cumsum([len(name) for name in names], dtype=np.int64)
@@ -67,7 +67,7 @@ class ShardIndex:
 
 @dataclass(frozen=True)
 class ShardSources(Sequence[ArchivedImage]):
-    """The photos of some shards, in an order that is the data set's and not the shards'."""
+    """The images of some shards, in an order that is the data set's and not the shards'."""
 
     shards: tuple[Shard, ...]
     places: ShardIndex

@@ -1,7 +1,7 @@
 """Tar shards in the convention of WebDataset: `KEY.jpg` and beside it `KEY.cls`.
 
-Members whose names agree up to the first dot of the last component are one sample.  The photo is
-the member with a photo's extension; the label is the text of `.cls`, or `label` or `cls` of
+Members whose names agree up to the first dot of the last component are one sample.  The image is
+the member with an image's extension; the label is the text of `.cls`, or `label` or `cls` of
 `.json`.
 """
 
@@ -20,7 +20,7 @@ from googlenet.runtime.watchdog import beat
 
 
 class Sample(NamedTuple):
-    """A photo in a shard: its key and file extension, where its bytes are, and its label."""
+    """An image in a shard: its key and file extension, where its bytes are, and its label."""
 
     key: str
     extension: str
@@ -34,7 +34,7 @@ def read_shard(path: Path) -> list[Sample]:
 
     Raises DataError for a file that is no whole tar file.
     """
-    photos: dict[str, Sample] = {}
+    images: dict[str, Sample] = {}
     labels: dict[str, str] = {}
     try:
         with tarfile.open(path, "r:") as tar:
@@ -44,7 +44,7 @@ def read_shard(path: Path) -> list[Sample]:
                     continue
                 key, extension = split_name(info.name)
                 if extension in EXTENSIONS:
-                    photos[key] = Sample(key, extension, info.offset_data, info.size, None)
+                    images[key] = Sample(key, extension, info.offset_data, info.size, None)
                 elif extension in (".cls", ".json"):
                     file = tar.extractfile(info)
                     label = label_in(extension, file.read() if file else b"")
@@ -52,7 +52,7 @@ def read_shard(path: Path) -> list[Sample]:
                         labels[key] = label
     except (OSError, tarfile.TarError) as error:
         raise DataError(f"{path}: cannot be read as a tar file ({error})") from error
-    return [photo._replace(label=labels.get(key)) for key, photo in photos.items()]
+    return [image._replace(label=labels.get(key)) for key, image in images.items()]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def label_in(extension: str, content: bytes) -> str | None:
-    """The label that a member beside the photo gives, if it does."""
+    """The label that a member beside the image gives, if it does."""
     try:
         text = content.decode().strip()
         if extension == ".cls":
