@@ -21,7 +21,7 @@ from googlenet.images.augment import Augmentation
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.models.registry import build_network
 from googlenet.runtime.device import ComputeDevice
-from googlenet.training.batch_size import bytes_a_photo, first_photo, step
+from googlenet.training.batch_size import bytes_per_image, first_readable_image, step
 from googlenet.training.loop import Trainer
 from googlenet.training.recipes import MODERN
 
@@ -47,8 +47,8 @@ def peak() -> int:
 
 def measure(variant: str, size: int, precision: str) -> None:
     t = trainer(variant, size, precision)
-    photo = first_photo(t)
-    estimate = bytes_a_photo(t, photo)
+    photo = first_readable_image(t)
+    estimate = bytes_per_image(t, photo)
     peaks = []
     for batch in BATCHES:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak

@@ -55,13 +55,17 @@ def read(folder: str) -> None:
     from googlenet.runtime.device import ComputeDevice
     from googlenet.training.recipes import MODERN
     from googlenet.training.settings import Settings
-    from googlenet.training.setup import build, load, trainer_of
+    from googlenet.training.setup import (
+        build_trainer,
+        build_training_network,
+        load_training_data,
+    )
 
     with parallel.process_group():
         settings = Settings(folder, MODERN, Preprocessing(), width=0.05, cache="none")
-        data = load(settings)
-        network = build(settings, len(data.classes))
-        trainer = trainer_of(settings, data, ComputeDevice(), network, ())
+        data = load_training_data(settings)
+        network = build_training_network(settings, len(data.classes))
+        trainer = build_trainer(settings, data, ComputeDevice(), network, ())
         began, computing = time.perf_counter(), time.process_time()
         photos = sum(len(batch) for batch in trainer.batches(0))
         found = {

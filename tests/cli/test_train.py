@@ -88,7 +88,7 @@ def test_old_names_of_recipe_fields_are_accepted(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("options", "suit", "given"),
+    ("options", "scale_epochs", "given"),
     [
         ([], True, set()),
         (["--batch", "8", "--set", "muon_lr=0.01"], True, {"muon_lr"}),
@@ -98,11 +98,11 @@ def test_old_names_of_recipe_fields_are_accepted(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_epochs_follow_the_photos_where_nobody_says_how_many(
-    options: list[str], suit: bool, given: set[str]
+    options: list[str], scale_epochs: bool, given: set[str]
 ) -> None:
     args = parser().parse_args(["train", "photos", *options])
     found = plan(args, resolve(args), began=0.0)
-    assert (found.suit, set(found.given)) == (suit, given)
+    assert (found.scale_epochs, set(found.overrides)) == (scale_epochs, given)
 
 
 def test_recipes_bring_their_network_and_mode() -> None:
@@ -141,7 +141,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         "--precision", "fp32", "--json",
     )  # fmt: skip
     assert answer.code == 0, answer.err
-    assert f"{trained.run}: kept " in answer.err
+    assert f"{trained.run}: transferred " in answer.err
     assert "re-initialised classifier.weight, classifier.bias" in answer.err
 
 
@@ -176,14 +176,14 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--weights", "none.safetensors"], 2, "none.safetensors"),
         (["DATA", "--weights", "RUN", "--variant", "paper"], 2, "--variant must be that of --wei"),
         (["DATA", "--out", "RUN"], 2, "--out must be a new or empty folder"),
-        (["DATA", "--out", "README"], 1, "cannot be made"),
-        (["DATA", "--resume"], 2, "--resume needs --out, the folder of the run to go on with"),
+        (["DATA", "--out", "README"], 1, "cannot be created"),
+        (["DATA", "--resume"], 2, "--resume needs --out, the folder of the run to resume"),
         (["DATA", "--resume", "--out", "RUN", "--epochs", "5"], 2, "--resume takes the run's own "
          "settings, got --epochs: leave it out"),
         (["DATA", "--resume", "--out", "RUN", "--seed", "0"], 2, "own settings, got --seed"),
         (["DATA", "--resume", "--out", "RUN", "--no-mirror"], 2, "own settings, got --no-mirror"),
-        (["DATA", "--resume", "--out", "nowhere"], 2, "--resume needs the folder of a run, got"),
-        (["digits", "--resume", "--out", "RUN"], 2, "the run began with other photos than these"),
+        (["DATA", "--resume", "--out", "nowhere"], 2, "--resume needs a run folder, got"),
+        (["digits", "--resume", "--out", "RUN"], 2, "the run started with different images"),
     ],
 )  # fmt: skip
 def test_refusals_are_one_sentence(

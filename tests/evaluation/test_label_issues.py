@@ -90,12 +90,14 @@ def test_run_finds_flipped_labels(tmp_path: Path) -> None:
             wrong.add(str(moved))
     recipe = QUICK.with_settings({"epochs": 6, "batch": 8, "dropout": 0, "weight_average": "none"})
     run, said = prepared(settings(tmp_path, recipe=recipe), tmp_path / "run")
-    trained = train(run, look_through=100)
-    assert "looking for doubtful labels in 32 training photos" in said.getvalue()
-    assert wrong <= {d.path for d in trained.doubts[:8]}
-    assert list(trained.doubts) == strongest_first(trained.doubts)
-    assert {d.part for d in trained.doubts} == {"train", "val"}
-    assert (tmp_path / "run" / "doubts.csv").read_text().count("\n") == 1 + len(trained.doubts)
+    trained = train(run, label_check_images=100)
+    assert "checking 32 training images for label errors" in said.getvalue()
+    assert wrong <= {d.path for d in trained.label_issues[:8]}
+    assert list(trained.label_issues) == strongest_first(trained.label_issues)
+    assert {d.part for d in trained.label_issues} == {"train", "val"}
+    assert (tmp_path / "run" / "doubts.csv").read_text().count("\n") == 1 + len(
+        trained.label_issues
+    )
 
 
 def test_nothing_to_doubt(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from googlenet.runtime.console import Console
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training import plan
 from googlenet.training.batch_size import (
-    HEADROOM,
-    bytes_a_photo,
+    MEMORY_HEADROOM,
+    bytes_per_image,
     candidates,
     find_batch,
-    first_photo,
+    first_readable_image,
     fits_cuda,
 )
 from googlenet.training.plan import Plan
@@ -39,7 +39,8 @@ def test_the_recipes_batch_first_then_powers_of_two() -> None:
 def test_bytes_a_photo_grow_with_width_and_hold_at_least_the_first_maps() -> None:
     """conv1 alone keeps its input (3×32×32) and 16×16 maps before and after normalisation."""
     narrow, wide = (
-        bytes_a_photo(t, first_photo(t)) for t in (trainer(width=0.1), trainer(width=0.4))
+        bytes_per_image(t, first_readable_image(t))
+        for t in (trainer(width=0.1), trainer(width=0.4))
     )
     assert narrow >= 4 * (3 * 32 * 32 + 2 * 6 * 16 * 16)
     assert 2 < wide / narrow < 5  # parameters would grow sixteenfold
@@ -48,31 +49,31 @@ def test_bytes_a_photo_grow_with_width_and_hold_at_least_the_first_maps() -> Non
 @pytest.mark.parametrize(("photos", "batch"), [(1000, 48), (47.9, 32), (8, 8), (3, 2)])
 def test_batch_is_what_the_memory_holds(photos: float, batch: int) -> None:
     """Room for so many photos, by the same measure."""
-    each = HEADROOM * bytes_a_photo(trainer(), first_photo(trainer()))
+    each = MEMORY_HEADROOM * bytes_per_image(trainer(), first_readable_image(trainer()))
     found, said = find_batch(trainer(), 48, lambda: round(photos * each) + 1)
     assert found == batch
-    assert f"{each / 1e6:.1f} MB a photo" in said
+    assert f"{each / 1e6:.1f} MB per image" in said
 
 
 def test_batch_of_crops_on_the_device() -> None:
     """What a step keeps does not depend on where crops are made, but for their own copy."""
     host, device = (trainer(augment=augment) for augment in ("host", "device"))
-    one, other = (bytes_a_photo(t, first_photo(t)) for t in (host, device))
+    one, other = (bytes_per_image(t, first_readable_image(t)) for t in (host, device))
     assert other == pytest.approx(one, abs=4 * 3 * 32 * 32)
-    assert find_batch(device, 48, lambda: round(8 * HEADROOM * other) + 1)[0] == 8
+    assert find_batch(device, 48, lambda: round(8 * MEMORY_HEADROOM * other) + 1)[0] == 8
 
 
 def test_memory_that_holds_nothing() -> None:
-    with pytest.raises(GoogLeNetError, match="not even a batch of 2 photos fits into memory"):
+    with pytest.raises(GoogLeNetError, match="not even a batch of 2 images fits into memory"):
         find_batch(trainer(), 48, lambda: 1000)
 
 
 def test_photos_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     good = samples(3)
     some = Samples((tmp_path / "missing.png", *good.sources), (0, *good.labels))
-    assert first_photo(trainer(data=some)).labels.tolist() == [0]
-    with pytest.raises(GoogLeNetError, match="no photo of the training data could be read"):
-        first_photo(trainer(data=Samples((tmp_path / "missing.png",) * 2, (0, 1))))
+    assert first_readable_image(trainer(data=some)).labels.tolist() == [0]
+    with pytest.raises(GoogLeNetError, match="none of the training images could be read"):
+        first_readable_image(trainer(data=Samples((tmp_path / "missing.png",) * 2, (0, 1))))
 
 
 def test_what_a_gpu_refuses_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ def test_what_a_gpu_refuses_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> Non
         learn(batch)
 
     monkeypatch.setattr(t, "train_step", train_step)
-    photo = first_photo(t)
+    photo = first_readable_image(t)
     assert not fits_cuda(t, photo, 16)
     assert fits_cuda(t, photo, 8)
     assert tried == [16, 8, 8]
@@ -107,7 +108,7 @@ def test_found_batch_and_its_rate_are_recorded(
         out = RunFolder(tmp_path / f"run-{len(given)}")
         options = settings(data, recipe=recipe)
         run = prepare(
-            options, out, Console(said), False, Plan(find_batch=True, given=frozenset(given))
+            options, out, Console(said), False, Plan(find_batch=True, overrides=frozenset(given))
         )
         assert f"batch 4 (as the test says), learning rate {rate:.4g}" in said.getvalue()
         found = json.loads(out.settings.read_text())["recipe"]

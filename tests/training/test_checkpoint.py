@@ -18,13 +18,13 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.checkpoint import (
     KEY,
     Progress,
-    other_machine,
+    machine_differences,
     read_checkpoint,
     restore,
     save_checkpoint,
 )
 from googlenet.training.loop import Trainer
-from googlenet.training.transfer import Origin
+from googlenet.training.transfer import PretrainedSource
 from tests.training.small_runs import QUICK, nothing, same_bits, state, trainer
 
 DATA = "0123456789abcdef"
@@ -48,7 +48,7 @@ def then() -> Progress:
         "order",
         {"seed": 1, "recipe": {"epochs": 2, "crop_scale": (0.35, 1.0)}},
         {"device": "a processor", "precision": "fp32", "threads": "1", "torch": "2.9"},
-        Origin(("conv1.conv.weight",), {"recipe": "modern"}, "CC0-1.0"),
+        PretrainedSource(("conv1.conv.weight",), {"recipe": "modern"}, "CC0-1.0"),
         [{"epoch": 1, "loss": 1 / 3}],
         62.5,
         7.25,
@@ -99,9 +99,9 @@ def test_saving_what_was_loaded_gives_the_same_file(path: Path) -> None:
 
 
 def test_other_data_are_refused(path: Path) -> None:
-    with pytest.raises(UsageError, match="the run began with other photos than these"):
+    with pytest.raises(UsageError, match="the run started with different images or classes"):
         load_checkpoint(path, trainer(), "other")
-    with pytest.raises(UsageError, match="these photos in another order or another split"):
+    with pytest.raises(UsageError, match="a different order or split of these images"):
         restore(read_checkpoint(path), trainer(), replace(then(), order="another"))
 
 
@@ -117,7 +117,9 @@ def test_other_data_are_refused(path: Path) -> None:
 def test_other_settings_are_refused(path: Path, settings: dict[str, Any], message: str) -> None:
     """Somebody has changed settings.json, to make the run longer, say."""
     before = then()
-    with pytest.raises(UsageError, match=rf"settings\.json: must say what the run .*{message}"):
+    with pytest.raises(
+        UsageError, match=rf"settings\.json: must not change during a run: .*{message}"
+    ):
         restore(
             read_checkpoint(path), trainer(), replace(before, settings=before.settings | settings)
         )
@@ -150,10 +152,10 @@ def test_checkpoint_of_before_says_less(path: Path) -> None:
 
 def test_other_machine() -> None:
     here = then().machine
-    assert other_machine(here, here) == []
-    assert other_machine({}, here) == []
-    assert other_machine(here | {"python": "3.9"}, here) == []
-    assert other_machine(here, here | {"threads": "8"}) == ["threads 1, now 8"]
+    assert machine_differences(here, here) == []
+    assert machine_differences({}, here) == []
+    assert machine_differences(here | {"python": "3.9"}, here) == []
+    assert machine_differences(here, here | {"threads": "8"}) == ["threads 1, now 8"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
@@ -192,7 +194,7 @@ def test_format_of_another_version(path: Path) -> None:
         ("network/conv1.conv.weight", {}, "must hold the tensor conv1.conv.weight, has it not"),
         ("", {"network/conv9.weight": torch.zeros(1)}, "holds the tensor conv9.weight, which"),
         ("", {"network/conv1.conv.weight": torch.zeros(2)}, r"conv1.conv.weight must have shape"),
-        ("average/conv1.conv.weight", {}, "holds the average of another network"),
+        ("average/conv1.conv.weight", {}, "holds the weight average of another network"),
         ("", {"average/classifier.bias": torch.zeros(9)}, "is a damaged checkpoint"),
         ("", {"optimizer/momentum_buffer/conv9": torch.zeros(9)}, "holds the momentum of another"),
         (

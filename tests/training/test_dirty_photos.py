@@ -30,13 +30,13 @@ def test_named_once_counted_and_trained_through(tmp_path: Path) -> None:
     specials = write_specials(dirty / "train" / "blue")
     run, said = prepared(settings(dirty), tmp_path / "run")
     trained = train(run)
-    left_out = [line for line in said.getvalue().splitlines() if line.startswith("left out: ")]
+    left_out = [line for line in said.getvalue().splitlines() if line.startswith("skipped: ")]
     folder = dirty / "train" / "red"
     expected = {str(folder / name) for name in broken()}
     expected |= {str(dirty / "train" / "blue" / name) for name in specials}
     expected.add(str(dirty / "val" / "blue" / "bad.png"))
     for path in expected:
-        assert sum(line.startswith(f"left out: {printable(path)}: ") for line in left_out) == 1
+        assert sum(line.startswith(f"skipped: {printable(path)}: ") for line in left_out) == 1
     assert len(left_out) == len(expected)
     assert len(run.trainer.unreadable) == len(broken()) + len(specials)
     assert len(trained.scores[1]) == 2 + len(usable())
@@ -68,12 +68,12 @@ def test_resumed_in_mid_epoch_none_is_lost_from_the_count(
         train(run)
     before = set(run.trainer.unreadable)
     assert 0 < len(before) < 6
-    assert {name for name in before if f"left out: {name}: " in said.getvalue()} == before
+    assert {name for name in before if f"skipped: {name}: " in said.getvalue()} == before
     resumed, said = prepared(replace(settings(data), workers=3), tmp_path / "run", resume=True)
     train(resumed)
     assert resumed.trainer.unreadable == undisturbed.trainer.unreadable
     for name in resumed.trainer.unreadable:
-        assert said.getvalue().count(f"left out: {name}: ") == 1
+        assert said.getvalue().count(f"skipped: {name}: ") == 1
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_300_photos_of_which_60_are_broken(tmp_path: Path) -> None:
     assert (summary["skipped"], summary["skipped_train"], summary["skipped_val"]) == (
         60, 60 - in_val, in_val,
     )  # fmt: skip
-    assert answer.err.count("left out: ") == 60
+    assert answer.err.count("skipped: ") == 60
     report = (run / "report.html").read_text()
     assert f"{60 - in_val} of the photos to train on could not be read" in report
     assert f"{in_val} of the photos to validate on could not be read" in report

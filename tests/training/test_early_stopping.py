@@ -62,7 +62,7 @@ def test_run_ends_and_its_model_is_the_best_epochs(stopped: tuple[Run, str]) -> 
     run, said = stopped
     best = max(range(3), key=lambda i: run.progress.history[i]["top1_accuracy"])
     assert len(run.progress.history) == 3 + best
-    assert f"no better than epoch {best + 1} for 2 epochs: training ends here" in said
+    assert f"early stopping: no improvement since epoch {best + 1}" in said
     model = Classifier.load(run.folder.last)
     assert model.provenance["epochs"] == best + 1
     assert same_bits(state(model.network), state(Classifier.load(run.folder.best).network))

@@ -56,7 +56,7 @@ def test_interrupted_and_resumed_is_undisturbed(
     with pytest.raises(Interrupted, match=rf"stopped at step {step} of 6, .* --out {out} --resume"):
         train(run)
     resumed, said = prepared(replace(options, workers=3), out, resume=True)
-    assert f"going on at step {step} " in said.getvalue()
+    assert f"resuming at step {step} " in said.getvalue()
     train(resumed)
     assert log(resumed) == log(done)
     for name, theirs in tensors(done).items():
@@ -96,8 +96,8 @@ def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
     trained = train(run)
     assert len(trained.scores[1]) == 6
     assert list(run.trainer.unreadable) == [str(bad)]
-    assert said.getvalue().count("left out: ") == 2  # each once, of training and of validation
-    assert f"left out: {bad}: cannot be read as an image" in said.getvalue()
+    assert said.getvalue().count("skipped: ") == 2  # each once, of training and of validation
+    assert f"skipped: {bad}: cannot be read as an image" in said.getvalue()
 
 
 def test_stuck_heads_are_told_once(data: Path, tmp_path: Path) -> None:
@@ -107,5 +107,5 @@ def test_stuck_heads_are_told_once(data: Path, tmp_path: Path) -> None:
                                  "crop_scale": "1,1"})  # fmt: skip
     run, said = prepared(settings(data, recipe=still), tmp_path / "run")
     train(run)
-    assert said.getvalue().count("warning: head main has learnt nothing") == 1
+    assert said.getvalue().count("warning: head main is at chance level") == 1
     assert "--variant bn" in said.getvalue()

@@ -22,7 +22,7 @@ from googlenet.training.loop import Trainer, seed_step
 from tests.training.small_runs import QUICK, nothing, same_bits, samples, state, trainer
 
 
-class StopError(Exception):
+class StopRequestedError(Exception):
     """What ends a run in the middle of an epoch here."""
 
 
@@ -33,7 +33,7 @@ def stop_after(steps: int) -> Callable[[], None]:
         nonlocal left
         left -= 1
         if not left:
-            raise StopError
+            raise StopRequestedError
 
     return act
 
@@ -202,7 +202,7 @@ def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
     recipe = replace(QUICK, cutmix_prob=mixing)
     straight, stopped = trainer(recipe), trainer(recipe)
     rows = [straight.train_epoch(nothing) for _ in range(2)]
-    with pytest.raises(StopError):
+    with pytest.raises(StopRequestedError):
         stopped.train_epoch(stop_after(steps))
     assert (stopped.step, stopped.epoch) == (steps, 0)
     resumed = [stopped.train_epoch(nothing) for _ in range(2)]

@@ -16,16 +16,18 @@ from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, settings
 
 
-@pytest.mark.parametrize(("suit", "epochs"), [(True, 7), (False, 2)])
+@pytest.mark.parametrize(("scale_epochs", "epochs"), [(True, 7), (False, 2)])
 def test_few_photos_get_more_epochs_where_that_is_asked_for(
-    suit: bool, epochs: int, tmp_path: Path
+    scale_epochs: bool, epochs: int, tmp_path: Path
 ) -> None:
     """Sixteen photos to train on, in batches of 4, and at least 25 steps."""
     data = photo_folder(tmp_path / "data", {"red": 10, "blue": 10})
     recipe = QUICK.with_settings({"min_steps": 25})
     out, said = RunFolder(tmp_path / "run"), io.StringIO()
-    run = prepare(settings(data, recipe=recipe), out, Console(said), False, Plan(suit=suit))
+    run = prepare(
+        settings(data, recipe=recipe), out, Console(said), False, Plan(scale_epochs=scale_epochs)
+    )
     assert run.trainer.recipe.epochs == epochs
     assert json.loads(out.settings.read_text())["recipe"]["epochs"] == epochs
-    assert ("few photos, so 7 epochs in place of 2" in said.getvalue()) is suit
+    assert ("small dataset: 7 epochs instead of 2" in said.getvalue()) is scale_epochs
     out.release()

@@ -61,7 +61,7 @@ def test_global_random_state_is_left_alone(data: Path, tmp_path: Path) -> None:
 def test_finished_run_that_is_resumed_is_evaluated_again(done: Run, data: Path) -> None:
     before = tensors(done)
     resumed, said = prepared(settings(data), done.folder.path, resume=True)
-    assert "all 2 epochs are done: what follows them is done again" in said.getvalue()
+    assert "all 2 epochs are done: repeating the final evaluation" in said.getvalue()
     trained = train(resumed, views=(1, 10))
     assert set(trained.classifier.metrics) == {"1", "10"}
     assert same_bits(tensors(resumed)["last.safetensors"], before["last.safetensors"])

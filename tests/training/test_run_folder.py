@@ -29,12 +29,12 @@ def test_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["file", "file/run"])
 def test_folder_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(GoogLeNetError, match=f"{name}: cannot be made"):
+    with pytest.raises(GoogLeNetError, match=f"{name}: cannot be created"):
         RunFolder(tmp_path / name).create({})
 
 
 def test_settings_of_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--resume needs the folder of a run, got .*no settings"):
+    with pytest.raises(UsageError, match=r"--resume needs a run folder, got .*no settings"):
         RunFolder(tmp_path / "nothing").read_settings()
 
 

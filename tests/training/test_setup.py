@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from googlenet.data.dataset import DataError
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.run import train
-from googlenet.training.setup import Run, build
+from googlenet.training.setup import Run, build_training_network
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, log, prepared, settings
 
@@ -32,7 +32,7 @@ def test_second_run_does_not_overwrite_the_first(done: Run, data: Path) -> None:
 
 def test_resuming_with_other_photos(done: Run, data: Path, tmp_path: Path) -> None:
     other = photo_folder(tmp_path / "data", {f"train/{c}": 5 for c in ("red", "green", "blue")})
-    with pytest.raises(UsageError, match="the run began with other photos than these"):
+    with pytest.raises(UsageError, match="the run started with different images or classes"):
         prepared(settings(other), done.folder.path, resume=True)
 
 
@@ -46,7 +46,7 @@ def test_data_may_move_between_sessions(done: Run, data: Path, tmp_path: Path) -
 
 def test_data_without_validation(tmp_path: Path) -> None:
     only = photo_folder(tmp_path, {"val/red": 2, "val/blue": 2})
-    with pytest.raises(DataError, match="to train and to validate on, got 0 and 4"):
+    with pytest.raises(DataError, match="needs training and validation images, got 0 and 4"):
         prepared(settings(only), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -71,7 +71,7 @@ def test_crops_of_other_sides_where_a_network_takes_one_alone(data: Path, tmp_pa
 )
 def test_recipe_says_what_is_dropped(said: dict[str, float], found: list[float]) -> None:
     recipe = QUICK.with_settings({"dropout": -1, "head_dropout": -1} | said)
-    network = build(settings("photos", recipe=recipe), classes=3)
+    network = build_training_network(settings("photos", recipe=recipe), classes=3)
     assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == found
 
 
@@ -82,9 +82,9 @@ def test_fine_tuning_tells_of_every_tensor(done: Run, data: Path, tmp_path: Path
     weights = str(done.folder.last)
     run, said = prepared(settings(two, recipe=recipe, weights=weights), tmp_path / "run")
     source = load_file(done.folder.last)
-    assert f"{weights}: kept {len(source) - 2} tensors" in said.getvalue()
+    assert f"{weights}: transferred {len(source) - 2} tensors" in said.getvalue()
     assert "dropped classifier.weight (other classes), classifier.bias" in said.getvalue()
-    assert "re-initialised aux_4a." in said.getvalue()
+    assert "reinitialized aux_4a." in said.getvalue()
     model = train(run).classifier
     assert model.provenance["weights"]["recipe"] == "modern"  # the source's own provenance
     for name, tensor in model.network.state_dict().items():

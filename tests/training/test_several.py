@@ -193,7 +193,7 @@ def test_killed_worker_goes_on_from_the_checkpoint(data: Path, tmp_path: Path) -
         workers[-1].kill()
         assert launcher.wait(timeout=300) == 0, (tmp_path / "said").read_text()
     told = (tmp_path / "said").read_text()
-    assert told.count("going on at step") == 1, told
+    assert told.count("resuming at step") == 1, told
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     # A first start into the same folder is refused, and so is its restart.

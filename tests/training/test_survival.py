@@ -119,16 +119,14 @@ def test_stops_soon_wherever_it_is_and_goes_on_to_the_same_bits(
     run, said = prepared(options, tmp_path / "run")
     with pytest.MonkeyPatch.context() as patch:
         interrupt_in(patch, place, nth, (number,))
-        with pytest.raises(
-            Interrupted, match=rf"stopped at step {step} of 6, all saved; go on wit"
-        ):
+        with pytest.raises(Interrupted, match=rf"stopped at step {step} of 6, saved; resume with"):
             train(run)
     validated = {"epochs.score": nth - 1, "run.score": 2}
     done_before = next((n for name, n in validated.items() if place.endswith(name)), 0)
     assert said.getvalue().count("validation top-1") == done_before
     resumed, said = prepared(options, tmp_path / "run", resume=True)
     ended = place.endswith("run.score")
-    place_in_run = "all 2 epochs are done" if ended else f"going on at step {step} of epoch"
+    place_in_run = "all 2 epochs are done" if ended else f"resuming at step {step} (epoch"
     assert place_in_run in said.getvalue()
     train(resumed)
     assert is_undisturbed(tmp_path / "run", done)
@@ -140,17 +138,19 @@ def test_second_ctrl_c_stops_at_once_and_says_from_where_it_goes_on(
     run, _ = prepared(options, tmp_path / "run")
     with monkeypatch.context() as patch:
         interrupt_in(patch, "googlenet.training.epochs.score", 2, (signal.SIGINT, signal.SIGINT))
-        with pytest.raises(Interrupted, match=r"stopped at once; .* is of step 3; go on with: .*"):
+        with pytest.raises(
+            Interrupted, match=r"stopped immediately; .* is of step 3; resume with: .*"
+        ):
             train(run)
     resumed, said = prepared(options, tmp_path / "run", resume=True)
-    assert "going on at step 3 of epoch 2" in said.getvalue()
+    assert "resuming at step 3 (epoch 2)" in said.getvalue()
     train(resumed)
     assert is_undisturbed(tmp_path / "run", done)
 
 
 def test_two_processes_cannot_have_one_folder(options: Settings, tmp_path: Path) -> None:
     run, _ = prepared(options, tmp_path / "run")
-    with pytest.raises(GoogLeNetError, match="another process is working on this run"):
+    with pytest.raises(GoogLeNetError, match="in use by another process"):
         prepared(options, tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="--out must be a new or empty folder"):
         prepared(options, tmp_path / "run")
@@ -160,10 +160,10 @@ def test_two_processes_cannot_have_one_folder(options: Settings, tmp_path: Path)
 
 
 def test_folder_is_free_again_after_a_start_that_fails(done: Run, options: Settings) -> None:
-    with pytest.raises(UsageError, match="other photos"):
+    with pytest.raises(UsageError, match="different images"):
         prepared(replace(options, data="digits"), done.folder.path, resume=True)
     folder = RunFolder(done.folder.path)
-    folder.open()
+    folder.lock_existing()
     folder.release()
 
 
@@ -279,9 +279,12 @@ def test_tensorboard_s_file_on_a_full_disk(
     options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = prepared(options, tmp_path / "run")
-    assert run.board.file is not None
-    with full_disk(run.board.file.stat().st_size), pytest.raises(WriteError, match="tensorboard:"):
-        run.board.write({"epoch": 1, "loss": 1.0})
+    assert run.tensorboard.file is not None
+    with (
+        full_disk(run.tensorboard.file.stat().st_size),
+        pytest.raises(WriteError, match="tensorboard:"),
+    ):
+        run.tensorboard.write({"epoch": 1, "loss": 1.0})
 
 
 def test_too_little_room_is_told_at_the_start(
@@ -310,12 +313,12 @@ def test_folder_that_vanishes_in_mid_run(
             shutil.move(out, elsewhere)
 
     monkeypatch.setattr(run.trainer, "train_step", train_step)
-    with pytest.raises(GoogLeNetError, match="has vanished during the run; if it was moved, go on"):
+    with pytest.raises(GoogLeNetError, match="disappeared during the run; if it was moved, resume"):
         train(run)
     assert not out.exists()
     if gone == "moved":
         resumed, said = prepared(options, elsewhere, resume=True)
-        assert "going on at step 3 of epoch 2" in said.getvalue()
+        assert "resuming at step 3 (epoch 2)" in said.getvalue()
         train(resumed)
         assert is_undisturbed(elsewhere, done)
 
@@ -376,7 +379,7 @@ def test_checkpoint_that_has_gone_never_restarts_a_run_over_its_models(
 ) -> None:
     before = (copy / "last.safetensors").read_bytes()
     (copy / "checkpoint.safetensors").unlink()
-    with pytest.raises(GoogLeNetError, match=r"is not there to go on from; .*last\.safeten.*--wei"):
+    with pytest.raises(GoogLeNetError, match=r"is missing; .*last\.safeten.*--wei"):
         prepared(options, copy, resume=True)
     assert (copy / "last.safetensors").read_bytes() == before
 
@@ -388,14 +391,14 @@ def test_damaged_checkpoint_tells_what_there_is_instead(options: Settings, copy:
         with pytest.raises(GoogLeNetError) as caught:
             prepared(options, copy, resume=True)
         assert str(caught.value).startswith(f"{copy / 'checkpoint.safetensors'}: is ")
-        assert f"{copy / 'last.safetensors'}, the model of its last whole" in str(caught.value)
+        assert f"{copy / 'last.safetensors'}, the model of the last complete" in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
 def test_settings_that_were_changed_are_refused_by_name(options: Settings, copy: Path) -> None:
     longer = replace(options, recipe=options.recipe.with_settings({"epochs": 9}))
     with pytest.raises(
-        UsageError, match=r"settings\.json: must say .*: recipe.epochs was 2, got 9"
+        UsageError, match=r"settings\.json: must not change .*: recipe.epochs was 2, got 9"
     ):
         prepared(longer, copy, resume=True)
 
@@ -410,7 +413,7 @@ def test_photo_that_went_from_training_to_validation_is_noticed(
     (other / "val" / "red" / "2.png").rename(other / "val" / "red" / "1.png")
     prepared(replace(options, data=str(other)), copy, resume=True)[0].folder.release()  # as before
     (other / "train" / "red" / "2.png").rename(other / "val" / "red" / "2.png")
-    with pytest.raises(UsageError, match="these photos in another order or another split"):
+    with pytest.raises(UsageError, match="a different order or split of these images"):
         prepared(replace(options, data=str(other)), copy, resume=True)
 
 
@@ -432,7 +435,7 @@ def test_another_machine_is_told(
     assert "another machine" not in said.getvalue()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 12)
     _, said = prepared(options, copy, resume=True)
-    assert "on another machine before (threads 1, now 12): its results" in said.getvalue()
+    assert "on another machine before (threads 1, now 12): results" in said.getvalue()
 
 
 @pytest.mark.parametrize("name", [slow("naïve — 犬 🐕"), slow('-r "it\'s" $HOME'), "caf\udce9"])

@@ -20,7 +20,14 @@ from googlenet.training.run import train
 from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
 from googlenet.training.setup import Run, prepare
-from googlenet.training.time_budget import MARGIN, Costs, Length, TimeLimit, length, shown
+from googlenet.training.time_budget import (
+    PLANNED_FRACTION,
+    Costs,
+    RunLength,
+    TimeBudget,
+    fit_epochs,
+    format_duration,
+)
 from tests.fixtures import photo_folder
 from tests.training.small_runs import QUICK, same_bits, settings, state, trainer
 
@@ -35,8 +42,8 @@ class Clock:
         return self.now
 
 
-def limited(seconds: float, clock: Clock, costs: Costs) -> TimeLimit:
-    limit = TimeLimit(seconds, clock)
+def limited(seconds: float, clock: Clock, costs: Costs) -> TimeBudget:
+    limit = TimeBudget(seconds, clock)
     limit.costs = costs
     return limit
 
@@ -47,15 +54,15 @@ COSTS = Costs(step=2, validation=10, end=30)
 @pytest.mark.parametrize(
     ("seconds", "most", "expected"),
     [
-        (30 + 110 / MARGIN, None, Length(1)),  # 50 steps and a validation
-        (30 + 1100 / MARGIN, None, Length(10)),
-        (30 + 1100 / MARGIN, 4, Length(4)),
-        (30 + 109 / MARGIN, None, Length(1, 49 / 50)),
-        (30 + 31 / MARGIN, None, Length(1, 10 / 50)),
+        (30 + 110 / PLANNED_FRACTION, None, RunLength(1)),  # 50 steps and a validation
+        (30 + 1100 / PLANNED_FRACTION, None, RunLength(10)),
+        (30 + 1100 / PLANNED_FRACTION, 4, RunLength(4)),
+        (30 + 109 / PLANNED_FRACTION, None, RunLength(1, 49 / 50)),
+        (30 + 31 / PLANNED_FRACTION, None, RunLength(1, 10 / 50)),
     ],
 )
-def test_epochs_that_fit(seconds: float, most: int | None, expected: Length) -> None:
-    assert length(limited(seconds, Clock(), COSTS), 50, most) == expected
+def test_epochs_that_fit(seconds: float, most: int | None, expected: RunLength) -> None:
+    assert fit_epochs(limited(seconds, Clock(), COSTS), 50, most) == expected
 
 
 def test_what_does_not_fit_says_what_would() -> None:
@@ -63,13 +70,13 @@ def test_what_does_not_fit_says_what_would() -> None:
     limit = limited(60, clock, COSTS)
     clock.now += 12  # for loading and measuring
     with pytest.raises(UsageError) as caught:
-        length(limit, 50)
+        fit_epochs(limit, 50)
     # 12 s gone, 30 for the end, and with a margin 10 for validation and 20 for ten steps
     assert str(caught.value) == (
         "--time-limit must leave time for 10 steps of training, validation and report: "
         "76s here, got 60s"
     )
-    assert length(limited(76 - 12, clock, COSTS), 50) == Length(1, 10 / 50)
+    assert fit_epochs(limited(76 - 12, clock, COSTS), 50) == RunLength(1, 10 / 50)
 
 
 def test_time_that_is_left_and_reserved() -> None:
@@ -92,7 +99,7 @@ def test_time_that_is_left_and_reserved() -> None:
     ("seconds", "text"), [(90, "90s"), (1800, "30m"), (5400, "90m"), (9000, "2.5h")]
 )
 def test_times_are_shown_as_they_are_given(seconds: float, text: str) -> None:
-    assert shown(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +137,10 @@ def prepared(
 ) -> tuple[Run, io.StringIO]:
     said = io.StringIO()
     assert options.time_limit
-    limit = TimeLimit(options.time_limit, clock)
-    return prepare(options, RunFolder(out), Console(said), resume, Plan(limit=limit, **plan)), said
+    limit = TimeBudget(options.time_limit, clock)
+    return prepare(
+        options, RunFolder(out), Console(said), resume, Plan(time_budget=limit, **plan)
+    ), said
 
 
 @pytest.mark.slow
@@ -140,7 +149,7 @@ def test_measured_costs_are_those_of_the_clock(data: Path, tmp_path: Path, clock
     prepared_run, _ = prepared(
         settings(data, time_limit=900), tmp_path / "run", clock, views=(1, 10), doubts=5
     )
-    limit = prepared_run.limit
+    limit = prepared_run.time_budget
     assert limit
     # validation: six photos; the end: the same, once more with ten views, five more photos
     assert limit.costs == Costs(2.0, 6.0, timing.REPORT_SECONDS + 6 + 60 + 5)
@@ -181,7 +190,7 @@ def test_machine_that_becomes_slower_still_ends_in_time(
     assert rows[-1]["out_of_time"] == 1
     assert all("out_of_time" not in row for row in rows[:-1])
     assert len(rows) < slow.settings.recipe.epochs
-    assert "the time limit is near: training ends after " in said.getvalue()
+    assert "time limit reached: training ends after " in said.getvalue()
     assert len(trained.scores[1]) == 6
     assert slow.folder.last.is_file()
     # It has ended: resumed, it is evaluated and no more.
@@ -216,7 +225,7 @@ def test_nothing_is_written_where_the_limit_is_too_short(
 def test_limit_that_is_over_while_it_is_measured(data: Path, tmp_path: Path, clock: Any) -> None:
     """On a machine that has so much else to do that the first steps take longer."""
     clock.step = 40.0
-    with pytest.raises(UsageError, match="must leave time for training, got 60s: to load the data"):
+    with pytest.raises(UsageError, match="must leave time for training, got 60s: loading the data"):
         prepared(settings(data, time_limit=60), tmp_path / "run", clock)
     assert clock.now - 1000 <= 120  # two steps and no more
     assert not list(tmp_path.iterdir())

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", metavar="K=V", action="append", default=[], help="any field of the recipe")
     add("--views", type=view_list, default=(1,), help="of the last evaluation (default: 1)")
     add("--doubts", type=natural, default=2048, metavar="N", help="training photos to look through "
-        "for doubtful labels at the end (default: 2048)")  # fmt: skip
+        "for find_label_issues_in_run labels at the end (default: 2048)")  # fmt: skip
     add("--checkpoint-minutes", type=minutes, default=5.0, metavar="N",
         help="between checkpoints within an epoch (default: 5)")  # fmt: skip
     add("--decoder", help="of JPEGs: pillow, or turbo, which is faster and not bit for bit the "
@@ -132,7 +132,7 @@ def begin(args: argparse.Namespace) -> tuple[Settings, RunFolder, bool]:
 def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
     """The settings of the run to go on with.  Raises UsageError where others are given."""
     if args.out is None:
-        raise UsageError("--resume needs --out, the folder of the run to go on with")
+        raise UsageError("--resume needs --out, the folder of the run to resume")
     given = [name for name in DECIDING if getattr(args, name) != UNSET.get(name)]
     if given:
         option = "--" + given[0].replace("_", "-")
@@ -220,19 +220,19 @@ def default_shuffle(data: str, recipe: Recipe) -> str:
 def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     """What the options leave for the run to find out."""
     from googlenet.training.plan import Plan
-    from googlenet.training.time_budget import TimeLimit
+    from googlenet.training.time_budget import TimeBudget
 
     fields = recipe_fields(args.set)
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the most epochs from --epochs, got --set epochs=…")
     return Plan(
-        suit=args.epochs is None and args.time_limit is None and "epochs" not in fields,
+        scale_epochs=args.epochs is None and args.time_limit is None and "epochs" not in fields,
         find_batch=args.batch == "auto",
-        given=frozenset(fields),
-        limit=TimeLimit(settings.time_limit, began=began) if settings.time_limit else None,
-        most_epochs=args.epochs,
+        overrides=frozenset(fields),
+        time_budget=TimeBudget(settings.time_limit, began=began) if settings.time_limit else None,
+        max_epochs=args.epochs,
         views=args.views,
-        doubts=args.doubts,
+        label_check_images=args.doubts,
     )
 
 
@@ -313,7 +313,7 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
         "images_per_second": round(run.progress.history[-1]["images_per_second"], 1),
         "data_wait": round(run.progress.history[-1].get("data_wait", 0.0), 2),
         **accuracies(first),
-        "doubts": len(trained.doubts),
+        "doubts": len(trained.label_issues),
         "skipped": len(run.trainer.unreadable) + len(first.unreadable),
         "skipped_train": len(run.trainer.unreadable),
         "skipped_val": len(first.unreadable),
@@ -341,5 +341,5 @@ def finish(run: Run, trained: Trained, as_json: bool) -> None:
             f"{len(first.unreadable)} of {len(run.data.val)} to validate on"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")
-    if trained.doubts:
-        run.console.say(f"doubts  {run.folder.doubts}: {len(trained.doubts)} labels")
+    if trained.label_issues:
+        run.console.say(f"doubts  {run.folder.label_issues}: {len(trained.label_issues)} labels")

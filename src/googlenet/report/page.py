@@ -83,7 +83,7 @@ def render(run: Run, trained: Trained) -> str:
         curves=Markup(curves(run.progress.history)),
         **judged(run, trained, scores, names),
         headline=next(iter(trained.metrics[views].values())),
-        doubts=pictured([d for d in trained.doubts if d.part == "train"], run.data.train, p),
+        doubts=pictured([d for d in trained.label_issues if d.part == "train"], run.data.train, p),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
             "training": sorted(run.trainer.unreadable.values()),
@@ -118,7 +118,7 @@ def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> d
 def several_labels(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
     """What the page says of a model that can give a photo several labels, or none."""
     metrics = MultilabelMetrics.of(scores, trained.classifier.threshold)
-    wrong = [d for d in trained.doubts if d.part == "val"]
+    wrong = [d for d in trained.label_issues if d.part == "val"]
     return {
         "columns": ("average_precision", "recall", "precision", "f1"),
         "confusion": None,

@@ -1,4 +1,4 @@
-"""`--batch auto`: the recipe's batch if it fits into memory, else the largest power of two."""
+"""`--batch auto`: the recipe's batch size if it fits into memory, else the largest power of two."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.memory import available_memory
 from googlenet.training.loop import Trainer
 
-SMALL = (4, 8)  # photos of the two steps whose memory is measured
-HEADROOM = 1.5  # for what a step needs beside, and for other programs; docs/labels.md
+MEASURED_BATCHES = (4, 8)  # sizes of the two batches whose memory is measured
+MEMORY_HEADROOM = 1.5  # for buffers within a step and other programs; docs/labels.md
 
 
-def candidates(most: int) -> list[int]:
-    """The batches to try, the largest first: `most`, then the powers of two below it."""
-    powers = (2**n for n in reversed(range(most.bit_length())))
-    return [most, *(power for power in powers if power < most)]
+def candidates(max_batch: int) -> list[int]:
+    """The batch sizes to try: `max_batch`, then the powers of two below it, descending."""
+    powers = (2**n for n in reversed(range(max_batch.bit_length())))
+    return [max_batch, *(power for power in powers if power < max_batch)]
 
 
 def find_batch(
     trainer: Trainer,
-    most: int,
+    max_batch: int,
     available: Callable[[], int] = available_memory,
     processes: int = 1,
 ) -> tuple[int, str]:
-    """The largest batch that fits, `most` at most, and a word on what was found.
+    """The largest batch size that fits, up to `max_batch`, and how it was found, in words.
 
-    Several processes have a share of the batch each; here one alone tries its own.
-
-    `trainer` is used up: its weights change.  Raises GoogLeNetError where nothing fits.
+    With several processes, one of them tries its shard.  `trainer` cannot be used afterwards: its
+    weights change.  Raises GoogLeNetError if nothing fits.
     """
-    photo, least = first_photo(trainer), processes * trainer.min_batch
-    tries = [batch for batch in candidates(most) if batch >= least]
+    photo, least = first_readable_image(trainer), processes * trainer.min_batch
+    tries = [batch for batch in candidates(max_batch) if batch >= least]
 
     def own(batch: int) -> int:
         return -(-batch // processes)
@@ -49,35 +48,35 @@ def find_batch(
             found = "tried on the GPU"
             fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))
         else:
-            each, room = HEADROOM * bytes_a_photo(trainer, photo), available()
+            each, room = MEMORY_HEADROOM * bytes_per_image(trainer, photo), available()
             room //= parallel.local_world_size()
-            found = f"{each / 1e6:.1f} MB a photo, {room / 1e9:.1f} GB free"
+            found = f"{each / 1e6:.1f} MB per image, {room / 1e9:.1f} GB free"
             fitting = (batch for batch in tries if own(batch) * each <= room)
         batch = next(fitting, None)
     if batch is None:
         raise GoogLeNetError(
-            f"not even a batch of {least} photos fits into memory ({found}): "
+            f"not even a batch of {least} images fits into memory ({found}): "
             "try a smaller --size or --width"
         )
     return batch, found
 
 
-def first_photo(trainer: Trainer) -> Batch:
-    """A batch of one photo, the first that can be read."""
+def first_readable_image(trainer: Trainer) -> Batch:
+    """A batch of one image, the first that can be read."""
     for index in range(len(trainer.loader.samples)):
         batch = trainer.loader.load(0, [index])
         if len(batch):
             return batch
-    raise GoogLeNetError("no photo of the training data could be read")
+    raise GoogLeNetError("none of the training images could be read")
 
 
 def step(trainer: Trainer, photo: Batch, batch: int) -> None:
-    """A training step on a batch of copies of one photo."""
+    """A training step on a batch of copies of one image."""
     trainer.train_step(photo.take(np.zeros(batch, np.int64)))
 
 
 def fits_cuda(trainer: Trainer, photo: Batch, batch: int) -> bool:
-    """Whether two steps go through: the second also has the optimizer's state."""
+    """Whether two steps succeed: the second one also has the optimizer's state."""
     try:
         for _ in range(2):
             step(trainer, photo, batch)
@@ -89,18 +88,18 @@ def fits_cuda(trainer: Trainer, photo: Batch, batch: int) -> bool:
     return True
 
 
-def bytes_a_photo(trainer: Trainer, photo: Batch) -> float:
-    """Bytes that every photo of a batch adds to what a step keeps for its derivative.
+def bytes_per_image(trainer: Trainer, photo: Batch) -> float:
+    """Bytes that each image of a batch adds to the activations saved for the backward pass.
 
-    The process's own growth would tell less: its allocator reuses and keeps what it had.
+    The process's memory would say less: the allocator reuses what it has.
     """
-    step(trainer, photo, SMALL[0])  # gradients and the optimizer's state are there from now on
-    one, other = (kept_bytes(trainer, photo, batch) for batch in SMALL)
-    return (other - one) / (SMALL[1] - SMALL[0])
+    step(trainer, photo, MEASURED_BATCHES[0])  # allocates gradients and optimizer state
+    one, other = (saved_bytes(trainer, photo, batch) for batch in MEASURED_BATCHES)
+    return (other - one) / (MEASURED_BATCHES[1] - MEASURED_BATCHES[0])
 
 
-def kept_bytes(trainer: Trainer, photo: Batch, batch: int) -> int:
-    """Bytes of all memory that a step keeps for its derivative, each block once."""
+def saved_bytes(trainer: Trainer, photo: Batch, batch: int) -> int:
+    """Bytes of the tensors that a step saves for the backward pass, each storage once."""
     blocks: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:

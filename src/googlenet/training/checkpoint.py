@@ -1,4 +1,4 @@
-"""The whole state of a run in one file, written at one stroke; nothing in it is ever executed."""
+"""A run's complete state in one file, written atomically; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ from googlenet.inference.model_file import (
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import current_names
-from googlenet.training.transfer import Origin
+from googlenet.training.transfer import PretrainedSource
 
 KEY = "googlenet-checkpoint"
-MOMENTUM = "optimizer/momentum_buffer"  # all the state that the optimizers have
+MOMENTUM = "optimizer/momentum_buffer"  # the optimizers' only state
 
 
 @dataclass
 class Progress:
-    """What a run is, and what it has to show so far, beside its tensors."""
+    """A run's identity and progress, besides its tensors."""
 
-    data: str  # fingerprint of the data that it learns from
-    order: str = ""  # which photo is where in it
-    settings: dict[str, Any] = field(default_factory=dict)  # those that decide the run
-    machine: dict[str, str] = field(default_factory=dict)  # where this session computes
-    origin: Origin | None = None  # of fine-tuning
-    history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
-    best: float = -1.0  # the best epoch's accuracy in validation so far, percent
-    seconds: float = 0.0  # spent in earlier sessions of this run
+    data: str  # fingerprint of the data
+    order: str = ""  # hash of the sample order
+    settings: dict[str, Any] = field(default_factory=dict)  # those that affect results
+    machine: dict[str, str] = field(default_factory=dict)  # of this session
+    origin: PretrainedSource | None = None  # of fine-tuning
+    history: list[dict[str, float]] = field(default_factory=list)  # a row per epoch
+    best: float = -1.0  # best validation metric so far, percent
+    seconds: float = 0.0  # including earlier sessions
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's contents: JSON values and tensors, found whole but not yet held to a run."""
+    """A checkpoint's contents: JSON values and tensors, not yet validated against a run."""
 
     path: Path
     values: dict[str, Any]
     tensors: dict[str, Tensor]
 
     @property
-    def origin(self) -> Origin | None:
-        """Raises ModelFileError for what cannot be used."""
+    def origin(self) -> PretrainedSource | None:
+        """Raises ModelFileError if it is damaged."""
         with damage(self.path):
             found = self.values.get("origin")
-            return None if found is None else Origin.from_json(found)
+            return None if found is None else PretrainedSource.from_json(found)
 
 
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
-    """Whatever unusable values raise, as one kind of error."""
+    """Turn the exceptions of invalid values into ModelFileError."""
     try:
         yield
     except GoogLeNetError:
@@ -72,7 +72,7 @@ def damage(path: Path) -> Iterator[None]:
 
 
 def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
-    """Write network, momentum, average and progress.  Raises WriteError if that fails."""
+    """Write network, momentum, weight average and progress.  Raises WriteError if that fails."""
     trainer.read_metrics()  # a loss that is not finite is not saved
     names = {id(p): name for name, p in trainer.network.named_parameters()}
     tensors: dict[str, Tensor] = {}
@@ -94,15 +94,15 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint's contents.  Raises ModelFileError in a sentence for a file that is damaged."""
+    """A checkpoint's contents.  Raises ModelFileError if it is damaged."""
     return Checkpoint(path, read_metadata(path, KEY, "checkpoint"), read_tensors(path))
 
 
 def restore(checkpoint: Checkpoint, trainer: Trainer, now: Progress) -> Progress:
-    """Put a run back where the checkpoint left it, to go on as `now` says that it would.
+    """Restore a run's state from a checkpoint; returns `now` with the checkpoint's progress.
 
-    Raises ModelFileError in a sentence for a checkpoint that is damaged or of another network,
-    UsageError for other data or settings: the run would not be the one that was begun.
+    Raises ModelFileError for a checkpoint that is damaged or of another network, UsageError if
+    data or settings differ from those that the run started with.
     """
     values, path = checkpoint.values, checkpoint.path
     with damage(path):
@@ -118,21 +118,19 @@ def restore(checkpoint: Checkpoint, trainer: Trainer, now: Progress) -> Progress
 
 
 def require_same(values: Mapping[str, Any], now: Progress, path: Path) -> None:
-    """Raises UsageError where data or settings are not those with which the run began."""
-    # Checkpoints of before did not hold all of this.
+    """Raises UsageError if data or settings differ from those the run started with."""
+    # Older checkpoints lack some of this.
     if values.get("data", now.data) != now.data:
-        raise UsageError(f"{path}: the run began with other photos than these, or other classes")
+        raise UsageError(f"{path}: the run started with different images or classes")
     if values.get("order", now.order) != now.order:
-        raise UsageError(
-            f"{path}: the run began with these photos in another order or another split"
-        )
+        raise UsageError(f"{path}: the run started with a different order or split of these images")
     here = json.loads(json.dumps(now.settings))
     then = dict(values.get("settings", here))
     if "recipe" in then:
         then["recipe"] = current_names(then["recipe"])
     for name, (old, new) in differences(then, here):
         raise UsageError(
-            f"{path.with_name('settings.json')}: must say what the run began with: "
+            f"{path.with_name('settings.json')}: must not change during a run: "
             f"{name} was {old!r}, got {new!r}"
         )
 
@@ -140,9 +138,9 @@ def require_same(values: Mapping[str, Any], now: Progress, path: Path) -> None:
 def differences(
     then: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """The values that are not the same in two JSON objects, each by its path.
+    """The values that differ between two JSON objects, by path.
 
-    One that only the newer has is a default that was not there before.
+    A value that only the newer one has is a new setting's default.
     """
     for name, old in then.items():
         new = now.get(name)
@@ -152,8 +150,8 @@ def differences(
             yield f"{within}{name}", (old, new)
 
 
-def other_machine(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """In what the machine differs from the one of before, as far as results may depend on it."""
+def machine_differences(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """How the machine differs from the previous one, as far as results may depend on it."""
     names = ("device", "precision", "threads", "torch", "processes")
     return [
         f"{name} {then[name]}, now {now[name]}"
@@ -163,7 +161,7 @@ def other_machine(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
 
 
 def restore_tensors(trainer: Trainer, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy every tensor of a checkpoint to where it was taken from."""
+    """Copy a checkpoint's tensors into the trainer."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -171,7 +169,7 @@ def restore_tensors(trainer: Trainer, tensors: dict[str, Tensor], path: Path) ->
     load_tensors(trainer.network, part("network/"), path)
     average = part("average/")
     if average.keys() != trainer.average.values.keys():
-        raise ModelFileError(f"{path}: holds the average of another network")
+        raise ModelFileError(f"{path}: holds the weight average of another network")
     for name, tensor in trainer.average.values.items():
         tensor.copy_(average[name])
     trained = {n: p for n, p in trainer.network.named_parameters() if p.requires_grad}
@@ -183,8 +181,8 @@ def restore_tensors(trainer: Trainer, tensors: dict[str, Tensor], path: Path) ->
         trainer.optimizer.state[trained[name]]["momentum_buffer"] = buffer
 
 
-def spread(trainer: Trainer) -> None:
-    """Put every process where the first one's run is: weights, momentum, average and place."""
+def broadcast_state(trainer: Trainer) -> None:
+    """Broadcast rank 0's state: weights, momentum, weight average, step and sums."""
     if parallel.world_size() == 1:
         return
     has_momentum = parallel.on_rank0(

@@ -1,4 +1,4 @@
-"""The epochs of a training run: validation, logs, checkpoints, and what Ctrl-C leaves behind."""
+"""The epochs of a training run: validation, logs, checkpoints, and interruption."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import torch
 from googlenet import parallel
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.evaluation.details import class_metrics
-from googlenet.evaluation.multilabel import MULTILABEL_METRICS as SEVERAL
-from googlenet.evaluation.multilabel import MultilabelMetrics
+from googlenet.evaluation.multilabel import MULTILABEL_METRICS, MultilabelMetrics
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
@@ -26,180 +25,197 @@ from googlenet.training.objective import heads_at_chance
 from googlenet.training.recipe import Recipe
 from googlenet.training.setup import Run
 
-BALANCED = "balanced_accuracy"
-OUT_OF_TIME = "out_of_time"  # the column of the log that says that its last epoch is not whole
+BALANCED_ACCURACY = "balanced_accuracy"
+OUT_OF_TIME_COLUMN = "out_of_time"  # of the log: the last epoch is incomplete
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after everything has been saved."""
+    """Ctrl-C or SIGTERM, after everything has been saved."""
 
 
-class StopError(Exception):
-    """What ends the work at hand after Ctrl-C, in this process or, where they agree, in all."""
+class StopRequestedError(Exception):
+    """Ends the current work after Ctrl-C, in all processes where they synchronize."""
 
 
-class OutOfTime(Exception):  # noqa: N818 - no error: the run goes on with its evaluation
-    """What ends an epoch when the time limit is near."""
+class TimeBudgetUsedError(Exception):
+    """Ends an epoch when the time limit is reached; evaluation follows."""
 
 
-def ended(run: Run) -> bool:
-    """Whether training is over: by its length, its patience or its time limit."""
+def should_stop(run: Run) -> bool:
+    """Whether training is over: by epochs, early stopping or time limit."""
     history, recipe = run.progress.history, run.trainer.recipe
-    if run.trainer.finished or (history and OUT_OF_TIME in history[-1]):
+    if run.trainer.finished or (history and OUT_OF_TIME_COLUMN in history[-1]):
         return True
-    measures = [row[measured(run)] for row in history]
+    measures = [row[selection_metric(run)] for row in history]
     if not should_stop_early(measures, recipe.patience):
         return False
-    run.console.say(
-        f"no better than epoch {best_epoch(measures) + 1} for {recipe.patience} epochs: "
-        "training ends here"
-    )
+    run.console.say(f"early stopping: no improvement since epoch {best_epoch(measures) + 1}")
     return True
 
 
 def train_epoch(run: Run, began: float) -> None:
-    """One epoch, its validation, its log and its checkpoint."""
-    trainer, folder, progress, console = run.trainer, run.folder, run.progress, run.console
-    epoch = trainer.epoch + 1
-    begin = trainer.epoch * trainer.epoch_steps
-    rate = trainer.learning_rate(begin)
-    bar = console.bar(trainer.epoch_steps, f"epoch {epoch}", done=trainer.step - begin)
+    """One epoch: training, validation, models, checkpoint and logs."""
+    trainer, progress = run.trainer, run.progress
+    row = {
+        "epoch": trainer.epoch + 1,
+        "learning_rate": trainer.learning_rate(trainer.epoch * trainer.epoch_steps),
+    }
+    row |= train_steps(run, began)
+    stop_timing = run.time_budget.stopwatch() if run.time_budget else None
+    classifier, found = validate(run, began)
+    progress.seconds = perf_counter() - began
+    row |= validation_metrics(found, classifier.threshold, trainer.recipe)
+    row |= {"seconds": progress.seconds}
+    row = parallel.on_rank0(lambda: row)  # times are rank 0's
+    progress.history.append(row)
+    classifier.metrics = {
+        "1": {k: row[k] for k in MULTILABEL_METRICS if k in row} | header_metrics(found)
+    }
+    save_epoch(run, began, classifier, row[selection_metric(run)])
+    if stop_timing:
+        stop_timing()
+    run.console.epoch(row, trainer.recipe.epochs)
+    warn_about_heads_at_chance(run, row)
+
+
+def train_steps(run: Run, began: float) -> dict[str, float]:
+    """The epoch's remaining steps; returns its means."""
+    trainer, console = run.trainer, run.console
+    done = trainer.step - trainer.epoch * trainer.epoch_steps
+    bar = console.bar(trainer.epoch_steps, f"epoch {trainer.epoch + 1}", done=done)
     with bar, stoppable(run, began):
         try:
-            row = trainer.train_epoch(after_step(run, began, bar.update))
-        except OutOfTime as stop:
-            row = trainer.epoch_means() | {OUT_OF_TIME: 1.0}
+            return trainer.train_epoch(after_step(run, began, bar.update))
+        except TimeBudgetUsedError as stop:
             console.say(str(stop))
-    validated = run.limit.stopwatch() if run.limit else None
-    with stoppable(run, began, trainer.undo_epoch_end):
-        classifier = classifier_of(run, trainer.averaged_model(watcher(run)), run.machine)
-        found = score(classifier, run.data.val, workers=run.settings.workers, progress=watcher(run))
-    name_left_out(run, found.unreadable)
-    progress.seconds = perf_counter() - began
-    row = (
-        {"epoch": epoch, "learning_rate": rate}
-        | row
-        | validation(found, classifier.threshold, trainer.recipe)
-        | {"seconds": progress.seconds}
-    )
-    row = parallel.on_rank0(lambda: row)  # of whose clock it is
-    progress.history.append(row)
-    classifier.metrics = {"1": {k: row[k] for k in SEVERAL if k in row} | metrics(found)}
-    better = row[measured(run)] > progress.best
-    progress.best = max(progress.best, row[measured(run)])
-    # The models come before the checkpoint, which makes the epoch done: a run that is killed
-    # between them makes the same models again.  The logs are written from the checkpoint.
-    models = (folder.last, folder.best) if better else (folder.last,)
-    parallel.on_rank0(lambda: keep(run, classifier, *models))
+            return trainer.epoch_means() | {OUT_OF_TIME_COLUMN: 1.0}
+
+
+def validate(run: Run, began: float) -> tuple[Classifier, Scores]:
+    """The averaged model and its scores on the validation images."""
+    watch = stop_check(run)
+    with stoppable(run, began, run.trainer.undo_epoch_end):
+        classifier = classifier_of(run, run.trainer.averaged_model(watch), run.machine)
+        found = score(classifier, run.data.val, workers=run.settings.workers, progress=watch)
+    report_unreadable(run, found.unreadable)
+    return classifier, found
+
+
+def save_epoch(run: Run, began: float, classifier: Classifier, metric: float) -> None:
+    """Write the epoch's models, checkpoint and logs.
+
+    The models are written before the checkpoint, which completes the epoch: a run killed in
+    between writes the same models again.  The logs are written from the checkpoint.
+    """
+    folder, progress = run.folder, run.progress
+    models = (folder.last, folder.best) if metric > progress.best else (folder.last,)
+    progress.best = max(progress.best, metric)
+    parallel.on_rank0(lambda: save_models(run, classifier, *models))
     save(run, began)
     parallel.on_rank0(lambda: write_logs(run))
-    if validated:
-        validated()
-    console.epoch(row, trainer.recipe.epochs)
-    warn_of_stuck_heads(run, row)
 
 
 def write_logs(run: Run) -> None:
     run.folder.write_log(run.progress.history)
-    run.board.write(run.progress.history[-1])
+    run.tensorboard.write(run.progress.history[-1])
 
 
-def name_left_out(run: Run, bad: Mapping[str, str]) -> None:
-    """Say once of each photo that it cannot be read; a resumed run begins with the earlier ones."""
+def report_unreadable(run: Run, bad: Mapping[str, str]) -> None:
+    """Report each unreadable image once; a resumed run starts with the earlier ones."""
     for name, reason in bad.items():
-        if name not in run.named:
-            run.console.say(f"left out: {reason}")
-    run.named.update(bad)
+        if name not in run.reported_unreadable:
+            run.console.say(f"skipped: {reason}")
+    run.reported_unreadable.update(bad)
 
 
-def warn_of_stuck_heads(run: Run, row: dict[str, float]) -> None:
-    """Say it once of a head that should have learnt something by now and has not."""
+def warn_about_heads_at_chance(run: Run, row: dict[str, float]) -> None:
+    """Warn once about a head that is still at chance level after the warm-up."""
     recipe, epoch = run.trainer.recipe, run.trainer.epoch
     if epoch < 3 or epoch - 1 < recipe.warmup_fraction * recipe.epochs:
         return
     for head in heads_at_chance(row, run.trainer.objective.chance_losses):
-        if head not in run.warned:
-            run.warned.add(head)
+        if head not in run.warned_heads:
+            run.warned_heads.add(head)
             run.console.say(
-                f"warning: head {head} has learnt nothing: its loss, {row[f'loss_{head}']:.3f}, is "
-                "still that of the same answer for every photo: try a lower rate "
-                "(--set learning_rate=…) or batch normalisation (--variant bn)"
+                f"warning: head {head} is at chance level: its loss, {row[f'loss_{head}']:.3f}, is "
+                "that of the same prediction for every image: try a lower learning rate "
+                "(--set learning_rate=…) or batch normalization (--variant bn)"
             )
 
 
 def after_step(run: Run, began: float, update: Callable[[], object]) -> Callable[[], None]:
-    """What happens between steps: the progress bar, Ctrl-C, and a checkpoint now and then."""
+    """What happens between steps: progress bar, Ctrl-C, periodic checkpoints, time limit."""
     saved = perf_counter()
-    late = run.limit.steps() if run.limit else bool
+    late = run.time_budget.steps() if run.time_budget else bool
 
     def act() -> None:
         nonlocal saved
         update()
-        name_left_out(run, run.trainer.unreadable)
+        report_unreadable(run, run.trainer.unreadable)
         interrupted, due, over = parallel.any_rank(
             run.console.interrupted, perf_counter() - saved >= run.checkpoint_seconds, late()
         )
         if interrupted:
-            raise StopError
+            raise StopRequestedError
         if due:
             save(run, began)
             saved = perf_counter()
         if over and run.trainer.step < run.trainer.steps:
             done = run.trainer.step / run.trainer.epoch_steps
-            raise OutOfTime(
-                f"the time limit is near: training ends after {done:.2f} of "
+            raise TimeBudgetUsedError(
+                f"time limit reached: training ends after {done:.2f} of "
                 f"{run.trainer.recipe.epochs} epochs"
             )
 
     return act
 
 
-def watcher(run: Run) -> Callable[[], None]:
-    """What ends, after Ctrl-C, work that `stoppable` surrounds."""
+def stop_check(run: Run) -> Callable[[], None]:
+    """A function that raises StopRequestedError after Ctrl-C."""
 
     def watch() -> None:
         if run.console.interrupted:
-            raise StopError
+            raise StopRequestedError
 
     return watch
 
 
 @contextmanager
 def stoppable(run: Run, began: float, before: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """What follows a StopError: `before`, a checkpoint, and a word on how to go on."""
+    """On StopRequestedError: call `before`, save a checkpoint, and raise Interrupted."""
     try:
         yield
-    except StopError:
+    except StopRequestedError:
         before()
         save(run, began)
         trainer = run.trainer
         raise Interrupted(
-            f"stopped at step {trainer.step} of {trainer.steps}, all saved; {how_to_go_on(run)}"
+            f"stopped at step {trainer.step} of {trainer.steps}, saved; {resume_hint(run)}"
         ) from None
 
 
 def save(run: Run, began: float) -> None:
-    """Write the checkpoint.  Raises GoogLeNetError where that fails; the old one is then whole."""
+    """Write the checkpoint.  Raises GoogLeNetError if that fails; the old one is then intact."""
     run.progress.seconds = perf_counter() - began
 
     def write() -> None:
-        run.folder.require()
+        run.folder.check_exists()
         save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
 
     parallel.on_rank0(write)
     run.saved = run.trainer.step
 
 
-def keep(run: Run, classifier: Classifier, *paths: Path) -> None:
-    """Write a model into the run's folder, under these names."""
-    run.folder.require()
+def save_models(run: Run, classifier: Classifier, *paths: Path) -> None:
+    """Write a model to these paths of the run's folder."""
+    run.folder.check_exists()
     for path in paths:
         classifier.save(path)
 
 
-def how_to_go_on(run: Run) -> str:
+def resume_hint(run: Run) -> str:
     return (
-        f"go on with: googlenet train {quote(run.settings.data)} "
+        f"resume with: googlenet train {quote(run.settings.data)} "
         f"--out {quote(str(run.folder.path))} --resume"
     )
 
@@ -218,7 +234,7 @@ def classifier_of(run: Run, network: Network, machine: ComputeDevice) -> Classif
 
 
 def provenance(run: Run) -> dict[str, Any]:
-    """Where a model comes from, for its header: no path of the machine that made it."""
+    """Where a model comes from, for its header; contains no local paths."""
     from googlenet import __version__
 
     return {
@@ -232,28 +248,28 @@ def provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def validation(found: Scores, threshold: float, recipe: Recipe) -> dict[str, float]:
-    """What the log says of an epoch's validation: the loss, and accuracies in percent."""
+def validation_metrics(found: Scores, threshold: float, recipe: Recipe) -> dict[str, float]:
+    """The log's validation columns: the loss, and accuracies in percent."""
     loss = {"val_loss": nll(found)}
     if found.multilabel:
         means = MultilabelMetrics.of(found, threshold).means()
-        # Where there is nothing to tell, in a validation part without any label, nothing is right.
+        # Undefined metrics, of a validation split without labels, count as 0.
         return loss | {k: 100 * float(np.nan_to_num(v[0])) for k, v in means.items()}
     loss |= {"top1_accuracy": 100 - found.error(1), "top5_accuracy": 100 - found.error(5)}
     if recipe.balance != "none":
-        loss[BALANCED] = 100 * class_metrics(found).balanced_accuracy
+        loss[BALANCED_ACCURACY] = 100 * class_metrics(found).balanced_accuracy
     return loss
 
 
-def measured(run: Run) -> str:
-    """The column of the log that tells the best epoch: who balances classes means all of them."""
+def selection_metric(run: Run) -> str:
+    """The log column that selects the best epoch: balanced accuracy for a balanced recipe."""
     if run.data.multilabel:
         return "mean_average_precision"
-    return "top1_accuracy" if run.trainer.recipe.balance == "none" else BALANCED
+    return "top1_accuracy" if run.trainer.recipe.balance == "none" else BALANCED_ACCURACY
 
 
-def metrics(scores: Scores) -> dict[str, float]:
-    """What a model file says of its errors, besides the figures with their intervals."""
+def header_metrics(scores: Scores) -> dict[str, float]:
+    """The errors in a model's header, besides the metrics with intervals."""
     if scores.multilabel:
         return {"images": len(scores)}
     return {
@@ -264,7 +280,7 @@ def metrics(scores: Scores) -> dict[str, float]:
 
 
 def nll(found: Scores) -> float:
-    """Mean negative log-likelihood of the true classes, of all yes and no if there are several."""
+    """Mean negative log-likelihood; for multi-label data, of every class's presence or absence."""
     if found.multilabel:
         right = torch.where(found.labels, found.probabilities, 1 - found.probabilities)
         return float(-right.clamp_min(1e-12).log().sum(1).mean())

@@ -1,4 +1,4 @@
-"""What a run finds out on its machine before it begins: its batch and its length."""
+"""What a run determines on its machine before it starts: batch size and number of epochs."""
 
 from __future__ import annotations
 
@@ -13,95 +13,105 @@ from googlenet.training.batch_size import find_batch
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import Recipe
 from googlenet.training.settings import Settings
-from googlenet.training.time_budget import TimeLimit, length, shown
-from googlenet.training.timing import calibrate
+from googlenet.training.time_budget import TimeBudget, fit_epochs, format_duration
+from googlenet.training.timing import measure_costs
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be found out, and what it depends on.
+    """What is to be determined, and what it depends on.
 
-    suit: the epochs follow the number of photos; find_batch: the recipe's batch is the most,
-    memory decides; given: fields of the recipe that were set by hand and do not follow it.
-    limit: the time for the whole run; most_epochs: not more than these.  views and doubts: what
-    the run's end evaluates.
+    scale_epochs: a small dataset gets more epochs; find_batch: the recipe's batch size is a
+    maximum, memory decides; overrides: recipe fields that were set by hand and are not scaled.
+    time_budget: for the whole run; max_epochs: an upper bound.  views and label_check_images:
+    what is evaluated at the end.
     """
 
-    suit: bool = False
+    scale_epochs: bool = False
     find_batch: bool = False
-    given: frozenset[str] = frozenset()
-    limit: TimeLimit | None = None
-    most_epochs: int | None = None
+    overrides: frozenset[str] = frozenset()
+    time_budget: TimeBudget | None = None
+    max_epochs: int | None = None
     views: tuple[int, ...] = (1,)
-    doubts: int = 0
+    label_check_images: int = 0
 
 
-Make = Callable[[Settings], Trainer]  # a trainer to measure with
+MakeTrainer = Callable[[Settings], Trainer]  # for measurements only
 
 
-def decide(
-    plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path, console: Console
+def resolve(
+    plan: Plan,
+    settings: Settings,
+    make: MakeTrainer,
+    data: DataSet,
+    output_dir: Path,
+    console: Console,
 ) -> Settings:
-    """The settings with batch and epochs as plain numbers, so that they can be given again."""
-    if plan.suit:
-        recipe = suited(settings.recipe, len(data.train), console)
+    """The settings with batch size and epochs as plain numbers, so that they can be repeated."""
+    if plan.scale_epochs:
+        recipe = with_min_steps(settings.recipe, len(data.train), console)
         settings = replace(settings, recipe=recipe)
     if plan.find_batch:
         processes = parallel.world_size()
         recipe = parallel.on_rank0(
-            lambda: fitting(plan, settings.recipe, make(settings), console, processes)
+            lambda: with_max_batch(plan, settings.recipe, make(settings), console, processes)
         )
         settings = replace(settings, recipe=recipe)
-    if plan.limit:
-        measure(plan, settings, make, data, beside)
-        limit, before, steps = plan.limit, settings.recipe, make(settings).epoch_steps
-        recipe = parallel.on_rank0(lambda: timed(plan, limit, before, steps, console))
+    if plan.time_budget:
+        measure(plan, settings, make, data, output_dir)
+        budget, before, steps = plan.time_budget, settings.recipe, make(settings).epoch_steps
+        recipe = parallel.on_rank0(lambda: with_time_budget(plan, budget, before, steps, console))
         settings = replace(settings, recipe=recipe)
     return settings
 
 
-def suited(recipe: Recipe, photos: int, console: Console) -> Recipe:
-    """The recipe for so many photos."""
-    found = recipe.with_min_steps(photos)
+def with_min_steps(recipe: Recipe, images: int, console: Console) -> Recipe:
+    """The recipe for this many training images."""
+    found = recipe.with_min_steps(images)
     if found != recipe:
-        console.say(f"few photos, so {found.epochs} epochs in place of {recipe.epochs}")
+        console.say(f"small dataset: {found.epochs} epochs instead of {recipe.epochs}")
     return found
 
 
-def measure(plan: Plan, settings: Settings, make: Make, data: DataSet, beside: Path) -> None:
-    """Find out what steps and evaluations cost, with the largest crops, for the limit to go by."""
-    assert plan.limit
-    side = max(settings.recipe.progressive_resize)
-    trainer = make(
-        replace(settings, recipe=replace(settings.recipe, progressive_resize=(side, side)))
-    )
-    plan.limit.costs = calibrate(
-        trainer, data, plan.limit, views=plan.views, doubts=plan.doubts, beside=beside
+def measure(
+    plan: Plan, settings: Settings, make: MakeTrainer, data: DataSet, output_dir: Path
+) -> None:
+    """Measure the costs of steps and evaluations for the time budget, with the largest crops."""
+    assert plan.time_budget
+    ratio = max(settings.recipe.progressive_resize)
+    recipe = replace(settings.recipe, progressive_resize=(ratio, ratio))
+    plan.time_budget.costs = measure_costs(
+        make(replace(settings, recipe=recipe)),
+        data,
+        plan.time_budget,
+        views=plan.views,
+        label_check_images=plan.label_check_images,
+        output_dir=output_dir,
     )
 
 
-def fitting(
+def with_max_batch(
     plan: Plan, recipe: Recipe, trainer: Trainer, console: Console, processes: int
 ) -> Recipe:
-    """The recipe with the largest batch that fits, shared by so many processes."""
+    """The recipe with the largest batch size that fits, sharded over the processes."""
     batch, found = find_batch(trainer, recipe.batch, processes=processes)
-    smaller = recipe.with_batch_size(batch, plan.given)
+    smaller = recipe.with_batch_size(batch, plan.overrides)
     console.say(f"batch {batch} ({found}), learning rate {smaller.learning_rate:.4g}")
     return smaller
 
 
-def timed(
-    plan: Plan, limit: TimeLimit, recipe: Recipe, epoch_steps: int, console: Console
+def with_time_budget(
+    plan: Plan, budget: TimeBudget, recipe: Recipe, epoch_steps: int, console: Console
 ) -> Recipe:
-    """The recipe for as many epochs as fit into the time limit."""
-    fits = length(limit, epoch_steps, plan.most_epochs)
-    costs = limit.costs
-    epoch = epoch_steps * costs.step
-    what = f"{fits.epochs} epoch{'s' * (fits.epochs > 1)}"
-    if fits.share < 1:
-        what = f"one epoch of {100 * fits.share:.0f} % of the photos"
+    """The recipe with as many epochs as fit into the time budget."""
+    length = fit_epochs(budget, epoch_steps, plan.max_epochs)
+    costs = budget.costs
+    what = f"{length.epochs} epoch{'s' * (length.epochs > 1)}"
+    if length.epoch_fraction < 1:
+        what = f"one epoch of {100 * length.epoch_fraction:.0f} % of the images"
     console.say(
-        f"time limit {shown(limit.seconds)}: an epoch takes {epoch:.1f} s, its validation "
-        f"{costs.validation:.1f} s, the end {costs.end:.1f} s: {what}"
+        f"time limit {format_duration(budget.seconds)}: "
+        f"{epoch_steps * costs.step:.1f} s per epoch, {costs.validation:.1f} s per validation, "
+        f"{costs.end:.1f} s at the end: {what}"
     )
-    return recipe.with_epochs(fits.epochs, fits.share)
+    return recipe.with_epochs(length.epochs, length.epoch_fraction)

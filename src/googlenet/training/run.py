@@ -1,4 +1,4 @@
-"""A training run from its beginning to a model, its accuracy and its calibration."""
+"""A training run: epochs, final evaluation, calibration and label check."""
 
 from __future__ import annotations
 
@@ -25,102 +25,102 @@ from googlenet.runtime.files import WriteError
 from googlenet.training.epochs import (
     Interrupted,
     classifier_of,
-    ended,
-    how_to_go_on,
-    keep,
-    metrics,
-    name_left_out,
+    header_metrics,
+    report_unreadable,
+    resume_hint,
+    save_models,
+    should_stop,
+    stop_check,
     stoppable,
     train_epoch,
-    watcher,
 )
 from googlenet.training.setup import Run
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The finished run: its model, the scores of its validation photos by number of views.
+    """The finished run: its model and its scores on the validation images by number of views.
 
-    figures: those of the scores, with intervals.  calibrated: how its calibration does on them.
+    metrics: of the scores, with intervals.  calibrated: the calibration and its metrics.
     """
 
     classifier: Classifier
     scores: dict[int, Scores]
     seconds: float
     metrics: dict[int, dict[str, MetricCI]]
-    calibrated: Calibrated | None  # None where photos can have several labels
-    doubts: tuple[LabelIssue, ...] = ()  # validation and training, strongest first
+    calibrated: Calibrated | None  # None for multi-label data
+    label_issues: tuple[LabelIssue, ...] = ()  # validation and training, strongest first
 
 
-def train(run: Run, views: Sequence[int] = (1,), look_through: int = 0) -> Trained:
+def train(run: Run, views: Sequence[int] = (1,), label_check_images: int = 0) -> Trained:
     """Train to the end, evaluate, calibrate, and leave the models in the run's folder.
 
-    `look_through` training photos, chosen by the seed if there are more, are searched for labels
-    that the model doubts.
+    `label_check_images`: how many training images, a random sample, are checked for label errors.
 
     The last epoch's averaged weights become `last.safetensors`.  Ctrl-C and SIGTERM save a
-    checkpoint and raise Interrupted; so does a second Ctrl-C, at once and without saving.
-    PyTorch's global random state is left as it was.
+    checkpoint and raise Interrupted; a second Ctrl-C does so immediately, without saving.
+    PyTorch's global random state is restored.
     """
     try:
         with fork_rng(), run.console.interruptible():
-            return work(run, views, look_through)
+            return run_epochs(run, views, label_check_images)
     except Interrupted:
         raise
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped at once; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
+            f"stopped immediately; the last checkpoint is of step {run.saved}; {resume_hint(run)}"
         ) from None
     except (WriteError, parallel.PeerLostError) as error:
         raise type(error)(
-            f"{error}; the last checkpoint is of step {run.saved}; {how_to_go_on(run)}"
+            f"{error}; the last checkpoint is of step {run.saved}; {resume_hint(run)}"
         ) from error
     finally:
         run.folder.release()
 
 
-def work(run: Run, views: Sequence[int], look_through: int) -> Trained:
-    """The epochs that are left, and the evaluation."""
+def run_epochs(run: Run, views: Sequence[int], label_check_images: int) -> Trained:
+    """The remaining epochs and the final evaluation."""
     began = perf_counter() - run.progress.seconds
-    while not ended(run):
+    while not should_stop(run):
         train_epoch(run, began)
     with stoppable(run, began):
-        return finished(run, views, look_through, began)
+        return finalize(run, views, label_check_images, began)
 
 
-def finished(run: Run, views: Sequence[int], look_through: int, began: float) -> Trained:
-    """The model of a run that has been trained, evaluated and calibrated."""
-    watch = watcher(run)
+def finalize(run: Run, views: Sequence[int], label_check_images: int, began: float) -> Trained:
+    """Evaluate, calibrate and save the trained model, and check labels with it."""
+    watch = stop_check(run)
     classifier = final_classifier(run, watch)
     scores = {count: evaluate(run, classifier, count, watch) for count in views}
     found = {
         count: multilabel_metrics(s, classifier.threshold) if s.multilabel else compute_metrics(s)
         for count, s in scores.items()
     }
-    calibrated = None if run.data.multilabel else calibrated_by(run, classifier, scores, watch)
+    calibrated = None if run.data.multilabel else calibrate_model(run, classifier, scores, watch)
     classifier.metrics = {
-        str(count): to_json(found[count] if s.multilabel else as_errors(found[count])) | metrics(s)
+        str(count): to_json(found[count] if s.multilabel else as_errors(found[count]))
+        | header_metrics(s)
         for count, s in scores.items()
     }
-    parallel.on_rank0(lambda: keep(run, classifier, run.folder.last))
-    doubted = doubtful(run, classifier, scores[min(scores)], look_through, watch)
+    parallel.on_rank0(lambda: save_models(run, classifier, run.folder.last))
+    doubted = find_run_label_issues(run, classifier, scores[min(scores)], label_check_images, watch)
     return Trained(classifier, scores, perf_counter() - began, found, calibrated, doubted)
 
 
 def evaluate(run: Run, classifier: Classifier, views: int, watch: Callable[[], object]) -> Scores:
-    """The scores of the validation photos; of a single view with what calibration needs."""
-    run.console.say(f"evaluating with {views} view{'s' * (views > 1)} a photo")
+    """The scores of the validation images; with one view, also what calibration needs."""
+    run.console.say(f"evaluating ({views} view{'s' * (views > 1)} per image)")
     workers, val = run.settings.workers, run.data.val
     with run.console.bar(len(val), "evaluate") as bar:
-        found = score(classifier, val, views, workers, both(bar.update, watch), views == 1)
-    name_left_out(run, found.unreadable)
+        found = score(classifier, val, views, workers, chain(bar.update, watch), views == 1)
+    report_unreadable(run, found.unreadable)
     return found
 
 
-def calibrated_by(
+def calibrate_model(
     run: Run, classifier: Classifier, scores: dict[int, Scores], watch: Callable[[], object]
 ) -> Calibrated:
-    """Fit and say the classifier's calibration, by one view of the validation photos."""
+    """Fit and report the classifier's calibration, on one view per validation image."""
     one = scores.get(1) or evaluate(run, classifier, 1, watch)
     calibrated = fit_calibration(one, seed=run.settings.seed)
     for line in calibrated.lines():
@@ -129,39 +129,39 @@ def calibrated_by(
     return calibrated
 
 
-def doubtful(
+def find_run_label_issues(
     run: Run, classifier: Classifier, scores: Scores, most: int, watch: Callable[[], object]
 ) -> tuple[LabelIssue, ...]:
-    """The labels that the model doubts, also in `doubts.csv`."""
+    """The label issues of both splits; also written to doubts.csv."""
     found = label_issues(scores, run.data.val, run.data.classes, "val")
     chosen = sample_of(run.data.train, most, run.settings.seed)
     if chosen:
-        run.console.say(f"looking for doubtful labels in {len(chosen)} training photos")
-        with run.console.bar(len(chosen), "doubts") as bar:
-            progress = both(bar.update, watch)
+        run.console.say(f"checking {len(chosen):,} training images for label errors")
+        with run.console.bar(len(chosen), "label check") as bar:
+            progress = chain(bar.update, watch)
             found += find_label_issues(
                 classifier, run.data.train, "train", chosen, run.settings.workers, progress
             )
     found = strongest_first(found)
-    parallel.on_rank0(lambda: write_label_issues(run.folder.doubts, found))
+    parallel.on_rank0(lambda: write_label_issues(run.folder.label_issues, found))
     return tuple(found)
 
 
 def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
-    """The model of the run: the last epoch's, or with patience the best one's.
+    """The model of the last epoch, or of the best one with early stopping.
 
-    Its figures are in fp32, whatever the precision of training.
+    It is evaluated in fp32, whatever the precision of training.
     """
     machine = ComputeDevice(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
         return classifier_of(run, run.trainer.averaged_model(watch), machine)
     best = parallel.on_rank0(lambda: Classifier.load(run.folder.best)).to(machine)
-    run.console.say(f"the model is that of epoch {best.provenance['epochs']}, the best")
+    run.console.say(f"using the best model, epoch {best.provenance['epochs']}")
     return best
 
 
-def both(*actions: Callable[[], object]) -> Callable[[], None]:
-    """One action that is several, in order."""
+def chain(*actions: Callable[[], object]) -> Callable[[], None]:
+    """Call several functions in order."""
 
     def act() -> None:
         for action in actions:

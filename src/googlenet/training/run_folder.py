@@ -18,47 +18,47 @@ LOCK = ".lock"
 
 
 class RunFolder:
-    """The files of one run, each at its place, and the lock that keeps other processes away.
+    """The files of one run, and the lock that keeps other processes away.
 
-    settings.json      everything that decided the run, resolved
-    log.csv, log.jsonl a row an epoch
-    last.safetensors   the model after the last epoch; best.safetensors the one with most right
-    checkpoint.safetensors  the whole state, for --resume
+    settings.json      all settings, resolved
+    log.csv, log.jsonl a row per epoch
+    last.safetensors   the model after the last epoch; best.safetensors the most accurate one
+    checkpoint.safetensors  the complete state, for --resume
     report.html
-    doubts.csv         photos whose label the model doubts
-    tensorboard        the log once more, where TensorBoard is installed
-    .lock              locked while a process works here; the system unlocks it with its death
+    doubts.csv         images whose label may be wrong
+    tensorboard        the log again, if TensorBoard is installed
+    .lock              held while a process works here; the system releases it when it dies
 
     docs/runs.md says what happens to them when a run is interrupted.
     """
 
     def __init__(self, path: Path) -> None:
-        self.place(path)
+        self.set_path(path)
         self.lock: FileLock | None = None
 
-    def place(self, path: Path) -> None:
+    def set_path(self, path: Path) -> None:
         self.path = path
         self.settings = path / "settings.json"
         self.checkpoint = path / "checkpoint.safetensors"
         self.last = path / "last.safetensors"
         self.best = path / "best.safetensors"
         self.report = path / "report.html"
-        self.doubts = path / "doubts.csv"
+        self.label_issues = path / "doubts.csv"
         self.results = path / "results.json"
 
     def create(self, settings: dict[str, Any]) -> None:
-        """Make the folder, and lock it.
+        """Create the folder and lock it.
 
-        Raises UsageError where there is one already with something in it, GoogLeNetError where
-        it cannot be made or another process has just made it.
+        Raises UsageError if it exists and is not empty, GoogLeNetError if it cannot be created or
+        another process has just created it.
         """
         try:
             self.require_empty()
             self.path.mkdir(parents=True, exist_ok=True)
             self.acquire()
-            self.require_empty()  # now that nobody else can change it
+            self.require_empty()  # now that it is locked
         except OSError as error:
-            raise GoogLeNetError(f"{self.path}: cannot be made ({error})") from error
+            raise GoogLeNetError(f"{self.path}: cannot be created ({error})") from error
         except UsageError:
             self.release()
             raise
@@ -66,71 +66,69 @@ class RunFolder:
         write_text(self.settings, json.dumps(settings, indent=2) + "\n")
 
     def require_empty(self) -> None:
-        """Raises UsageError where there is anything but what a process left that died at once."""
+        """Raises UsageError unless it is empty, except for remains of a process that died early."""
         try:
             entries = list(self.path.iterdir()) if self.path.exists() else []
         except OSError as error:
-            raise GoogLeNetError(f"{self.path}: cannot be made ({error})") from error
+            raise GoogLeNetError(f"{self.path}: cannot be created ({error})") from error
         left = (LOCK, ".settings.json.*.part")
         if not all(any(entry.match(pattern) for pattern in left) for entry in entries):
             raise UsageError(
                 f"--out must be a new or empty folder, got {self.path}: "
-                "give another one, or --resume to go on with that run"
+                "choose another one, or --resume that run"
             )
 
-    def open(self) -> None:
-        """Lock the folder of an earlier session, and clear away what a kill left half written."""
+    def lock_existing(self) -> None:
+        """Lock an earlier session's folder and remove files that a kill left half-written."""
         self.acquire()
         remove_stale_temp(self.path)
 
     def acquire(self) -> None:
-        """Raises GoogLeNetError where another process works here, or the lock cannot be had."""
+        """Raises GoogLeNetError if another process works here or locking fails."""
         lock = FileLock(self.path / LOCK, timeout=0, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
-            raise GoogLeNetError(f"{self.path}: another process is working on this run") from None
+            raise GoogLeNetError(f"{self.path}: in use by another process") from None
         except (OSError, NotImplementedError) as error:
             raise GoogLeNetError(f"{self.path}: cannot be locked ({error})") from error
         self.lock = lock
 
     def release(self) -> None:
-        """Let other processes have the folder."""
+        """Release the lock."""
         if self.lock is not None:
             self.lock.release()
             self.lock = None
 
-    def require(self) -> None:
-        """Raises GoogLeNetError where the folder has gone: made anew it would be half a run's."""
+    def check_exists(self) -> None:
+        """Raises GoogLeNetError if the folder is gone: recreated, it would hold half a run."""
         if not self.settings.is_file():
             raise GoogLeNetError(
-                f"{self.path}: the folder, or its settings.json, has vanished during the run; "
-                "if it was moved, go on with it there by --resume"
+                f"{self.path}: the folder or its settings.json disappeared during the run; "
+                "if it was moved, resume it there with --resume"
             )
 
-    def require_room(self, size: int) -> None:
-        """Raises GoogLeNetError where the disk has less room than so many bytes."""
+    def check_disk(self, size: int) -> None:
+        """Raises GoogLeNetError if the disk has less than `size` bytes free."""
         above = next(p for p in (self.path, *self.path.absolute().parents) if p.is_dir())
         disk = shutil.disk_usage(above)
-        if disk.total and disk.free < size:  # some network disks tell nothing
+        if disk.total and disk.free < size:  # some network disks report nothing
             raise GoogLeNetError(
                 f"{self.path}: the run needs {size / 1e6:,.0f} MB of disk, "
                 f"{disk.free / 1e6:,.0f} MB are free"
             )
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings of an earlier session.  Raises UsageError where there was none."""
+        """The settings of an earlier session.  Raises UsageError if there is none."""
         if not self.settings.is_file():
-            raise UsageError(
-                f"--resume needs the folder of a run, got {self.path}: no settings.json"
-            )
+            raise UsageError(f"--resume needs a run folder, got {self.path}: no settings.json")
         try:
             return dict(json.loads(self.settings.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise GoogLeNetError(f"{self.settings}: cannot be read ({error})") from error
 
     def write_log(self, history: list[dict[str, float]]) -> None:
-        """The log so far, whole: what a resumed run writes replaces what was lost."""
+        """Write the complete log so far."""
         write_text(self.path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         columns = list(dict.fromkeys(name for row in history for name in row))
         table = io.StringIO()
@@ -141,22 +139,22 @@ class RunFolder:
 
 
 class NumberedRunFolder(RunFolder):
-    """The first of root/name-1, root/name-2, … that nobody else has, chosen when it is made."""
+    """The first free one of root/name-1, root/name-2, …, chosen when it is created."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name = root, name
         super().__init__(next_folder(root, name))
 
     def create(self, settings: dict[str, Any]) -> None:
-        """Make the folder, which only one of several processes can."""
+        """Create the folder; only one of several processes can."""
         while True:
-            self.place(next_folder(self.root, self.name))
+            self.set_path(next_folder(self.root, self.name))
             try:
                 self.path.mkdir(parents=True)
-            except FileExistsError:  # made by another process since we looked
+            except FileExistsError:  # another process was faster
                 continue
             except OSError as error:
-                raise GoogLeNetError(f"{self.path}: cannot be made ({error})") from error
+                raise GoogLeNetError(f"{self.path}: cannot be created ({error})") from error
             return super().create(settings)
 
 

@@ -1,4 +1,4 @@
-"""The beginning of a training run: from settings, data and perhaps a checkpoint to a trainer."""
+"""Set up a training run: from settings, data and possibly a checkpoint to a trainer."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.checkpoint import (
     Checkpoint,
     Progress,
-    other_machine,
+    broadcast_state,
+    machine_differences,
     read_checkpoint,
     restore,
     save_checkpoint,
-    spread,
 )
 from googlenet.training.loop import Trainer
-from googlenet.training.plan import Plan, decide, measure
+from googlenet.training.plan import Plan, measure, resolve
 from googlenet.training.recipe import Recipe
 from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
-from googlenet.training.tensorboard import Board
-from googlenet.training.time_budget import TimeLimit
-from googlenet.training.transfer import Origin, transfer
+from googlenet.training.tensorboard import TensorBoardLogger
+from googlenet.training.time_budget import TimeBudget
+from googlenet.training.transfer import PretrainedSource, transfer
 
-CHECKPOINT_SECONDS = 300.0  # between checkpoints within an epoch (docs/runs.md says why)
+CHECKPOINT_SECONDS = 300.0  # between checkpoints within an epoch (docs/runs.md)
 
 
 @dataclass
 class Run:
-    """What a run works with: built by `prepare`, carried on by `train`."""
+    """The state of a run: built by `prepare`, advanced by `train`."""
 
     settings: Settings
     folder: RunFolder
@@ -53,12 +53,12 @@ class Run:
     machine: ComputeDevice
     progress: Progress
     console: Console
-    board: Board
-    limit: TimeLimit | None = None
+    tensorboard: TensorBoardLogger
+    time_budget: TimeBudget | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     saved: int = 0  # the step of the last checkpoint
-    warned: set[str] = field(default_factory=set)  # heads of which it was said that they are stuck
-    named: set[str] = field(default_factory=set)  # photos of which it was said that they are bad
+    warned_heads: set[str] = field(default_factory=set)
+    reported_unreadable: set[str] = field(default_factory=set)
 
 
 def prepare(
@@ -68,58 +68,60 @@ def prepare(
     resume: bool,
     plan: Plan | None = None,
 ) -> Run:
-    """Load the data, build the network, and go back to the checkpoint where there is one.
+    """Load the data, build the network, and restore the checkpoint of a resumed run.
 
-    `plan` says what is to be decided before; a run that goes on has decided already.  The folder
-    is then locked, and holds a checkpoint, so that the disk is known to take one.
+    `plan`: what is to be determined first, for a new run.  Afterwards the folder is locked and
+    holds a checkpoint, so there is enough disk space for one.
     """
     try:
-        return locked(settings, folder, console, resume, plan or Plan())
+        return prepare_locked(settings, folder, console, resume, plan or Plan())
     except BaseException:
         folder.release()
         raise
 
 
-def locked(
+def prepare_locked(
     settings: Settings, folder: RunFolder, console: Console, resume: bool, plan: Plan
 ) -> Run:
-    """`prepare`, which leaves no lock behind where this fails."""
+    """`prepare`, which releases the lock if this fails."""
     if resume:
-        parallel.on_rank0(folder.open)
+        parallel.on_rank0(folder.lock_existing)
     machine = ComputeDevice.detect(settings.precision)
-    data = load(settings)
+    data = load_training_data(settings)
     console.say(data.describe())
-    if not resume and (plan.suit or plan.find_batch or plan.limit):
+    if not resume and (plan.scale_epochs or plan.find_batch or plan.time_budget):
         parallel.on_rank0(folder.require_empty)
-        settings = decide(plan, settings, scratch(data, machine), data, folder.path, console)
-    trainer, progress = begun(settings, folder, data, machine, resume, console)
+        settings = resolve(
+            plan, settings, throwaway_trainer(data, machine), data, folder.path, console
+        )
+    trainer, progress = build_or_restore(settings, folder, data, machine, resume, console)
     if resume:
-        console.say(where(trainer))
-        if plan.limit:
-            plan.limit.spent = progress.seconds
-            measure(plan, settings, scratch(data, machine), data, folder.path)
+        console.say(resume_message(trainer))
+        if plan.time_budget:
+            plan.time_budget.spent = progress.seconds
+            measure(plan, settings, throwaway_trainer(data, machine), data, folder.path)
     else:
-        folder.place(parallel.on_rank0(lambda: create(folder, settings, trainer.network)))
+        folder.set_path(parallel.on_rank0(lambda: create_folder(folder, settings, trainer.network)))
     cache = parallel.on_all_ranks(lambda: build_cache(settings.cache, data.train))
     trainer.loader = replace(trainer.loader, cache=cache)
-    board = Board(folder.path / "tensorboard")
-    run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.limit)
-    parallel.on_rank0(lambda: begin_files(run))
+    board = TensorBoardLogger(folder.path / "tensorboard")
+    run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.time_budget)
+    parallel.on_rank0(lambda: sync_files(run))
     run.saved = run.trainer.step
     return run
 
 
-def load(settings: Settings) -> DataSet:
-    """The data, which every process reads for itself.
+def load_training_data(settings: Settings) -> DataSet:
+    """The data; every process reads them itself.
 
-    Raises DataError where there is nothing to learn from, or not the same in all processes.
+    Raises DataError if a split is empty, GoogLeNetError if the processes' data differ.
     """
 
     def read() -> DataSet:
         data = load_data(settings.data, settings.seed, multilabel=settings.multi_label or None)
         if not len(data.train) or not len(data.val):
             raise DataError(
-                f"{data.name}: training needs photos to train and to validate on, got "
+                f"{data.name}: needs training and validation images, got "
                 f"{len(data.train)} and {len(data.val)}"
             )
         return data
@@ -127,12 +129,12 @@ def load(settings: Settings) -> DataSet:
     data = parallel.on_all_ranks(read)
     if parallel.world_size() > 1:
         parallel.require_equal_across_ranks(
-            (data.fingerprint(), data.order_hash()), f"photos of {settings.data}"
+            (data.fingerprint(), data.order_hash()), f"images of {settings.data}"
         )
     return data
 
 
-def begun(
+def build_or_restore(
     settings: Settings,
     folder: RunFolder,
     data: DataSet,
@@ -140,52 +142,52 @@ def begun(
     resume: bool,
     console: Console,
 ) -> tuple[Trainer, Progress]:
-    """The trainer at the run's beginning, or with `resume` where its checkpoint left it.
+    """The trainer of a new run, or with `resume` in its checkpoint's state.
 
-    Files are read by the first process; the others get the trainer's state from it.
+    Rank 0 reads the files; the others get the trainer's state from it.
     """
-    checkpoint = parallel.on_rank0_only(lambda: earlier(folder)) if resume else None
-    network = build(settings, len(data.classes))
+    checkpoint = parallel.on_rank0_only(lambda: load_checkpoint(folder)) if resume else None
+    network = build_training_network(settings, len(data.classes))
 
-    def begin() -> Origin | None:
+    def begin() -> PretrainedSource | None:
         if checkpoint:
             return checkpoint.origin
-        return carry_over(network, settings, data, console) if settings.weights else None
+        return init_from_pretrained(network, settings, data, console) if settings.weights else None
 
     origin = parallel.on_rank0(begin)
-    trainer = trainer_of(settings, data, machine, network, origin.kept if origin else ())
+    trainer = build_trainer(settings, data, machine, network, origin.transferred if origin else ())
     here = machine.describe() | {"processes": str(parallel.world_size())}
     now = Progress(data.fingerprint(), data.order_hash(), settings.deciding(), here, origin)
     progress = parallel.on_rank0(lambda: restore(checkpoint, trainer, now) if checkpoint else now)
-    spread(trainer)
+    broadcast_state(trainer)
     if checkpoint:
-        note_other_machine(checkpoint, progress, console)
+        warn_about_other_machine(checkpoint, progress, console)
     return trainer, progress
 
 
-def create(folder: RunFolder, settings: Settings, network: Network) -> Path:
-    """Make the run's folder; returns its path."""
-    folder.require_room(room(network))
+def create_folder(folder: RunFolder, settings: Settings, network: Network) -> Path:
+    """Create the run's folder; returns its path."""
+    folder.check_disk(required_disk_bytes(network))
     folder.create(settings.to_json())
     parallel.record_run_dir(folder.path)
     return folder.path
 
 
-def where(trainer: Trainer) -> str:
-    """The place in which a resumed run goes on, in words."""
+def resume_message(trainer: Trainer) -> str:
+    """Where a resumed run continues, in words."""
     if trainer.finished:
-        return f"all {trainer.epoch} epochs are done: what follows them is done again"
-    return f"going on at step {trainer.step} of epoch {trainer.epoch + 1}"
+        return f"all {trainer.epoch} epochs are done: repeating the final evaluation"
+    return f"resuming at step {trainer.step} (epoch {trainer.epoch + 1})"
 
 
-def trainer_of(
+def build_trainer(
     settings: Settings,
     data: DataSet,
     machine: ComputeDevice,
     network: Network,
-    carried: tuple[str, ...],
+    pretrained_params: tuple[str, ...],
 ) -> Trainer:
-    """The settings' trainer of a network, at its beginning."""
+    """The settings' trainer for a network."""
     steps = settings.recipe.augmentation(settings.preprocessing)
     loader = TrainingLoader(
         data.train,
@@ -202,31 +204,31 @@ def trainer_of(
         machine=machine,
         workers=settings.workers,
         shuffle=settings.shuffle,
-        pretrained_params=carried,
+        pretrained_params=pretrained_params,
     )
 
 
-def scratch(data: DataSet, machine: ComputeDevice) -> Callable[[Settings], Trainer]:
-    """Makes trainers to measure with; the run's own begins after them, untouched."""
-    return lambda settings: trainer_of(
-        settings, data, machine, build(settings, len(data.classes)), ()
+def throwaway_trainer(data: DataSet, machine: ComputeDevice) -> Callable[[Settings], Trainer]:
+    """Builds trainers for measurements only."""
+    return lambda settings: build_trainer(
+        settings, data, machine, build_training_network(settings, len(data.classes)), ()
     )
 
 
-def earlier(folder: RunFolder) -> Checkpoint | None:
-    """The checkpoint of a run to go on with; None where it was stopped before its first one.
+def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
+    """The checkpoint of the run to resume; None if it was stopped before its first one.
 
-    Raises GoogLeNetError where it is damaged or gone, and says what there is instead.
+    Raises GoogLeNetError if it is damaged or missing; the message says what is there instead.
     """
     instead = ""
     if folder.last.exists():
         instead = (
-            f"; {folder.last}, the model of its last whole epoch, is not affected: use it as it "
-            "is, or begin a new run with it as --weights"
+            f"; {folder.last}, the model of the last complete epoch, is not affected: use it, or "
+            "start a new run with it as --weights"
         )
     if not folder.checkpoint.exists():
         if instead:
-            raise GoogLeNetError(f"{folder.checkpoint}: is not there to go on from{instead}")
+            raise GoogLeNetError(f"{folder.checkpoint}: is missing{instead}")
         return None
     try:
         return read_checkpoint(folder.checkpoint)
@@ -234,34 +236,34 @@ def earlier(folder: RunFolder) -> Checkpoint | None:
         raise type(error)(f"{error}{instead}") from error
 
 
-def note_other_machine(checkpoint: Checkpoint, progress: Progress, console: Console) -> None:
-    """Say it where this machine may go on to other bits than the one of before would have."""
+def warn_about_other_machine(checkpoint: Checkpoint, progress: Progress, console: Console) -> None:
+    """Warn if the run was on a machine whose results may not be bit-identical."""
     then = checkpoint.values.get("machine")
-    differing = other_machine(then, progress.machine) if isinstance(then, dict) else []
+    differing = machine_differences(then, progress.machine) if isinstance(then, dict) else []
     if differing:
         console.say(
             f"note: the run was on another machine before ({'; '.join(differing)}): "
-            "its results may differ in their last digits from those of an undisturbed run"
+            "results may differ from an uninterrupted run's by rounding"
         )
 
 
-def room(network: Network) -> int:
-    """Bytes that a run's files take at most: two checkpoints for a moment, and the models."""
+def required_disk_bytes(network: Network) -> int:
+    """Upper bound of a run's files: two checkpoints, for a moment, and the models."""
     size: int = sum(tensor.nbytes for tensor in network.state_dict().values())
     return 2 * 3 * size + 3 * size + (1 << 20)
 
 
-def begin_files(run: Run) -> None:
-    """Bring the folder in line with the run's state, whatever an earlier session left there."""
+def sync_files(run: Run) -> None:
+    """Bring the folder's files in line with the run's state."""
     if not run.folder.checkpoint.exists():
         save_checkpoint(run.folder.checkpoint, run.trainer, run.progress)
     if run.progress.history:
         run.folder.write_log(run.progress.history)
-    run.board.begin(run.progress.history)
+    run.tensorboard.begin(run.progress.history)
 
 
-def build(settings: Settings, classes: int) -> Network:
-    """The network to train, its weights drawn from the seed."""
+def build_training_network(settings: Settings, classes: int) -> Network:
+    """The network to train, initialized from the seed."""
     network = build_network(
         settings.recipe.variant,
         classes,
@@ -279,7 +281,7 @@ def build(settings: Settings, classes: int) -> Network:
 
 
 def set_dropout(network: Network, recipe: Recipe) -> None:
-    """Dropout before the classifiers, where the recipe does not leave it to the variant."""
+    """Set the dropout probabilities that the recipe gives."""
     if recipe.dropout >= 0:
         network.dropout.p = recipe.dropout
     for module in network.modules():
@@ -288,7 +290,7 @@ def set_dropout(network: Network, recipe: Recipe) -> None:
 
 
 def require_any_size(network: Network) -> None:
-    """Raises UsageError for a network whose connected layers take photos of one size alone."""
+    """Raises UsageError for a network whose fully connected layers need one image size."""
     if isinstance(network, Baseline) and network.fixed:
         raise UsageError(
             f"progressive_resize must be 1,1 for {network.name}: its fully connected layers need "
@@ -296,11 +298,13 @@ def require_any_size(network: Network) -> None:
         )
 
 
-def carry_over(network: Network, settings: Settings, data: DataSet, console: Console) -> Origin:
-    """Fine-tuning: put a trained model's tensors into the network, and remember where from."""
+def init_from_pretrained(
+    network: Network, settings: Settings, data: DataSet, console: Console
+) -> PretrainedSource:
+    """Fine-tuning: initialize the network from a trained model; returns what was transferred."""
     source = Classifier.load(str(settings.weights))
     same = source.classes == data.classes and source.multi == data.multilabel
     account = transfer(source.network.state_dict(), network, same)
     for line in account.lines():
         console.say(f"{settings.weights}: {line}")
-    return Origin(account.kept, source.provenance, source.licence)
+    return PretrainedSource(account.transferred, source.provenance, source.licence)

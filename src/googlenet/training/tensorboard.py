@@ -1,4 +1,4 @@
-"""The log for TensorBoard, where it is installed."""
+"""Log to TensorBoard, if it is installed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from googlenet.runtime.files import WriteError
 
-EVENTS = "events.out.tfevents."  # by which TensorBoard knows its files
+EVENTS = "events.out.tfevents."  # TensorBoard recognizes its files by this prefix
 
 
-class Board:
-    """Writes rows of the log to `folder` for TensorBoard; does nothing without it.
+class TensorBoardLogger:
+    """Writes rows of the log to `folder`; does nothing if TensorBoard is not installed.
 
-    Not by PyTorch's `SummaryWriter`, whose thread prints a traceback when the disk is full.
+    PyTorch's `SummaryWriter` would print a traceback from its thread when the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,9 +25,9 @@ class Board:
         self.file: Path | None = None
 
     def begin(self, history: Sequence[dict[str, float]]) -> None:
-        """Replace what an earlier session has written by the log that its checkpoint holds.
+        """Replace an earlier session's events with the checkpoint's log.
 
-        Raises WriteError where that fails.
+        Raises WriteError if that fails.
         """
         if find_spec("tensorboard") is None:
             return
@@ -43,7 +43,7 @@ class Board:
             self.write(row)
 
     def write(self, row: dict[str, float]) -> None:
-        """Add a row.  Raises WriteError where that fails."""
+        """Append a row.  Raises WriteError if that fails."""
         if self.file is None:
             return
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -56,7 +56,7 @@ class Board:
         self.add(step=int(row["epoch"]), summary=Summary(value=values))
 
     def add(self, **fields: Any) -> None:
-        """Append an event at one stroke."""
+        """Append an event in a single write."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 

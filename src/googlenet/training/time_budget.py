@@ -1,4 +1,4 @@
-"""A time limit that is kept: how many epochs fit into it, and when it is time to stop."""
+"""--time-limit: how many epochs fit into a time budget, and when to stop."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from time import perf_counter
 from googlenet.runtime.errors import UsageError
 from googlenet.training.recipe import RANGES
 
-MARGIN = 0.9  # share of the time that is planned with: the machine may become slower
-FEWEST_STEPS = 10  # with fewer, part of an epoch is not worth its evaluation
+PLANNED_FRACTION = 0.9  # of the remaining time: the machine may become slower
+MIN_PARTIAL_EPOCH_STEPS = 10  # fewer are not worth their evaluation
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds that things take here: a step, an epoch's validation with its files, the end."""
+    """Measured seconds: a training step, an epoch's validation and files, the end of the run."""
 
     step: float
     validation: float
@@ -24,18 +24,18 @@ class Costs:
 
 
 @dataclass
-class TimeLimit:
-    """So many seconds from `began` to the end of the command; `spent` of them earlier.
+class TimeBudget:
+    """`seconds` from `began` to the end of the command; `spent` of them in earlier sessions.
 
-    clock gives seconds from any beginning.
+    clock: seconds from an arbitrary origin.
     """
 
     seconds: float
     clock: Callable[[], float] = perf_counter
     began: float | None = None
-    spent: float = 0.0  # in the sessions before this one
+    spent: float = 0.0  # in earlier sessions
     costs: Costs = field(default_factory=lambda: Costs(0, 0, 0))
-    slower: float = 1.0  # by what factor validation turned out to take longer than measured
+    slowdown: float = 1.0  # measured validation time / estimate
 
     def __post_init__(self) -> None:
         if self.began is None:
@@ -47,20 +47,20 @@ class TimeLimit:
         return self.seconds - self.spent - (self.clock() - self.began)
 
     def require_time(self) -> None:
-        """Raises UsageError where the limit is over before training has begun."""
+        """Raises UsageError if the budget is used up before training has started."""
         if self.left <= 0:
             raise UsageError(
-                f"--time-limit must leave time for training, got {shown(self.seconds)}: to load "
-                "the data and to measure how fast this machine is took longer"
+                f"--time-limit must leave time for training, got {format_duration(self.seconds)}: "
+                "loading the data and timing this machine took longer"
             )
 
     @property
     def reserve(self) -> float:
-        """What must be left for a last validation and the end when training stops."""
-        return self.slower * (self.costs.validation + self.costs.end)
+        """Seconds needed for a last validation and the end after training stops."""
+        return self.slowdown * (self.costs.validation + self.costs.end)
 
     def steps(self) -> Callable[[], bool]:
-        """To be called after every step of an epoch: whether there is no time for another."""
+        """Returns a function to call after every step: whether there is no time for another one."""
         last = self.clock()
 
         def due() -> bool:
@@ -71,49 +71,49 @@ class TimeLimit:
         return due
 
     def stopwatch(self) -> Callable[[], None]:
-        """Begins with a validation; what it returns takes note of how long it really took."""
+        """Call before a validation, and the result after it, to measure how long it took."""
         began = self.clock()
 
         def stop() -> None:
             if self.costs.validation > 0:
-                self.slower = (self.clock() - began) / self.costs.validation
+                self.slowdown = (self.clock() - began) / self.costs.validation
 
         return stop
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long a run is to be: whole epochs, or a single one of `share` of the photos."""
+class RunLength:
+    """The length of a run: whole epochs, or one epoch of a fraction of the images."""
 
     epochs: int
-    share: float = 1.0
+    epoch_fraction: float = 1.0
 
 
-def length(limit: TimeLimit, epoch_steps: int, most: int | None = None) -> Length:
-    """The longest run that fits into what is left of the limit, of `most` epochs at most.
+def fit_epochs(budget: TimeBudget, epoch_steps: int, max_epochs: int | None = None) -> RunLength:
+    """The longest run that fits into the rest of the budget, at most `max_epochs`.
 
-    Raises UsageError where not even a few steps fit, and says what would.
+    Raises UsageError if not even a few steps fit; the message says what would.
     """
-    costs = limit.costs
-    planned = MARGIN * (limit.left - costs.end)
+    costs = budget.costs
+    planned = PLANNED_FRACTION * (budget.left - costs.end)
     whole = epoch_steps * costs.step + costs.validation
-    epochs = min(floor(planned / whole), most or int(RANGES["epochs"][1]))
+    epochs = min(floor(planned / whole), max_epochs or int(RANGES["epochs"][1]))
     if epochs >= 1:
-        return Length(epochs)
+        return RunLength(epochs)
     steps = floor((planned - costs.validation) / costs.step)
-    fewest = min(FEWEST_STEPS, epoch_steps)
+    fewest = min(MIN_PARTIAL_EPOCH_STEPS, epoch_steps)
     if steps < fewest:
-        least = limit.seconds - limit.left
-        least += costs.end + (costs.validation + fewest * costs.step) / MARGIN
+        least = budget.seconds - budget.left
+        least += costs.end + (costs.validation + fewest * costs.step) / PLANNED_FRACTION
         raise UsageError(
             f"--time-limit must leave time for {fewest} steps of training, validation and report: "
-            f"{shown(ceil(least))} here, got {shown(limit.seconds)}"
+            f"{format_duration(ceil(least))} here, got {format_duration(budget.seconds)}"
         )
-    return Length(1, steps / epoch_steps)
+    return RunLength(1, steps / epoch_steps)
 
 
-def shown(seconds: float) -> str:
-    """Seconds as --time-limit takes them: 90s, 30m, 2.5h."""
+def format_duration(seconds: float) -> str:
+    """A duration as --time-limit takes it: 90s, 30m, 2.5h."""
     if seconds < 120:
         return f"{seconds:.3g}s"
     return f"{seconds / 60:.3g}m" if seconds < 7200 else f"{seconds / 3600:.3g}h"

@@ -1,4 +1,4 @@
-"""What things cost on this machine, measured on the run's own photos and network."""
+"""Measure how long a run's parts take on this machine, with its own data and network."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.checkpoint import Progress, save_checkpoint
 from googlenet.training.loop import BN_STATS_IMAGES, Trainer
-from googlenet.training.time_budget import Costs, TimeLimit
+from googlenet.training.time_budget import Costs, TimeBudget
 
-FEWEST, MOST = 0.02, 0.1  # shares of the limit that the measured steps may take
-STEPS = 5  # measured at least, if they take less than MOST
-SOME = 4  # batches whose statistics are measured
-REPORT_SECONDS = 10.0  # for intervals, calibration and the report: 5 on two busy cores
-
-
-class EnoughError(Exception):
-    """What ends the measured steps."""
+MIN_TIMED_FRACTION, MAX_TIMED_FRACTION = 0.02, 0.1  # of the budget, for the timed steps
+MIN_TIMED_STEPS = 5  # unless they exceed MAX_TIMED_FRACTION
+TIMED_BN_BATCHES = 4  # batches for which recomputing batch statistics is timed
+REPORT_SECONDS = 10.0  # intervals, calibration and report: measured 5 on two busy cores
 
 
-def calibrate(
+class MeasurementDoneError(Exception):
+    """Ends the timed steps."""
+
+
+def measure_costs(
     trainer: Trainer,
     data: DataSet,
-    limit: TimeLimit,
+    budget: TimeBudget,
     *,
     views: Sequence[int],
-    doubts: int,
-    beside: Path,
+    label_check_images: int,
+    output_dir: Path,
 ) -> Costs:
-    """Measure the costs of a run.  `trainer` is used up: its weights change.
+    """Measure the costs of a run.  `trainer` cannot be used afterwards: its weights change.
 
-    views: of the last evaluation; doubts: how many training photos are evaluated after it;
-    beside: the folder on whose disk the run's files are written.  PyTorch's global random state
-    is left as it was.  Raises UsageError where the limit is over before all is measured.
+    views: of the final evaluation; label_check_images: training images evaluated after it;
+    output_dir: where the run's files are written.  PyTorch's global random state is restored.
+    Raises UsageError if the budget is used up before everything is measured.
     """
     with fork_rng():
-        step = step_seconds(trainer, limit)
-        parallel.on_rank0(limit.require_time)
-        epoch = model_seconds(trainer, limit.clock)
-        parallel.on_rank0(limit.require_time)
+        step = step_seconds(trainer, budget)
+        parallel.on_rank0(budget.require_time)
+        epoch = model_seconds(trainer, budget.clock)
+        parallel.on_rank0(budget.require_time)
         fast, exact = (
             Classifier(
                 trainer.network,
@@ -62,64 +62,67 @@ def calibrate(
             for machine in (trainer.machine, ComputeDevice(trainer.machine.device, "fp32"))
         )
         trainer.network.eval()
-        validation = epoch + len(data.val) * photo_seconds(fast, data.val, 1, limit.clock)
-        validation += parallel.on_rank0(lambda: file_seconds(trainer, fast, beside, limit.clock))
-        parallel.on_rank0(limit.require_time)
-        each = {v: photo_seconds(exact, data.val, v, limit.clock) for v in sorted({*views, 1})}
-    # The calibration needs a single view of each photo, be it among the views or not.
-    photos = min(doubts, len(data.train)) + (0 if 1 in views else len(data.val))
+        validation = epoch + len(data.val) * image_seconds(fast, data.val, 1, budget.clock)
+        validation += parallel.on_rank0(
+            lambda: file_seconds(trainer, fast, output_dir, budget.clock)
+        )
+        parallel.on_rank0(budget.require_time)
+        each = {v: image_seconds(exact, data.val, v, budget.clock) for v in sorted({*views, 1})}
+    # Calibration needs one view per image, whether or not it is among the views.
+    photos = min(label_check_images, len(data.train)) + (0 if 1 in views else len(data.val))
     end = epoch + REPORT_SECONDS + photos * each[1]
     costs = Costs(step, validation, end + sum(len(data.val) * each[v] for v in views))
     return parallel.on_rank0(lambda: costs)
 
 
-def step_seconds(trainer: Trainer, limit: TimeLimit) -> float:
-    """Mean seconds of a training step, loading included.
+def step_seconds(trainer: Trainer, budget: TimeBudget) -> float:
+    """Mean seconds of a training step, including loading.
 
-    The first step is not counted, in which much is set up, nor are those whose photos were
-    loaded while that went on.
+    Excludes the first step, which includes setup, and the steps whose images were prefetched
+    during it.
     """
-    times = [limit.clock()]
+    times = [budget.clock()]
     queued = min(2 * trainer.workers + 1, trainer.epoch_steps // 2)
 
     def act() -> None:
         trainer.read_metrics()  # waits for the device
-        times.append(limit.clock())
+        times.append(budget.clock())
         taken, counted = times[-1] - times[0], len(times) - 2 - queued
-        enough = taken > FEWEST * limit.seconds and counted >= STEPS
-        if any(parallel.any_rank(enough or (taken > MOST * limit.seconds and len(times) > 2))):
-            raise EnoughError
+        enough = taken > MIN_TIMED_FRACTION * budget.seconds and counted >= MIN_TIMED_STEPS
+        too_long = taken > MAX_TIMED_FRACTION * budget.seconds and len(times) > 2
+        if any(parallel.any_rank(enough or too_long)):
+            raise MeasurementDoneError
 
     try:
         while trainer.epoch_steps * 3 > trainer.step:
             trainer.train_epoch(act)
-    except EnoughError:
+    except MeasurementDoneError:
         pass
     steps = np.diff(times)
     return fmean(steps[1 + queued :].tolist() or steps[1:].tolist() or steps.tolist())
 
 
 def model_seconds(trainer: Trainer, clock: Callable[[], float]) -> float:
-    """Seconds to make the averaged model, with the batch statistics of its own."""
+    """Seconds to build the averaged model, including its batch statistics."""
     photos, batch = min(BN_STATS_IMAGES, len(trainer.loader.samples)), trainer.recipe.batch
     times = [clock()]
-    for batches in (1, 1, SOME):  # in the first, much is set up
+    for batches in (1, 1, TIMED_BN_BATCHES):  # the first includes setup
         trainer.averaged_model(images=batches * batch)
         times.append(clock())
     _, one, some = np.diff(times).tolist()
-    return one + max(0.0, some - one) / (SOME - 1) * max(0.0, photos / batch - 1)
+    return one + max(0.0, some - one) / (TIMED_BN_BATCHES - 1) * max(0.0, photos / batch - 1)
 
 
-def photo_seconds(
+def image_seconds(
     classifier: Classifier, samples: Samples, views: int, clock: Callable[[], float]
 ) -> float:
-    """Seconds to evaluate a photo."""
+    """Seconds per image to evaluate."""
     crops = view_count(views, classifier.preprocessing)
     photos = min(len(samples), max(2, 2 * CROP_BATCH_SIZE // crops))
     some = samples.take(np.linspace(0, len(samples) - 1, photos, dtype=int).tolist())
     began = clock()
-    with suppress(GoogLeNetError):  # none of these can be read; others may
-        if views == 1:  # the first time, in which much is set up, does not count
+    with suppress(GoogLeNetError):  # none of these images can be read; others may
+        if views == 1:  # the first time includes setup
             score(classifier, some, views)
             began = clock()
         score(classifier, some, views)
@@ -127,10 +130,12 @@ def photo_seconds(
 
 
 def file_seconds(
-    trainer: Trainer, classifier: Classifier, beside: Path, clock: Callable[[], float]
+    trainer: Trainer, classifier: Classifier, output_dir: Path, clock: Callable[[], float]
 ) -> float:
-    """Seconds to write what an epoch writes: two models and a checkpoint."""
-    above = next(folder for folder in (beside, *beside.absolute().parents) if folder.is_dir())
+    """Seconds to write an epoch's files: two models and a checkpoint."""
+    above = next(
+        folder for folder in (output_dir, *output_dir.absolute().parents) if folder.is_dir()
+    )
     began = clock()
     with TemporaryDirectory(prefix=".googlenet-", dir=above) as folder:
         save_checkpoint(Path(folder) / "checkpoint.safetensors", trainer, Progress(""))

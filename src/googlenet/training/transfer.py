@@ -1,4 +1,4 @@
-"""Fine-tuning: a new network that begins with another one's weights, and says which."""
+"""Fine-tuning: initialize a new network from another one's weights."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ from googlenet.models.registry import Network
 
 @dataclass(frozen=True)
 class Transfer:
-    """Names of tensors: taken over, left behind (and why), freshly initialised."""
+    """Names of tensors: transferred, dropped (and why), newly initialized."""
 
-    kept: tuple[str, ...]
+    transferred: tuple[str, ...]
     dropped: dict[str, str]
-    reinitialised: tuple[str, ...]
+    reinitialized: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The account for a reader, in a few lines."""
-        lines = [f"kept {len(self.kept)} tensors"]
+        """The transfer in words, a few lines."""
+        lines = [f"transferred {len(self.transferred)} tensors"]
         if self.dropped:
             lines.append("dropped " + ", ".join(f"{n} ({why})" for n, why in self.dropped.items()))
-        if self.reinitialised:
-            lines.append("re-initialised " + ", ".join(self.reinitialised))
+        if self.reinitialized:
+            lines.append("reinitialized " + ", ".join(self.reinitialized))
         return lines
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What a run remembers of the model that fine-tuning began with, so that its file may go.
+class PretrainedSource:
+    """The model that fine-tuning started from, as a checkpoint records it.
 
-    kept: names of the tensors taken over; provenance and licence: the model's own.
+    transferred: names of the tensors taken from it; provenance and licence: its own.
     """
 
-    kept: tuple[str, ...]
+    transferred: tuple[str, ...]
     provenance: dict[str, Any]
     licence: str | None
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Origin:
+    def from_json(cls, values: dict[str, Any]) -> PretrainedSource:
         """What `dataclasses.asdict` made of one."""
-        return cls(tuple(values["kept"]), dict(values["provenance"]), values["licence"])
+        names = (
+            values["transferred"] if "transferred" in values else values["kept"]
+        )  # before 2026-12
+        return cls(tuple(names), dict(values["provenance"]), values["licence"])
 
 
 def transfer(source: dict[str, Tensor], network: Network, same_classes: bool) -> Transfer:
-    """Copy every tensor that fits by name and shape into `network`.
+    """Copy every tensor with matching name and shape into `network`.
 
-    The layers that give logits are taken over only where the classes are the same: a class
-    list of the same length would fit by shape and mean something else.
+    Classification layers are transferred only if the classes are the same: another class list
+    of the same length would fit by shape.
     """
     target = network.state_dict()
     kept: dict[str, Tensor] = {}
