@@ -1,7 +1,8 @@
 """The container file, its steps carried out in a folder and a fresh environment of Python.
 
 No engine that builds containers is needed: the folder stands for the container's root, the
-environment for its Python.  PyTorch, which alone is not installed anew, is this one's.
+environment for its Python.  PyTorch and the C++ compiler, which alone are not installed anew, are
+this machine's.
 """
 
 from __future__ import annotations
@@ -112,8 +113,10 @@ def test_its_steps_make_a_service_that_answers(tmp_path: Path) -> None:
                 for source in sources:
                     copy(ROOT / source, here / target / ("" if target == "./" else "."))
             case "ENV":
-                variables |= dict(pair.split("=", 1) for pair in shlex.split(step.rest))
-            case "RUN" if PYTORCH_INDEX not in step.rest:
+                for name, value in (pair.split("=", 1) for pair in shlex.split(step.rest)):
+                    path = value.startswith("/")
+                    variables[name] = str(container / value.lstrip("/")) if path else value
+            case "RUN" if PYTORCH_INDEX not in step.rest and "apt-get" not in step.rest:
                 command = step.rest.replace("pip install", "pip install --no-deps --quiet")
                 subprocess.run(command, shell=True, cwd=here, env=variables, check=True)
     # Installed from what was copied, not this repository's own files.

@@ -31,9 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sum_library(folder: Path, code: str = ADD) -> CompiledLibrary:
     source = folder / "sum.cpp"
     source.write_text(code, encoding="utf-8")
-    return CompiledLibrary(
-        "sum", (source,), {"add": [INT, INT]}, "Python adds", returns_int=("add",)
-    )
+    return CompiledLibrary("sum", (source,), {"add": [INT, INT]}, returns_int=("add",))
 
 
 def added(library: CompiledLibrary) -> int:
@@ -138,7 +136,7 @@ def test_a_build_that_fails_says_so_once(
         assert reason in str(library.problem)
     ((_, level, text),) = caplog.record_tuples
     assert level == logging.WARNING
-    assert text == f"native kernels are unavailable ({library.problem}); Python adds instead"
+    assert text == f"native kernels are unavailable ({library.problem}): slower code runs"
     assert capfd.readouterr() == ("", "")
     assert not list(cache.glob("*.so"))
 

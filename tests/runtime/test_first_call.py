@@ -181,7 +181,7 @@ def test_a_value_that_fails_is_computed_again() -> None:
 
 def test_a_compiled_library_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     probe = Probe()
-    library = CompiledLibrary("probe", (), {}, "nothing")
+    library = CompiledLibrary("probe", (), {})
     monkeypatch.setattr(library, "build", lambda folder: folder)
     monkeypatch.setattr(library, "open", lambda path: probe())
     monkeypatch.delenv("GOOGLENET_NATIVE", raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -61,11 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a file name may not be encodable
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if (
-            args.verb not in DISTRIBUTED
-            and (count := parallel.rank_info_from_env(os.environ).count) > 1
-        ):
-            raise UsageError(f"this verb runs in one process, got WORLD_SIZE={count}")
+        process = parallel.rank_info_from_env(os.environ)
+        if args.verb not in DISTRIBUTED and process.count > 1:
+            raise UsageError(f"this verb runs in one process, got WORLD_SIZE={process.count}")
+        if process.rank > 0:  # one process warns for all
+            logging.getLogger("googlenet").setLevel(logging.ERROR)
         limit = stall_seconds(os.environ) if owns_process and args.verb in WATCHED else 0.0
         with (
             parallel.process_group() if args.verb in DISTRIBUTED else nullcontext(),

@@ -11,7 +11,6 @@ HERE = Path(__file__).parent
 LIBRARY = CompiledLibrary(
     name="pixels",
     sources=tuple(HERE / f"{name}.cpp" for name in ("pixels", "resize")),
-    fallback="Pillow and PyTorch resize, more slowly",
     # Pillow's bits: products and sums are not contracted into one operation.
     extra_flags={"resize.cpp": ("-ffp-contract=off",)},
     signatures={

@@ -72,7 +72,6 @@ LIBRARY = CompiledLibrary(
     name="network",
     sources=tuple(HERE / f"{name}.cpp" for name in ("kernels", "winograd", "winograd_gradient")),
     headers=(HERE / "vectors.h", HERE / "winograd.h"),
-    fallback="PyTorch's own operators, which are slower, run",
     signatures={
         "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
         "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],

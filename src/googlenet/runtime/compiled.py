@@ -50,13 +50,12 @@ class CompiledLibrary:
 
     `signatures` has each function's argument types by its name without PREFIX; those in
     `returns_int` return an int, the others nothing.  `extra_flags` are a source's own, by its
-    file name.  `fallback` is what does the work where the library is missing.
+    file name.
     """
 
     name: str
     sources: tuple[Path, ...]
     signatures: Mapping[str, Sequence[Any]]
-    fallback: str
     headers: tuple[Path, ...] = ()
     extra_flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     returns_int: tuple[str, ...] = ()
@@ -92,9 +91,7 @@ class CompiledLibrary:
             self.problem = str(error)
         if self.problem not in warned:
             warned.add(self.problem)
-            log.warning(
-                "native kernels are unavailable (%s); %s instead", self.problem, self.fallback
-            )
+            log.warning("native kernels are unavailable (%s): slower code runs", self.problem)
         return None
 
     def build(self, folder: Path) -> Path:
