@@ -78,7 +78,7 @@ def contestant(name: str, site: str, threads: int) -> Any:
         network = peer_network(site)  # contiguous, as everybody's script has it
         return lambda x: network(torch.from_numpy(x))
     path, _, engine = name.partition("@")
-    from googlenet.inference.classifier import Classifier
+    from googlenet import Classifier
     from googlenet.runtime.device import ComputeDevice
 
     if path.endswith(".pt2"):  # the program itself
@@ -328,19 +328,18 @@ def end_to_end(names: list[str], site: str, photos: Path, repeats: int) -> list[
 def alone(path: str, photos: Path) -> None:
     """The processor's milliseconds for each photo: of reading them, and of the network."""
     os.environ["OMP_NUM_THREADS"] = "2"
-    from googlenet.inference.predictor import load_predictor
+    from googlenet.load import load_classifier
 
-    predictor = load_predictor(path, None)
-    assert predictor is not None, "a limit is known of ONNX and OpenVINO files"
+    predictor = load_classifier(path, parallel=True)
     paths = sorted(path for path in photos.rglob("*.*") if path.is_file())
-    predictor.view(paths[0])
+    predictor.load_input(paths[0])
     began = time.process_time()
-    views = [predictor.view(each) for each in paths]
+    views = [predictor.load_input(each) for each in paths]
     reading = (time.process_time() - began) / len(paths)
-    list(predictor.judge(views[:32], 1))
+    list(predictor.predict_batch(views[:32], 1))
     began, batches = time.process_time(), [views[at : at + 32] for at in range(0, len(views), 32)]
     for batch in batches:
-        list(predictor.judge(batch, 1))
+        list(predictor.predict_batch(batch, 1))
     network = (time.process_time() - began) / len(paths)
     print(json.dumps({"reading_ms": 1000 * reading, "network_ms": 1000 * network}))
 

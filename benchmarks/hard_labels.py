@@ -24,12 +24,12 @@ from statistics import mean
 import numpy as np
 from PIL import Image
 
+from googlenet import Classifier
 from googlenet.data.csv_file import read_csv
 from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.digits import read_digits
 from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.details import class_metrics
-from googlenet.inference.classifier import Classifier
 
 SMALL = ("--size=32", "--width=0.25", "--no-mirror", "--set=crop_scale=0.6,1", "--precision=fp32")
 FLIPPED = 0.05  # of the labels of the noisy set

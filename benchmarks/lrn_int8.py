@@ -108,11 +108,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
 
+    from googlenet import Classifier
     from googlenet.export.onnx_graph import network_model
     from googlenet.export.openvino_model import from_onnx
     from googlenet.export.parity_images import calibration_crops, decoded, parity_photos
     from googlenet.images.view import to_nchw
-    from googlenet.inference.classifier import Classifier
     from googlenet.runtime.device import cpu_name
 
     classifier = Classifier.load(args.model)

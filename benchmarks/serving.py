@@ -35,8 +35,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from googlenet import Classifier
 from googlenet.data.folder import list_images
-from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice
 
 READ_TIMEOUT = 5  # of the service, so that slow clients are dropped during the test

@@ -30,6 +30,7 @@ from study_ideas import Voters
 from study_settings import BASE, BELIEFS, SETTINGS, Setting
 from torch import Tensor, nn
 
+from googlenet import Classifier
 from googlenet.data import loader as loading
 from googlenet.data.dataset import DataSet, Samples, random_split
 from googlenet.data.load_data import load_data
@@ -37,7 +38,6 @@ from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.view import center_view
-from googlenet.inference.classifier import Classifier
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
 from googlenet.training.averaging import WeightAverage, recompute_bn_stats

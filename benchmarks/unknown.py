@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from googlenet import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
@@ -40,7 +41,6 @@ from googlenet.evaluation.ood import (
     threshold_of,
 )
 from googlenet.inference.calibration import Outputs
-from googlenet.inference.classifier import Classifier
 from googlenet.runtime.device import ComputeDevice
 
 Array = NDArray[np.float64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from googlenet import Classifier
 from googlenet.data.dataset import Class
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.turbo_jpeg import DecodedImage
-from googlenet.inference.classifier import Classifier
+from googlenet.inference import classifier as inference
 from googlenet.models.registry import build_network
 from googlenet.training.averaging import recompute_bn_stats
 
@@ -90,9 +92,13 @@ def tiny_classifier(
     recompute_bn_stats(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
     with torch.no_grad():
         network.get_parameter("classifier.weight").normal_(0, 0.15, generator=generator)
-    return Classifier(
+    return Classifier.from_network(
         network,
         tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
         Preprocessing(size=size, resize_size=resize_size(size), hflip=mirror),
-        variant,
     )
+
+
+def set_header(classifier: inference.Classifier, **fields: Any) -> None:
+    """Change fields of a classifier's header."""
+    classifier.header = replace(classifier.header, **fields)

@@ -18,14 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from googlenet.inference.model_file import digest
+from googlenet.load import load_classifier
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
 from googlenet.weights.detect import read_weight_file
-from googlenet.weights.source import load_foreign
 from tests.fixtures import tiny_classifier
 from tests.mutations import ANY, SAFETENSORS, SETTINGS, Mutation
 from tests.training.small_runs import nothing, settings, trainer
@@ -52,7 +52,7 @@ def model(folder: Path) -> Kind:
 
     def read(path: Path) -> str:
         loaded = Classifier.load(path)
-        return digest(loaded.network.state_dict(), {"header": json.dumps(loaded.header())})
+        return digest(loaded.network.state_dict(), {"header": json.dumps(loaded.header.to_json())})
 
     return Kind(path.name, path.read_bytes(), read, SAFETENSORS, sealed=True)
 
@@ -104,7 +104,7 @@ def convertible(name: str) -> Kind:
 
     tensors = foreign_tensors(random_network("paper"), BY_NAME["caffe"])
     write = {"caffe": protos.caffe_model, "onnx": protos.onnx_model}[name]
-    return Kind("weights.dat", write(tensors).SerializeToString(), load_foreign, ANY)
+    return Kind("weights.dat", write(tensors).SerializeToString(), load_classifier, ANY)
 
 
 OURS = {"model": model, "checkpoint": checkpoint, "settings": settings_file}

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from tests.fixtures import encoded, noise, tiny_classifier
 
 ROOT = Path(__file__).parent.parent

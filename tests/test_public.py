@@ -24,7 +24,7 @@ HEAVY = (
 
 def test_public_names() -> None:
     assert googlenet.__all__ == ["Classifier", "GoogLeNet", "__version__"]
-    assert googlenet.Classifier.__module__ == "googlenet.inference.classifier"
+    assert googlenet.Classifier.__module__ == "googlenet.load"
     assert googlenet.GoogLeNet.__module__ == "googlenet.models.googlenet"
 
 

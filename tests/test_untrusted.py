@@ -10,9 +10,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from googlenet import Classifier
 from googlenet.data.dataset import DataError
 from googlenet.data.load_data import load_data
-from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
 from tests.fixtures import encoded, noise
 from tests.untrusted import packed

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from googlenet import Classifier
 from googlenet.cli import main as googlenet
 from googlenet.data.dataset import DataSet
 from googlenet.data.load_data import load_data
 from googlenet.images.archived import ArchivedImage
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
 from googlenet.images.turbo_jpeg import decode_turbo
-from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
 from tests.dirty_photos import mutated, samples_of
 from tests.fixtures import encoded, noise, photo_folder, tiny_classifier

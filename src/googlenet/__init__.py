@@ -1,4 +1,4 @@
-"""GoogLeNet, the network of "Going Deeper with Convolutions" (2014), as real software.
+"""GoogLeNet, the network of "Going Deeper with Convolutions" (2014).
 
 from googlenet import Classifier, GoogLeNet
 """
@@ -11,14 +11,14 @@ __version__ = "0.1.0"
 __all__ = ["Classifier", "GoogLeNet", "__version__"]
 
 if TYPE_CHECKING:
-    from googlenet.inference.classifier import Classifier
+    from googlenet.load import Classifier
     from googlenet.models.googlenet import GoogLeNet
 
 
 def __getattr__(name: str) -> object:
     """The public names, imported when first asked for: `googlenet --help` needs no torch."""
     if name == "Classifier":
-        from googlenet.inference.classifier import Classifier
+        from googlenet.load import Classifier
 
         return Classifier
     if name == "GoogLeNet":

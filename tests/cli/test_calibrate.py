@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from googlenet import Classifier
 from googlenet.evaluation.details import COLUMNS
-from googlenet.inference.classifier import Classifier
 from tests.cli.conftest import Answer, Trained, command
 from tests.fixtures import noise, photo_folder
 
@@ -48,7 +48,7 @@ def test_json_and_file_say_the_same(calibrated: tuple[Path, Answer], trained: Tr
     assert shown["unknown"] == found["unknown"]
     assert "temperature" in command("info", out).out
     # Nothing else of the model has changed.
-    before, after = Classifier.load(trained.run).header(), model.header()
+    before, after = Classifier.load(trained.run).header.to_json(), model.header.to_json()
     assert {k: v for k, v in before.items() if k != "calibration"} == {
         k: v for k, v in after.items() if k != "calibration"
     }
@@ -73,18 +73,18 @@ def test_few_photos_have_a_temperature_and_no_threshold(trained: Trained, tmp_pa
     assert "no OOD threshold: 6 images are too few for one" in answer.out
     model = Classifier.load(out)
     assert model.calibration
-    assert model.calibration.unknown is None
+    assert model.calibration.ood is None
     # Training has done the same with the same photos.
-    assert model.header() == Classifier.load(trained.run).header()
+    assert model.header.to_json() == Classifier.load(trained.run).header.to_json()
 
 
 def test_predict_says_unknown(calibrated: tuple[Path, Answer], tmp_path: Path) -> None:
     """A threshold above every score: each photo is unknown, and has its answers all the same."""
     model = Classifier.load(calibrated[0])
     assert model.calibration
-    assert model.calibration.unknown
+    assert model.calibration.ood
     noise(40, 40).save(tmp_path / "a.png")
-    object.__setattr__(model.calibration.unknown, "threshold", 1e6)
+    object.__setattr__(model.calibration.ood, "threshold", 1e6)
     model.save(tmp_path / "m.safetensors")
     answer = command("predict", tmp_path / "m.safetensors", tmp_path / "a.png", "--json")
     row = answer.json()

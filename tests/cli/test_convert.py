@@ -19,11 +19,10 @@ from googlenet.models.registry import build_network
 @pytest.fixture
 def ours(tmp_path: Path) -> Path:
     path = tmp_path / "ours.safetensors"
-    Classifier(
+    Classifier.from_network(
         build_network("paper", 2, size=64, width=0.1),
         (Class("a", "a"), Class("b", "b")),
         Preprocessing(size=64, resize_size=73),
-        "paper",
     ).save(path)
     return path
 
@@ -83,7 +82,7 @@ def test_to_caffe_and_back(ours: Path, tmp_path: Path, capsys: pytest.CaptureFix
     [
         (".", 2, "--out must be a file"),
         ("ours.safetensors", 2, "--out must not be SOURCE itself"),
-        ("kept", 1, "is there already and not writable"),
+        ("kept", 1, "exists and is read-only"),
         ("ours.safetensors/x", 1, "cannot be written"),
     ],
 )

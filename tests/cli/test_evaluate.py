@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from googlenet import Classifier
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
-from googlenet.inference.classifier import Classifier
 from tests.cli.conftest import Trained, command
-from tests.fixtures import noise, photo_folder, tiny_classifier
+from tests.fixtures import noise, photo_folder, set_header, tiny_classifier
 
 
 def test_json_keys(trained: Trained) -> None:
@@ -57,7 +57,7 @@ def test_ensemble_follows_its_models(trained: Trained, tmp_path: Path) -> None:
     models = []
     for seed in (1, 2):
         classifier = tiny_classifier(seed=seed)
-        classifier.classes = Classifier.load(trained.run).classes
+        set_header(classifier, classes=Classifier.load(trained.run).classes)
         models.append(tmp_path / f"{seed}.safetensors")
         classifier.save(models[-1])
     answer = command("evaluate", *models, "--data", trained.data, "--json")
@@ -81,8 +81,8 @@ def test_undivided_data_of_the_model_s_own_and_of_others(tmp_path: Path) -> None
     strange = photo_folder(tmp_path / "strange", {"red": 3, "blue": 4})
     classifier = tiny_classifier()
     data = load_data(str(own), seed=9)
-    classifier.classes = data.classes
-    classifier.provenance = {"seed": 9, "data_fingerprint": data.fingerprint()}
+    set_header(classifier, classes=data.classes)
+    set_header(classifier, provenance={"seed": 9, "data_fingerprint": data.fingerprint()})
     model = tmp_path / "m.safetensors"
     classifier.save(model)
     held_out = command("evaluate", model, "--data", own, "--json").json()
@@ -93,7 +93,7 @@ def test_undivided_data_of_the_model_s_own_and_of_others(tmp_path: Path) -> None
     assert (whole.json()["split"], whole.json()["results"][0]["images"]) == ("all", 7)
     assert "2 of the model's 3 classes" in whole.err
     other = tmp_path / "other.safetensors"
-    classifier.provenance["seed"] = 4
+    set_header(classifier, provenance={**classifier.provenance, "seed": 4})
     classifier.save(other)
     warned = command("evaluate", model, other, "--data", own, "--json")
     assert "warning: the models held out different photos, by seeds 4, 9" in warned.err
@@ -102,7 +102,7 @@ def test_undivided_data_of_the_model_s_own_and_of_others(tmp_path: Path) -> None
 
 def test_seed_that_is_no_number_is_none(tmp_path: Path, trained: Trained) -> None:
     classifier = Classifier.load(trained.run)
-    classifier.provenance["seed"] = "unknown"
+    set_header(classifier, provenance={**classifier.provenance, "seed": "unknown"})
     classifier.save(tmp_path / "m.safetensors")
     assert command("evaluate", tmp_path / "m.safetensors", "--data", trained.data).code == 0
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from tests.cli.conftest import Trained, command
-from tests.fixtures import tiny_classifier
+from tests.fixtures import set_header, tiny_classifier
 
 
 def test_json_is_the_header_and_the_size(trained: Trained) -> None:
@@ -29,7 +29,7 @@ def test_json_is_the_header_and_the_size(trained: Trained) -> None:
 
 def test_lines_for_a_reader(tmp_path: Path) -> None:
     classifier = tiny_classifier(classes=20, heads=True)
-    classifier.metrics = {"1": {"top1_error": 30.5}}
+    set_header(classifier, metrics={"1": {"top1_error": 30.5}})
     classifier.save(tmp_path / "m.safetensors")
     lines = command("info", tmp_path / "m.safetensors").out.splitlines()
     found = dict(line.split(maxsplit=1) for line in lines if not line.endswith(":"))

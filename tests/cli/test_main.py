@@ -27,11 +27,11 @@ OPTIONS = {
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
     "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
-    "predict": "MODEL PATH --top --out --threshold --engine --threads --json",
+    "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
-    "serve": "MODEL --host --port --token --token-file --engine --threads --max-body --max-memory "
-    "--max-pixels --max-images --max-queue --max-connections --timeout --read-timeout --batch "
-    "--batch-wait --workers",
+    "serve": "MODEL --host --port --token --token-file --engine --precision --threads --max-body "
+    "--max-memory --max-pixels --max-images --max-queue --max-connections --timeout "
+    "--read-timeout --batch --batch-wait --workers",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "

@@ -14,15 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score, f1_score
 
+from googlenet import Classifier
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import ensemble, require_same_classes, score
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
-from googlenet.inference.classifier import Classifier
 from googlenet.inference.model_file import DIGEST
 from googlenet.runtime.errors import GoogLeNetError
 from tests.cli.conftest import SMALL, Trained, command
-from tests.fixtures import COLOURS, photo_folder
+from tests.fixtures import COLOURS, photo_folder, set_header
 
 PHOTOS = 60
 
@@ -66,7 +66,7 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_model_file_says_so(run: Path) -> None:
     model = Classifier.load(run)
-    assert (model.multi, model.threshold, model.calibration) == (True, 0.5, None)
+    assert (model.multilabel, model.threshold, model.calibration) == (True, 0.5, None)
     answer = command("info", run)
     assert "labels             multi" in answer.out
     assert "threshold          0.5" in answer.out
@@ -143,7 +143,7 @@ def test_prediction_names_every_label_above_the_threshold(
 ) -> None:
     classifier, photos = Classifier.load(run), [table.parent / f"{n}.png" for n in range(4)]
     found = score(classifier, load_data(str(table)).train).probabilities[:4].numpy()
-    classifier.threshold = float(np.sort(found.ravel())[-3:-1].mean())  # two are above it
+    set_header(classifier, threshold=float(np.sort(found.ravel())[-3:-1].mean()))  # two are above
     classifier.save(tmp_path / "model.safetensors")
     names = [c.name for c in classifier.classes]
     above = [{n for n, p in zip(names, row, strict=True) if p > classifier.threshold}
@@ -175,7 +175,7 @@ def test_folder_of_classes_by_option(tmp_path: Path) -> None:
     data = photo_folder(tmp_path / "data", {"red": 8, "blue": 8})
     answer = command("train", data, "--out", tmp_path / "run", *SMALL, "--multi-label", "--json")
     assert answer.code == 0, answer.err
-    assert Classifier.load(tmp_path / "run").multi
+    assert Classifier.load(tmp_path / "run").multilabel
     evaluated = command("evaluate", tmp_path / "run", "--data", data, "--json").json()
     assert evaluated["split"] == "val"  # it is the same data, told by its fingerprint
     assert evaluated["results"][0]["images"] == 4
@@ -193,10 +193,19 @@ def test_fine_tuning_keeps_no_last_layer_of_another_question(run: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "RUN", "--data", "TABLE", "--restrict"], "--restrict is for models with one"),
-        (["calibrate", "RUN", "--data", "TABLE", "--out", "x.safetensors"], "MODEL must know one"),
-        (["predict", "SINGLE", "TABLE", "--threshold", "0.3"], "--threshold is for models with se"),
-        (["evaluate", "SINGLE", "--data", "TABLE", "--threshold", "0.3"], "--threshold is for mod"),
+        (
+            ["evaluate", "RUN", "--data", "TABLE", "--restrict"],
+            "--restrict is for single-label models",
+        ),
+        (
+            ["calibrate", "RUN", "--data", "TABLE", "--out", "x.safetensors"],
+            "MODEL must be single-label",
+        ),
+        (
+            ["predict", "SINGLE", "TABLE", "--threshold", "0.3"],
+            "--threshold is for multilabel models",
+        ),
+        (["evaluate", "SINGLE", "--data", "TABLE", "--threshold", "0.3"], "--threshold is for mul"),
         (["evaluate", "SINGLE", "--data", "TABLE"], "an image must have one label, got 'green|"),
         (["train", "TABLE", "--balance", "sampling", "--out", "new"], "balance must be none or w"),
         (["train", "TABLE", "--resume", "--out", "RUN", "--multi-label"], "got --multi-label"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from tests.cli.conftest import Trained, command
 from tests.dirty_photos import FUZZED, mutated, samples_of
 from tests.fixtures import encoded, noise

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from googlenet import Classifier
 from googlenet.cli import serve
-from googlenet.inference.classifier import Classifier
 from googlenet.serving import server
 from googlenet.serving.limits import Limits
 from tests.cli.conftest import Trained, command

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from googlenet import Classifier
 from googlenet.cli import parser
 from googlenet.cli.train import plan, resolve
-from googlenet.inference.classifier import Classifier
 from googlenet.training.recipes import MODERN, PAPER
 from googlenet.training.settings import Settings
 from tests.cli.conftest import SMALL, Trained, command

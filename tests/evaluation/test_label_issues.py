@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from googlenet import Classifier
 from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.label_issues import (
@@ -17,7 +18,6 @@ from googlenet.evaluation.label_issues import (
     strongest_first,
     write_label_issues,
 )
-from googlenet.inference.classifier import Classifier
 from googlenet.training.run import train
 from tests.fixtures import COLOURS, photo_folder, pixels, tinted, tiny_classifier
 from tests.training.small_runs import QUICK, prepared, settings

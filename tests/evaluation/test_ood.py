@@ -14,12 +14,13 @@ from googlenet.evaluation.ood import (
     area_under_roc,
     detection_rate,
     direction_counts,
-    directions,
+    fit_basis,
     fit_ood_detector,
     rejected,
     threshold_of,
 )
-from googlenet.inference.calibration import ENERGY, ENERGY_AND_ANGLES, Outputs
+from googlenet.inference.calibration import ENERGY, ENERGY_AND_ANGLES
+from googlenet.inference.outputs import Outputs
 from googlenet.runtime.errors import UsageError
 
 WIDTHS, CLASSES = (48, 40), 5
@@ -36,7 +37,7 @@ def outputs(photos: int, seed: int, spread: float = 0.0) -> Outputs:
         around = (0.2 + spread) * torch.randn(photos, width, generator=generator)
         parts.append(places @ basis.T + around)
     weight = torch.randn(WIDTHS[-1], CLASSES, generator=fixed)
-    return Outputs(parts[-1] @ weight, torch.cat(parts, 1), WIDTHS)
+    return Outputs((parts[-1] @ weight).numpy(), torch.cat(parts, 1).numpy(), WIDTHS)
 
 
 @given(
@@ -72,12 +73,12 @@ def test_threshold_of_too_few_photos_is_none() -> None:
 
 def test_directions_are_the_leading_singular_vectors() -> None:
     known = outputs(400, 0)
-    assert known.summary is not None
-    part = known.summary[:, : WIDTHS[0]]
-    theirs = np.linalg.svd(part.double().numpy(), full_matrices=False)[2][:CLASSES]
-    ours = directions(part, CLASSES).double().numpy()
+    assert known.ood_features is not None
+    part = known.ood_features[:, : WIDTHS[0]]
+    theirs = np.linalg.svd(part.astype(np.float64), full_matrices=False)[2][:CLASSES]
+    ours = fit_basis(part, CLASSES).astype(np.float64)
     np.testing.assert_allclose(ours @ ours.T, theirs.T @ theirs, atol=1e-4)
-    assert direction_counts(known._replace(logits=torch.zeros(5, 1000))) == [12, 10]
+    assert direction_counts(known._replace(logits=np.zeros((5, 1000), np.float32))) == [12, 10]
     assert direction_counts(known) == [CLASSES + 1] * 2
 
 
@@ -86,7 +87,7 @@ def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     unknown = fit_ood_detector(known)
     assert unknown
     assert unknown.score == ENERGY_AND_ANGLES
-    new = unknown.scores(outputs(4000, 1)).numpy()
+    new = unknown.id_scores(outputs(4000, 1))
     assert detection_rate(unknown.threshold, new) == pytest.approx(0.05, abs=0.015)
     crossed = rejected(known, 5.0, two_folds(2000))
     assert crossed is not None
@@ -99,7 +100,7 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
     def area(summary: bool) -> float:
         unknown = fit_ood_detector(fitted if summary else Outputs(fitted.logits, None))
         assert unknown
-        return area_under_roc(unknown.scores(known).numpy(), unknown.scores(far).numpy())
+        return area_under_roc(unknown.id_scores(known), unknown.id_scores(far))
 
     assert area(summary=True) > area(summary=False) + 0.2
 
@@ -107,23 +108,23 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
 def test_few_photos_leave_the_energy() -> None:
     few = fit_ood_detector(outputs(8 * CLASSES + 7, 0))
     assert few
-    assert (few.score, few.numbers) == (ENERGY, {})
+    assert (few.score, few.tensors) == (ENERGY, {})
     enough = fit_ood_detector(outputs(8 * CLASSES + 8, 0))
     assert enough
     assert enough.score == ENERGY_AND_ANGLES
-    enough.check(WIDTHS)
+    assert enough.fits(WIDTHS)
 
 
 def test_means_that_never_vary_are_no_error() -> None:
-    still = outputs(300, 0)._replace(summary=torch.ones(300, sum(WIDTHS)))
+    still = outputs(300, 0)._replace(ood_features=np.ones((300, sum(WIDTHS)), np.float32))
     unknown = fit_ood_detector(still)
     assert unknown
-    assert bool(torch.isfinite(unknown.scores(still)).all())
+    assert np.isfinite(unknown.id_scores(still)).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 100.0, -1.0, float("nan")])
 def test_false_alarms_that_are_no_share(share: float) -> None:
-    with pytest.raises(UsageError, match="false alarms must be above 0 and below 100 percent"):
+    with pytest.raises(UsageError, match="target FPR must be above 0 and below 100 percent"):
         fit_ood_detector(outputs(40, 0), share)
 
 

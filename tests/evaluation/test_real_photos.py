@@ -11,7 +11,7 @@ import pytest
 
 from googlenet.data.csv_file import read_csv
 from googlenet.data.dataset import Class
-from tests.fixtures import tiny_classifier
+from tests.fixtures import set_header, tiny_classifier
 
 # 144 views of one photo at 224 pixels are 22 MB; the fifty photos would be more than a gigabyte.
 ALLOWED = 400  # MB beyond what one view takes
@@ -21,7 +21,7 @@ import json, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from googlenet.data.csv_file import read_csv
 from googlenet.evaluation.accuracy import score
 from tests.memory import peak_memory
@@ -40,7 +40,7 @@ print(json.dumps({"peak": peak, "photos": photos}))
 def test_every_photo_in_every_view_in_bounded_memory(shared_data: Path, tmp_path: Path) -> None:
     labels = shared_data / "ilsvrc2012-val-50-original" / "labels.csv"
     classifier = tiny_classifier(classes=1000, size=224)
-    classifier.classes = tuple(Class(f"n{i:04}", f"class {i}") for i in range(1000))
+    set_header(classifier, classes=tuple(Class(f"n{i:04}", f"class {i}") for i in range(1000)))
     model = tmp_path / "m.safetensors"
     classifier.save(model)
     assert len(read_csv(labels, 0, classifier.classes).all) == 50

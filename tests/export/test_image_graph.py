@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from PIL import Image
 
-from googlenet.export.image_graph import photo_model
-from googlenet.export.openvino_model import from_onnx, pillow_resize
+from googlenet.export.image_graph import preprocessing_model
+from googlenet.export.openvino_model import from_onnx
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.views import VIEWS
+from googlenet.inference.backends.openvino import pillow_resize
 from googlenet.runtime.errors import UsageError
 from tests.fixtures import slow
 
@@ -43,13 +44,13 @@ def preprocessing(mode: str, interpolation: str, order: str) -> Preprocessing:
 
 def in_onnxruntime(p: Preprocessing) -> Graph:
     session = InferenceSession(
-        photo_model(p).SerializeToString(), providers=["CPUExecutionProvider"]
+        preprocessing_model(p).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     return lambda x: np.asarray(session.run(None, {"photo": x})[0])
 
 
 def in_openvino(p: Preprocessing) -> Graph:
-    model = from_onnx(photo_model(p))
+    model = from_onnx(preprocessing_model(p))
     pillow_resize(model)
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     compiled: Any = openvino.Core().compile_model(model, "CPU", settings)
@@ -104,11 +105,11 @@ def test_it_is_pillow_s_to_a_few_levels(
 def test_openvino_s_own_reading_of_the_resize_is_not_pillow_s() -> None:
     """Why `pillow_resize` is needed; should this fail, it no longer is."""
     p = preprocessing("crop", "bilinear", "RGB")
-    compiled: Any = openvino.Core().compile_model(from_onnx(photo_model(p)), "CPU")
+    compiled: Any = openvino.Core().compile_model(from_onnx(preprocessing_model(p)), "CPU")
     assert levels(lambda x: np.asarray(compiled([x])[0]), p, photo(769, 512)).mean() > 3
 
 
 @pytest.mark.parametrize("interpolation", ["area", "lanczos"])
 def test_filters_that_onnx_has_not_are_refused(interpolation: str) -> None:
     with pytest.raises(UsageError, match=f"must be one of .* this model's is {interpolation}"):
-        photo_model(Preprocessing(interpolation=interpolation))
+        preprocessing_model(Preprocessing(interpolation=interpolation))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 
 from googlenet.export.parity import LIMITS, Limits, Parity
 
-BEFORE = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]], dtype=torch.float64)
-AFTER = torch.tensor([[0.6, 0.4], [0.55, 0.45], [0.9, 0.1], [0.6, 0.4]], dtype=torch.float64)
-LABELS = torch.tensor([0, 0, 1, 1])
+BEFORE = np.array([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]])
+AFTER = np.array([[0.6, 0.4], [0.55, 0.45], [0.9, 0.1], [0.6, 0.4]])
+LABELS = np.array([0, 0, 1, 1])
 
 
 def test_figures() -> None:
@@ -33,9 +33,9 @@ def test_without_labels_there_is_no_accuracy() -> None:
     ("limits", "message"),
     [
         (Limits(50.0), None),
-        (Limits(50.1), "50.00 % of the answers are the same, must be at least 50.1 %"),
+        (Limits(50.1), "top-1 agreement is 50.00 %, must be at least 50.1 %"),
         (Limits(50.0, 0.5), None),
-        (Limits(50.0, 0.39), "a probability differs by 0.4, must by no more than 0.39"),
+        (Limits(50.0, 0.39), "a probability differs by 0.4, must by at most 0.39"),
     ],
 )
 def test_limits(limits: Limits, message: str | None) -> None:
@@ -43,10 +43,10 @@ def test_limits(limits: Limits, message: str | None) -> None:
 
 
 def test_no_number_is_no_answer() -> None:
-    after = AFTER.clone()
-    after[0, 0] = torch.nan
+    after = AFTER.copy()
+    after[0, 0] = np.nan
     assert Parity(BEFORE, after, list("abcd")).failure(Limits(0)) == (
-        "some probabilities are no numbers"
+        "some probabilities are not finite"
     )
 
 

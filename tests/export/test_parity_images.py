@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from googlenet import Classifier
 from googlenet.data.dataset import Class
 from googlenet.data.load_data import load_data
 from googlenet.export.parity_images import (
     calibration_crops,
-    generated_photos,
-    parity_photos,
+    generated_images,
+    parity_images,
     spread,
 )
 from googlenet.images.decode import decode
-from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
-from tests.fixtures import photo_folder, tiny_classifier
+from tests.fixtures import photo_folder, set_header, tiny_classifier
 
 COLOURS = ("blue", "green", "red")
 
@@ -26,12 +26,12 @@ COLOURS = ("blue", "green", "red")
 @pytest.fixture
 def classifier() -> Classifier:
     found = tiny_classifier()
-    found.classes = tuple(Class(colour, colour) for colour in COLOURS)
+    set_header(found, classes=tuple(Class(colour, colour) for colour in COLOURS))
     return found
 
 
-def test_generated_photos_are_the_same_every_time_and_differ() -> None:
-    photos, again = generated_photos(8), generated_photos(8)
+def test_generated_images_are_the_same_every_time_and_differ() -> None:
+    photos, again = generated_images(8), generated_images(8)
     sources = [np.asarray(s) for s in photos.samples.sources]
     assert all(
         np.array_equal(a, np.asarray(b))
@@ -46,7 +46,7 @@ def test_calibration_is_of_the_training_part(classifier: Classifier, tmp_path: P
     data = photo_folder(
         tmp_path, {f"train/{c}": 3 for c in COLOURS} | {f"val/{c}": 2 for c in COLOURS}
     )
-    found = parity_photos(classifier, str(data), held_out=True, limit=100)
+    found = parity_images(classifier, str(data), held_out=True, limit=100)
     assert found.name == f"{tmp_path.name} (val)"
     assert len(found.samples) == 6
     crops = calibration_crops(classifier, str(data), 100)
@@ -61,10 +61,13 @@ def test_undivided_data_is_a_test_set_unless_it_calibrates(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     data = photo_folder(tmp_path, dict.fromkeys(COLOURS, 5))
-    assert len(parity_photos(classifier, str(data), held_out=False, limit=100).samples) == 15
-    assert len(parity_photos(classifier, str(data), held_out=True, limit=100).samples) == 3
-    classifier.provenance = {"data_fingerprint": load_data(str(data)).fingerprint(), "seed": 0}
-    assert len(parity_photos(classifier, str(data), held_out=False, limit=100).samples) == 3
+    assert len(parity_images(classifier, str(data), held_out=False, limit=100).samples) == 15
+    assert len(parity_images(classifier, str(data), held_out=True, limit=100).samples) == 3
+    set_header(
+        classifier,
+        provenance={"data_fingerprint": load_data(str(data)).fingerprint(), "seed": 0},
+    )
+    assert len(parity_images(classifier, str(data), held_out=False, limit=100).samples) == 3
 
 
 def test_bad_photos_do_not_calibrate(classifier: Classifier, tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_bad_photos_do_not_calibrate(classifier: Classifier, tmp_path: Path) -> 
     assert len(calibration_crops(classifier, str(data), 100)) == 2
     for colour in COLOURS:
         (data / f"train/{colour}/0.png").write_text("no photo")
-    with pytest.raises(GoogLeNetError, match="none of the photos that should calibrate"):
+    with pytest.raises(GoogLeNetError, match="none of the calibration images"):
         calibration_crops(classifier, str(data), 100)
 
 

@@ -8,55 +8,60 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.special import logsumexp
 
+from googlenet import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.evaluation.accuracy import score
 from googlenet.inference.calibration import (
     ENERGY,
     ENERGY_AND_ANGLES,
     Calibration,
-    Outputs,
-    Unknown,
-    angle,
+    OODDetector,
+    residual_angle,
 )
-from googlenet.inference.classifier import Classifier
-from googlenet.inference.model_file import ModelFileError
+from googlenet.inference.outputs import Outputs, softmax
 from googlenet.models.googlenet import GoogLeNet
+from googlenet.runtime.errors import ModelFileError
 from tests.evaluation.test_accuracy import photos
-from tests.fixtures import noise, pixels, tiny_classifier
+from tests.fixtures import noise, pixels, set_header, tiny_classifier
 from tests.inference.test_classifier import rewrite
 
 
-def numbers(*widths: int, seed: int = 0) -> dict[str, torch.Tensor]:
+def ood_tensors(*widths: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Three orthonormal directions in each part, and a slope."""
     generator = torch.Generator().manual_seed(seed)
     bases = [torch.linalg.qr(torch.randn(width, 3, generator=generator))[0] for width in widths]
-    found = {f"directions.{i}": basis.contiguous() for i, basis in enumerate(bases)}
-    return found | {"slopes": torch.arange(2.0, 2.0 + len(widths))}
+    found = {f"directions.{i}": basis.contiguous().numpy() for i, basis in enumerate(bases)}
+    return found | {"slopes": np.arange(2, 2 + len(widths), dtype=np.float32)}
 
 
 def calibrated(**unknown: Any) -> Classifier:
     classifier = tiny_classifier()
     assert isinstance(classifier.network, GoogLeNet)
     values: dict[str, Any] = {
-        "score": ENERGY_AND_ANGLES, "threshold": 0.5, "false_alarms": 5.0,
-        "numbers": numbers(*classifier.network.summary_widths),
+        "score": ENERGY_AND_ANGLES, "threshold": 0.5, "target_fpr": 5.0,
+        "tensors": ood_tensors(*classifier.network.ood_widths),
     }  # fmt: skip
-    classifier.calibration = Calibration(1.7, Unknown(**(values | unknown)), {"images": 9})
+    set_header(
+        classifier,
+        calibration=Calibration(1.7, OODDetector(**(values | unknown)), {"images": 9}),
+    )
     return classifier
 
 
 def test_probabilities_are_the_softmax_of_divided_logits() -> None:
     classifier = calibrated()
     crops = np.stack([pixels(noise(32, 32, seed)) for seed in range(6)])
-    logits = classifier.outputs(crops).logits.double().numpy()
+    logits = classifier.outputs(crops).logits.astype(np.float64)
     expected = np.exp(logits / 1.7 - logsumexp(logits / 1.7, axis=1, keepdims=True))
-    np.testing.assert_allclose(classifier.probabilities(crops).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(classifier.probabilities(crops), expected, atol=1e-6)
     plain = tiny_classifier().probabilities(crops)
-    assert torch.equal(plain, classifier.outputs(crops).logits.softmax(1))
-    assert torch.equal(plain.argsort(1), classifier.probabilities(crops).argsort(1))
+    np.testing.assert_array_equal(plain, softmax(classifier.outputs(crops).logits))
+    found = classifier.probabilities(crops)
+    np.testing.assert_array_equal(plain.argsort(1), found.argsort(1))
 
 
 def test_outputs_are_the_network_s() -> None:
@@ -66,28 +71,28 @@ def test_outputs_are_the_network_s() -> None:
     outputs = classifier.outputs(crops)
     with torch.inference_mode():
         normal = classifier.preprocessing.normalize(torch.from_numpy(crops))
-        assert torch.equal(outputs.logits, classifier.network(normal))
+        np.testing.assert_allclose(outputs.logits, classifier.network(normal), atol=1e-5)
         assert isinstance(classifier.network, GoogLeNet)
         with classifier.network.tap("inception_4a", "inception_5a") as maps:
             classifier.network(normal)
     means = [maps[name].mean((2, 3)) for name in ("inception_4a", "inception_5a")]
     assert outputs.widths == tuple(each.shape[1] for each in means)
-    assert outputs.summary is not None
-    torch.testing.assert_close(outputs.summary, torch.cat(means, 1))
+    assert outputs.ood_features is not None
+    np.testing.assert_allclose(outputs.ood_features, torch.cat(means, 1), atol=1e-5)
 
 
 def test_temperature_of_mean_probabilities_keeps_every_order() -> None:
     """Over views the mean is tempered: of one view that is the ordinary temperature."""
     rng = np.random.default_rng(0)
-    logits = torch.from_numpy(rng.normal(0, 3, (40, 10, 7)))
+    logits = rng.normal(0, 3, (40, 10, 7))
     for temperature in (0.3, 1.0, 4.0):
         calibration = Calibration(temperature)
-        one = calibration.tempered(logits[:, 0].softmax(1))
-        torch.testing.assert_close(one, (logits[:, 0] / temperature).softmax(1))
-        mean = logits.softmax(2).mean(1)
-        tempered = calibration.tempered(mean)
-        assert torch.equal(tempered.argsort(1), mean.argsort(1))
-        torch.testing.assert_close(tempered.sum(1), torch.ones(40, dtype=torch.float64))
+        one = calibration.temperature_scaled(softmax(logits[:, 0]))
+        np.testing.assert_allclose(one, softmax(logits[:, 0] / temperature))
+        mean = np.mean([softmax(logits[:, view]) for view in range(10)], axis=0)
+        scaled = calibration.temperature_scaled(mean)
+        np.testing.assert_array_equal(scaled.argsort(1), mean.argsort(1))
+        np.testing.assert_allclose(scaled.sum(1), np.ones(40))
 
 
 def test_temperature_changes_no_answer_of_any_number_of_views() -> None:
@@ -100,9 +105,7 @@ def test_temperature_changes_no_answer_of_any_number_of_views() -> None:
         assert not torch.allclose(tempered.probabilities, before.probabilities)
     crops = [warm.preprocessing.pixels(p) for p in map(as_photo, samples.sources)]
     one = score(warm, samples, 1).temperature_scaled(warm.calibration).probabilities
-    torch.testing.assert_close(
-        one.float(), warm.probabilities(np.stack(crops)), atol=1e-5, rtol=1e-4
-    )
+    np.testing.assert_allclose(one, warm.probabilities(np.stack(crops)), atol=1e-5, rtol=1e-4)
 
 
 def as_photo(source: Any) -> Any:
@@ -115,29 +118,29 @@ def as_photo(source: Any) -> Any:
 def test_score_is_numpy_s() -> None:
     rng = np.random.default_rng(1)
     logits, parts = rng.normal(size=(20, 5)), [rng.normal(size=(20, width)) for width in (8, 6)]
-    summary = torch.from_numpy(np.concatenate(parts, 1)).float()
-    outputs = Outputs(torch.from_numpy(logits).float(), summary, (8, 6))
-    held, sines = numbers(8, 6), []
+    features = np.concatenate(parts, 1).astype(np.float32)
+    outputs = Outputs(logits.astype(np.float32), features, (8, 6))
+    held, sines = ood_tensors(8, 6), []
     for i, part in enumerate(parts):
-        basis = held[f"directions.{i}"].numpy()
+        basis = held[f"directions.{i}"]
         outside = part @ (np.eye(part.shape[1]) - basis @ basis.T)
         sines.append(np.linalg.norm(outside, axis=1) / np.linalg.norm(part, axis=1))
-        turned = angle(torch.from_numpy(part).float(), held[f"directions.{i}"]).numpy()
-        np.testing.assert_allclose(turned, sines[i], rtol=1e-4)
+        angles = residual_angle(part.astype(np.float32), held[f"directions.{i}"])
+        np.testing.assert_allclose(angles, sines[i], rtol=1e-4)
     known = logsumexp(logits, axis=1)
-    found = Unknown(ENERGY_AND_ANGLES, 0.0, 5.0, held).scores(outputs)
-    np.testing.assert_allclose(found.numpy(), known - 2 * sines[0] - 3 * sines[1], rtol=1e-4)
-    alone = Unknown(ENERGY, 0.0, 5.0).scores(outputs)
-    np.testing.assert_allclose(alone.numpy(), known, rtol=1e-5)
-    assert angle(torch.zeros(1, 8), held["directions.0"]).tolist() == [1]
+    found = OODDetector(ENERGY_AND_ANGLES, 0.0, 5.0, held).id_scores(outputs)
+    np.testing.assert_allclose(found, known - 2 * sines[0] - 3 * sines[1], rtol=1e-4)
+    alone = OODDetector(ENERGY, 0.0, 5.0).id_scores(outputs)
+    np.testing.assert_allclose(alone, known, rtol=1e-5)
+    assert residual_angle(np.zeros((1, 8), np.float32), held["directions.0"]).tolist() == [1]
 
 
 def test_round_trip(tmp_path: Path) -> None:
     classifier, path = calibrated(), tmp_path / "m.safetensors"
     classifier.save(path)
     loaded = Classifier.load(path)
-    assert loaded.header() == classifier.header()
-    assert loaded.header()["calibration"] == {
+    assert loaded.header.to_json() == classifier.header.to_json()
+    assert loaded.header.to_json()["calibration"] == {
         "temperature": 1.7, "images": 9,
         "unknown": {"score": ENERGY_AND_ANGLES, "threshold": 0.5, "false_alarms": 5.0},
     }  # fmt: skip
@@ -174,16 +177,16 @@ def test_score_of_views_is_their_mean() -> None:
 
     p = classifier.preprocessing
     crops = np.stack([p.pixels(v) for v in VIEWS[10](decode(sample.sources[0]), p)])
-    unknown = classifier.calibration and classifier.calibration.unknown
-    assert unknown
+    ood = classifier.calibration and classifier.calibration.ood
+    assert ood
     assert found.known is not None
-    expected = unknown.scores(classifier.outputs(crops)).mean()
+    expected = ood.id_scores(classifier.outputs(crops)).mean()
     assert float(found.known[0]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_network_without_a_last_layer_is_scored_by_its_logits(tmp_path: Path) -> None:
     classifier = tiny_classifier(variant="nin", size=64)
-    classifier.calibration = Calibration(1.0, Unknown(ENERGY, 0.5, 5.0))
+    set_header(classifier, calibration=Calibration(1.0, OODDetector(ENERGY, 0.5, 5.0)))
     classifier.save(tmp_path / "m.safetensors")
     (found,) = Classifier.load(tmp_path / "m.safetensors").predict([noise(80, 80)])
     assert found.score is not None

@@ -13,14 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from googlenet import Classifier
 from googlenet.images.decode import Source
 from googlenet.inference.calibration import Calibration
-from googlenet.inference.classifier import Classifier, model_path
-from googlenet.inference.model_file import KEY, ModelFileError, read_header
+from googlenet.inference.header import KEY
+from googlenet.inference.model_file import model_path, read_header
 from googlenet.inference.prediction import Prediction
 from googlenet.runtime.device import ComputeDevice
-from googlenet.runtime.errors import GoogLeNetError, UsageError
-from tests.fixtures import noise, pixels, tiny_classifier
+from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
+from tests.fixtures import noise, pixels, set_header, tiny_classifier
 
 
 @pytest.fixture
@@ -32,15 +33,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("heads", [True, False])
 def test_round_trip_is_bit_for_bit(path: Path, variant: str, heads: bool) -> None:
     classifier = tiny_classifier(variant=variant, heads=heads)
-    classifier.metrics = {"1": {"top1_error": 1 / 3}}
-    classifier.provenance = {"seed": 5}
-    classifier.licence, classifier.calibration = "CC0-1.0", Calibration(1.5)
+    set_header(classifier, metrics={"1": {"top1_error": 1 / 3}})
+    set_header(classifier, provenance={"seed": 5})
+    set_header(classifier, licence="CC0-1.0", calibration=Calibration(1.5))
     classifier.save(path)
     loaded = Classifier.load(path)
     state = loaded.network.state_dict()
     for name, tensor in classifier.network.state_dict().items():
         assert torch.equal(state[name], tensor), name
-    assert loaded.header() == classifier.header()
+    assert loaded.header.to_json() == classifier.header.to_json()
     assert not loaded.network.training
     again = path.with_name("again.safetensors")
     loaded.save(again)
@@ -78,15 +79,26 @@ def test_missing_extra_and_misshapen_tensors(path: Path) -> None:
     bias = tensors.pop("classifier.bias")
     rewrite(path, tensors)
     with pytest.raises(
-        ModelFileError, match=r"m.safetensors: must hold the tensor classifier.bias"
+        ModelFileError, match=r"m.safetensors: 1 missing tensor \(classifier.bias\)"
     ):
         Classifier.load(path)
     rewrite(path, tensors | {"classifier.bias": bias, "extra": bias.clone()})
-    with pytest.raises(ModelFileError, match="holds the tensor extra, which the network has not"):
+    with pytest.raises(ModelFileError, match=r"m.safetensors: 1 unexpected tensor \(extra\)"):
         Classifier.load(path)
     rewrite(path, tensors | {"classifier.bias": torch.zeros(4)})
+    with pytest.raises(ModelFileError, match=r"classifier.bias must have shape \(3,\), has \(4,\)"):
+        Classifier.load(path)
+
+
+def test_missing_and_unexpected_tensors_are_named_together(path: Path) -> None:
+    tiny_classifier().save(path)
+    renamed = {f"module.{name}": tensor for name, tensor in load_file(path).items()}
+    rewrite(path, renamed)
+    count = len(renamed)
     with pytest.raises(
-        ModelFileError, match=r"tensor classifier.bias must have shape \(3,\), has \(4,\)"
+        ModelFileError,
+        match=rf"m.safetensors: {count} missing tensors \(classifier.bias, .*, …\); "
+        rf"{count} unexpected tensors \(module.classifier.bias, .*, …\)$",
     ):
         Classifier.load(path)
 
@@ -147,10 +159,9 @@ def test_bf16_agrees_roughly_and_is_returned_in_fp32() -> None:
     classifier = tiny_classifier()
     crops = np.stack([pixels(noise(32, 32, seed)) for seed in range(4)])
     exact = classifier.probabilities(crops)
-    classifier.machine = ComputeDevice("cpu", "bf16")
-    rough = classifier.probabilities(crops)
-    assert rough.dtype == torch.float32
-    assert 0 < (rough - exact).abs().max() < 0.1
+    rough = classifier.to(ComputeDevice("cpu", "bf16")).probabilities(crops)
+    assert rough.dtype == np.float32
+    assert 0 < np.abs(rough - exact).max() < 0.1
 
 
 def test_predictions_come_in_order_with_bad_photos_among_them(tmp_path: Path) -> None:
@@ -190,7 +201,7 @@ def test_endless_sources_are_read_as_needed() -> None:
 
 @pytest.mark.parametrize("single", ["cat.jpg", Path("cat.jpg"), b"bytes"])
 def test_single_photo_is_no_list(single: Any) -> None:
-    with pytest.raises(UsageError, match="predict takes a list of photos, got one"):
+    with pytest.raises(UsageError, match="predict takes a list of images, got one"):
         list(tiny_classifier().predict(single))
 
 

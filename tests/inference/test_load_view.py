@@ -70,7 +70,7 @@ def test_every_verb_sees_the_same_pixels(
     expected = load_view(path, p)
     ((_, evaluated),) = image_crops(classifier, samples, [0], 1, 1)
     for found in (
-        classifier.view(content),
+        classifier.load_input(content),
         evaluated[0],
         read_image_bytes(content, p, 10**8).pixels,
         crop_of(classifier, samples, 0),

@@ -13,17 +13,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from googlenet.inference.model_file import (
-    FORMAT,
-    KEY,
-    ModelFileError,
-    read_header,
-    read_tensors,
-    write_model_file,
-)
-from googlenet.runtime.errors import UsageError
+from googlenet.inference.header import FORMAT, KEY
+from googlenet.inference.model_file import read_header, read_tensors, write_tensors
+from googlenet.runtime.errors import ModelFileError, UsageError
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor(7, dtype=torch.int64)}
+
+
+def write_header(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """A file of ours with any header."""
+    write_tensors(path, tensors, {KEY: json.dumps({"format": FORMAT} | header)})
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read(path: Path) -> None:
     header = {"classes": [{"id": "n01", "name": "naïve — 犬"}], "metrics": {"1": 0.1}}
-    write_model_file(path, TENSORS, header)
+    write_header(path, TENSORS, header)
     assert read_header(path) == header | {"format": FORMAT}
     tensors = read_tensors(path)
     assert {name: (t.dtype, t.tolist()) for name, t in tensors.items()} == {
@@ -42,7 +41,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 
 def test_others_read_it_with_safetensors_and_json_alone(path: Path) -> None:
-    write_model_file(path, TENSORS, {"variant": "bn"})
+    write_header(path, TENSORS, {"variant": "bn"})
     with safe_open(path, framework="np") as file:
         assert json.loads(file.metadata()["googlenet"])["variant"] == "bn"
         assert file.get_tensor("b").tolist() == TENSORS["b"].tolist()
@@ -51,12 +50,12 @@ def test_others_read_it_with_safetensors_and_json_alone(path: Path) -> None:
 def test_tensors_of_any_layout_are_written(path: Path) -> None:
     weight = torch.randn(4, 3, 5, 5)
     last: Tensor = weight.to(memory_format=torch.channels_last)
-    write_model_file(path, {"w": last.requires_grad_()}, {})
+    write_header(path, {"w": last.requires_grad_()}, {})
     assert torch.equal(read_tensors(path)["w"], weight)
 
 
 def test_others_may_read_the_file_if_they_may_read_new_files(path: Path) -> None:
-    write_model_file(path, TENSORS, {})
+    write_header(path, TENSORS, {})
     umask = os.umask(0)
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
@@ -64,7 +63,7 @@ def test_others_may_read_the_file_if_they_may_read_new_files(path: Path) -> None
 
 def test_name_that_is_no_text_survives(path: Path) -> None:
     """A folder of classes may be called by bytes that are no UTF-8."""
-    write_model_file(path, TENSORS, {"classes": ["caf\udce9"]})
+    write_header(path, TENSORS, {"classes": ["caf\udce9"]})
     assert read_header(path)["classes"] == ["caf\udce9"]
 
 
@@ -77,7 +76,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.99])
 def test_truncated_file(path: Path, share: float) -> None:
-    write_model_file(path, {"w": torch.zeros(1000)}, {})
+    write_header(path, {"w": torch.zeros(1000)}, {})
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     for read in (read_header, read_tensors):

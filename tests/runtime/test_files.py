@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from googlenet.inference.model_file import read_header, write_model_file
+from googlenet.inference.model_file import read_header
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.files import WriteError, parent_dir, write_atomically, write_text
+from tests.inference.test_model_file import write_header
 
 
 def test_text_is_written_in_utf_8_and_replaced(tmp_path: Path) -> None:
@@ -46,14 +47,14 @@ def test_place_that_cannot_be(tmp_path: Path, name: str) -> None:
 def test_full_disk_is_one_sentence_and_leaves_the_old_model(tmp_path: Path) -> None:
     """The operating system refuses the bytes beyond a limit, as it does on a full disk."""
     path = tmp_path / "m.safetensors"
-    write_model_file(path, {"w": torch.zeros(10)}, {"take": 1})
+    write_header(path, {"w": torch.zeros(10)}, {"take": 1})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(
             GoogLeNetError, match=r"m\.safetensors: cannot be written \(.*too large"
         ):
-            write_model_file(path, {"w": torch.zeros(1_000_000)}, {"take": 2})
+            write_header(path, {"w": torch.zeros(1_000_000)}, {"take": 2})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read_header(path)["take"] == 1

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO, Torch
+
 from googlenet.runtime.compiled import CompiledLibrary
 from googlenet.runtime.first_call import first_call_alone, locked_cache
 from tests.fixtures import tiny_classifier

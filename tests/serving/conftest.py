@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from googlenet.inference.calibration import Outputs
-from googlenet.inference.classifier import Classifier
-from googlenet.inference.prediction import Pixels
+from googlenet import Classifier
+from googlenet.inference.backends.base import Pixels
+from googlenet.inference.outputs import Outputs
 from googlenet.serving.app import build_app
 from googlenet.serving.limits import Limits
 from googlenet.serving.server import Server, address, listen

@@ -15,11 +15,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from googlenet.data.dataset import Class
-from googlenet.inference.calibration import Calibration, Unknown, energy
+from googlenet.inference.calibration import Calibration, OODDetector, energy
 from googlenet.inference.classifier import Classifier
 from googlenet.serving.input_image import read_image_bytes
 from googlenet.serving.middleware import SECURITY
-from tests.fixtures import encoded, noise
+from tests.fixtures import encoded, noise, set_header
 from tests.serving.conftest import PHOTOS, Running, running, until
 
 BOMB = encoded(Image.new("L", (400, 300)))  # more pixels than the service of these tests takes
@@ -91,7 +91,7 @@ def test_unknown_as_the_classifier_says() -> None:
         classifier = serving.service.classifier
         scores = [energy(classifier.outputs(crops(classifier, p)), {}).item() for p in PHOTOS]
         threshold = sum(scores) / len(scores)
-        classifier.calibration = Calibration(2.0, Unknown("energy", threshold, 5.0))
+        set_header(classifier, calibration=Calibration(2.0, OODDetector("energy", threshold, 5.0)))
         results = serving.form(PHOTOS).json()["results"]
         assert [result["unknown"] for result in results] == [score < threshold for score in scores]
         assert [result["top"] for result in results] == expected(classifier, PHOTOS)
@@ -101,7 +101,7 @@ def test_unknown_as_the_classifier_says() -> None:
 def test_photos_of_several_labels() -> None:
     with running() as serving:
         classifier = serving.service.classifier
-        classifier.multi, classifier.threshold = True, 0.5
+        set_header(classifier, multilabel=True, threshold=0.5)
         results = serving.form(PHOTOS, params={"top": 2}).json()["results"]
         for result, own in zip(results, classifier.predict(PHOTOS, top=2), strict=True):
             assert [entry["label"] for entry in result["labels"]] == [
@@ -123,7 +123,7 @@ def test_classes_of_one_name_have_maps_of_their_own() -> None:
     with running() as serving:
         classifier = serving.service.classifier
         (before,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
-        classifier.classes = tuple(Class(c.id, "crane") for c in classifier.classes)
+        set_header(classifier, classes=tuple(Class(c.id, "crane") for c in classifier.classes))
         (after,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
         assert after["cam"] == before["cam"]
         assert {entry["label"] for entry in after["top"]} == {"crane"}
@@ -275,7 +275,7 @@ def test_model_is_the_header(serving: Running) -> None:
     facts = serving.client.get("/model").json()
     assert facts.pop("cam") is True
     assert facts.pop("limits") == {"body": 200_000, "pixels": 10_000, "photos": 4}
-    header = serving.service.classifier.header()
+    header = serving.service.classifier.header.to_json()
     header["preprocessing"] |= {
         name: list(header["preprocessing"][name]) for name in ("mean", "scale")
     }

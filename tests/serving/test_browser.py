@@ -18,8 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from googlenet.images.decode import decode
-from googlenet.inference.calibration import Calibration, Unknown
-from tests.fixtures import encoded, noise
+from googlenet.inference.calibration import Calibration, OODDetector
+from tests.fixtures import encoded, noise, set_header
 from tests.serving.conftest import Running, running, until
 
 pytestmark = pytest.mark.slow
@@ -313,9 +313,8 @@ def test_photos_that_are_pasted_or_dropped(kind: str, browser: Browser, service:
 
 def test_unknown_verdict(browser: Browser) -> None:
     with running() as service:
-        service.service.classifier.calibration = Calibration(
-            unknown=Unknown("energy", threshold=1e9, false_alarms=5.0)
-        )
+        calibration = Calibration(ood=OODDetector("energy", threshold=1e9, target_fpr=5.0))
+        set_header(service.service.classifier, calibration=calibration)
         with opened(browser, service) as page:
             add(page, TALL)
             one = card(page, "tall.png")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from googlenet.inference.classifier import Classifier
+from googlenet import Classifier
 from googlenet.training.early_stopping import best_epoch, should_stop_early
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run import train

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from googlenet import Classifier
 from googlenet.evaluation.accuracy import score
-from googlenet.inference.classifier import Classifier
 from googlenet.training.run import train
 from googlenet.training.settings import Settings
 from googlenet.training.setup import Run
@@ -31,7 +31,7 @@ def test_model_says_how_good_it_is_and_where_it_comes_from(done: Run, data: Path
     assert (model.variant, model.network.heads) == ("bn", ())
     assert model.provenance["data_fingerprint"] == done.data.fingerprint()
     assert (model.provenance["epochs"], model.provenance["weights"]) == (2, None)
-    assert str(data) not in json.dumps(model.header())
+    assert str(data) not in json.dumps(model.header.to_json())
     found = score(model, done.data.val)
     metrics = model.metrics["1"]
     assert (metrics["top1_error"], metrics["top5_error"]) == (found.error(1), found.error(5))

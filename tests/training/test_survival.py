@@ -327,7 +327,7 @@ def test_models_that_somebody_protected_are_not_replaced(options: Settings, tmp_
     run, _ = prepared(options, tmp_path / "run")
     run.folder.best.write_text("mine")
     run.folder.best.chmod(0o444)
-    with pytest.raises(WriteError, match=r"best\.safetensors: is there already and not writable"):
+    with pytest.raises(WriteError, match=r"best\.safetensors: exists and is read-only"):
         train(run)
     assert run.folder.best.read_text() == "mine"
 

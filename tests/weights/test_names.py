@@ -146,7 +146,7 @@ def test_our_own_names_without_a_header() -> None:
     ],
 )
 def test_scopes_are_taken_off(name: str, expected: str) -> None:
-    assert names.plain(name) == expected
+    assert names.canonical_name(name) == expected
 
 
 def test_a_scoped_file_is_recognised() -> None:

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from googlenet import Classifier, GoogLeNet
 from googlenet.data.dataset import Class
 from googlenet.images.preprocess import Preprocessing
+from googlenet.load import convert_source
 from googlenet.models.registry import build_network
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.weights import registry
 from googlenet.weights.caffe_named import HEADER, write_caffe_named
 from googlenet.weights.provenance import fingerprint
-from googlenet.weights.source import convert_source
 from tests.weights.foreign import BY_NAME, foreign_tensors
 from tests.weights.protos import caffe_model
 
@@ -27,11 +27,10 @@ from tests.weights.protos import caffe_model
 @pytest.fixture(scope="module")
 def small() -> Classifier:
     """A narrow model of the paper's variant, of two classes, with heads."""
-    return Classifier(
+    return Classifier.from_network(
         build_network("paper", 2, size=64, width=0.1),
         (Class("a", "ä"), Class("b", "b")),
         Preprocessing(size=64, resize_size=73, channel_order="BGR"),
-        "paper",
         metrics={"top1_error": 12.5},
         provenance={"data": "test"},
         licence="CC0-1.0",
@@ -50,7 +49,7 @@ def test_a_foreign_file_loads_like_a_model_of_ours(bvlc: Classifier, bvlc_data: 
 def test_weights_are_known_whatever_file_they_come_in(bvlc: Classifier, bvlc_data: Path) -> None:
     """The shared file is not BVLC's own, but its weights are."""
     released = registry.KNOWN["bvlc"]
-    assert fingerprint(bvlc.network) == released.fingerprint
+    assert fingerprint(bvlc.network.state_dict()) == released.fingerprint
     assert bvlc.licence == "released for unrestricted use"
     assert bvlc.provenance["weights"] == released.title
     assert bvlc.provenance["url"] == released.url
@@ -62,7 +61,7 @@ def test_weights_are_known_whatever_file_they_come_in(bvlc: Classifier, bvlc_dat
 def test_the_converted_file_says_the_same(bvlc: Classifier, tmp_path: Path) -> None:
     bvlc.save(tmp_path / "bvlc.safetensors")
     again = Classifier.load(tmp_path / "bvlc.safetensors")
-    assert again.header() == bvlc.header()
+    assert again.header.to_json() == bvlc.header.to_json()
     for name, tensor in bvlc.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], tensor)
 
@@ -77,7 +76,7 @@ def test_the_released_weights_as_a_caffemodel(
     classifier, report = convert_source(path)
     assert report.format == "Caffe model"
     assert len(report.kept) == 116
-    assert fingerprint(classifier.network) == fingerprint(bvlc.network)
+    assert fingerprint(classifier.network.state_dict()) == fingerprint(bvlc.network.state_dict())
     assert classifier.licence == "released for unrestricted use"
 
 
@@ -90,7 +89,9 @@ def test_a_known_name_is_the_file_in_the_cache(
     monkeypatch.setitem(registry.KNOWN, "bvlc", entry)
     monkeypatch.setenv("GOOGLENET_CACHE", str(tmp_path))
     (tmp_path / "there").symlink_to(source)
-    assert fingerprint(Classifier.load("bvlc").network) == fingerprint(bvlc.network)
+    assert fingerprint(Classifier.load("bvlc").network.state_dict()) == fingerprint(
+        bvlc.network.state_dict()
+    )
 
 
 def test_a_path_comes_before_a_known_name(
@@ -131,7 +132,7 @@ def test_a_stated_licence_is_kept(tmp_path: Path) -> None:
 def test_to_caffe_s_names_and_back_bit_for_bit(small: Classifier, tmp_path: Path) -> None:
     first, between, last = (tmp_path / name for name in ("a", "b", "c"))
     small.save(first)
-    write_caffe_named(Classifier.load(first), between)
+    write_caffe_named(small.header, small.network.state_dict(), between)
     assert "loss3/classifier/weight" in load_file(between)
     classifier, report = convert_source(between)
     assert (report.scheme, report.dropped, report.missing) == ("caffe", {}, [])
@@ -142,7 +143,7 @@ def test_to_caffe_s_names_and_back_bit_for_bit(small: Classifier, tmp_path: Path
 def test_the_released_weights_go_to_caffe_s_names_unchanged(
     bvlc: Classifier, bvlc_data: Path, tmp_path: Path
 ) -> None:
-    write_caffe_named(bvlc, tmp_path / "again.safetensors")
+    write_caffe_named(bvlc.header, bvlc.network.state_dict(), tmp_path / "again.safetensors")
     ours = load_file(tmp_path / "again.safetensors")
     theirs = load_file(bvlc_data / "weights.safetensors")
     assert ours.keys() == theirs.keys()
@@ -150,14 +151,13 @@ def test_the_released_weights_go_to_caffe_s_names_unchanged(
 
 
 def test_only_the_paper_s_network_has_caffe_s_names(tmp_path: Path) -> None:
-    model = Classifier(
+    model = Classifier.from_network(
         build_network("bn", 2, size=64, width=0.1),
         (Class("a", "a"), Class("b", "b")),
         Preprocessing(size=64, resize_size=73),
-        "bn",
     )
     with pytest.raises(UsageError, match="--to caffe needs a model of variant 'paper', got 'bn'"):
-        write_caffe_named(model, tmp_path / "x")
+        write_caffe_named(model.header, model.network.state_dict(), tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_carried_header_that_lies(
     change: dict[str, object], rule: str, small: Classifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "lie.safetensors"
-    write_caffe_named(small, path)
-    header = json.dumps(small.header() | change)
+    write_caffe_named(small.header, small.network.state_dict(), path)
+    header = json.dumps(small.header.to_json() | change)
     save_file(load_file(path), path, {HEADER: header})
     with pytest.raises(GoogLeNetError, match=rule):
         Classifier.load(path)
@@ -184,7 +184,7 @@ def test_a_model_file_of_ours_that_declares_a_huge_network(
     small: Classifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "huge.safetensors"
-    header = {"format": 1} | small.header() | {"width": 16.0}
+    header = {"format": 1} | small.header.to_json() | {"width": 16.0}
     save_file({"w": torch.zeros(3)}, path, {"googlenet": json.dumps(header)})
     with pytest.raises(GoogLeNetError, match="parameters, the tensors hold 3"):
         Classifier.load(path)

@@ -17,15 +17,17 @@ from googlenet.bench.harness import (
 )
 from googlenet.bench.peers import Missing, counted_macs, reference, timm_network
 from googlenet.bench.training import VARIANTS
-from googlenet.inference.engines import Engine, OnnxRuntime, OpenVINO, require
+from googlenet.inference.backends.base import Backend, require
+from googlenet.inference.backends.onnxruntime import OnnxRuntimeBackend
+from googlenet.inference.backends.openvino import OpenVINOBackend
 from googlenet.kernels.optimize import optimize_for_inference
 from googlenet.models.cost import network_cost
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.errors import GoogLeNetError
 
-ENGINES: dict[str, type[OnnxRuntime | OpenVINO]] = {
-    "ONNX Runtime": OnnxRuntime,
-    "OpenVINO": OpenVINO,
+ENGINES: dict[str, type[OnnxRuntimeBackend | OpenVINOBackend]] = {
+    "ONNX Runtime": OnnxRuntimeBackend,
+    "OpenVINO": OpenVINOBackend,
 }
 
 
@@ -82,7 +84,7 @@ def add_engines(found: dict[str, Candidate], skipped: dict[str, str], given: Con
         found[f"{name}, torchvision's layers, fp32"] = Candidate(step, torch.float32, macs)
 
 
-def load_engine(kind: type[OnnxRuntime | OpenVINO], size: int) -> Engine:
+def load_engine(kind: type[OnnxRuntimeBackend | OpenVINOBackend], size: int) -> Backend:
     """An engine with random weights.  Raises GoogLeNetError where a package is missing."""
     require("onnx")
     from googlenet.export.onnx_graph import network_model  # imports onnx

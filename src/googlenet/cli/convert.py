@@ -1,4 +1,4 @@
-"""turn somebody else's weight file into a model file"""
+"""turn a third-party weight file into a model file"""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import add_json
-from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.cli.options import add_json, check_out
 from googlenet.weights.registry import KNOWN
 
 if TYPE_CHECKING:
@@ -32,16 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.inference.classifier import model_path, require_weights
+    from googlenet.inference.model_file import model_path
+    from googlenet.load import convert_source, require_weights
     from googlenet.weights.caffe_named import write_caffe_named
-    from googlenet.weights.source import convert_source
 
     source = model_path(args.source)
     check_out(args.out, source)
     require_weights(source, "SOURCE")
     classifier, report = convert_source(source)
     if args.to == "caffe":
-        write_caffe_named(classifier, args.out)
+        write_caffe_named(classifier.header, classifier.network.state_dict(), args.out)
     else:
         classifier.save(args.out)
     if args.json:
@@ -49,16 +48,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(args, classifier, report)))
     return 0
-
-
-def check_out(out: Path, source: Path, name: str = "SOURCE") -> None:
-    """Refuse, before any work, to write where nothing should be written."""
-    if out.is_dir():
-        raise UsageError(f"--out must be a file, got {out}, a folder")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise UsageError(f"--out must not be {name} itself, got {out}")
-    if out.exists() and not out.stat().st_mode & 0o222:
-        raise GoogLeNetError(f"{out}: is there already and not writable")
 
 
 def summary(args: argparse.Namespace, classifier: Classifier, report: Report) -> dict[str, object]:
@@ -69,7 +58,7 @@ def summary(args: argparse.Namespace, classifier: Classifier, report: Report) ->
         "classes": len(classifier.classes),
         "heads": list(classifier.network.heads),
         "preprocessing": classifier.preprocessing.to_json(),
-        "provenance": classifier.provenance,
+        "provenance": dict(classifier.provenance),
         "licence": classifier.licence,
     }
 

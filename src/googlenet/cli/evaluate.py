@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 from googlenet import parallel
 from googlenet.cli.options import (
     MODEL,
+    SPLITS,
     add_engine,
     add_json,
+    add_precision,
+    add_split,
     add_threads,
     add_threshold,
     add_workers,
+    default_split,
     set_threshold,
     use_threads,
     view_list,
@@ -25,7 +29,7 @@ from googlenet.cli.options import (
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from googlenet.data.dataset import Class, DataSet, Samples
+    from googlenet.data.dataset import Class, Samples
     from googlenet.evaluation.metric_ci import MetricCI
     from googlenet.evaluation.results_table import Result
     from googlenet.inference.classifier import Classifier
@@ -37,14 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
     add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
     add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
-    add(
-        "--split",
-        choices=("train", "val", "all"),
-        help="part of the data (default: val if it has one or trained the model, else all)",
-    )
+    add_split(parser)
     add("--mode", help="crop, squash or letterbox, instead of the models' own")
     add("--restrict", action="store_true", help="allow only the data's classes as answers")
-    add("--precision", default="fp32", help="fp32 (default), bf16 or auto")
+    add_precision(parser)
     add_threshold(parser)
     add_engine(parser)
     add_threads(parser)
@@ -58,35 +58,36 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.data.load_data import choose_split, load_data
     from googlenet.evaluation.accuracy import require_same_classes
     from googlenet.evaluation.results_table import protocol, protocol_name, results_table
-    from googlenet.inference.classifier import Classifier
+    from googlenet.load import load_classifier
     from googlenet.runtime.console import Console
-    from googlenet.runtime.device import ComputeDevice
 
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
-    machine = ComputeDevice.detect(args.precision)
     use_threads(args)
     classifiers = parallel.on_all_ranks(
-        lambda: [Classifier.load(path, machine, args.engine) for path in args.models]
+        lambda: [load_classifier(path, "auto", args.engine, args.precision) for path in args.models]
     )
     require_same_classes(classifiers, args.models)
     for classifier in classifiers:
         set_threshold(classifier, args.threshold)
     if args.mode:
         for classifier in classifiers:
-            classifier.preprocessing = replace(classifier.preprocessing, mode=args.mode)
+            changed = replace(classifier.preprocessing, mode=args.mode)
+            classifier.header = replace(classifier.header, preprocessing=changed)
     first = classifiers[0]
-    if args.restrict and first.multi:
-        raise UsageError("--restrict is for models with one label a photo, got one with several")
+    if args.restrict and first.multilabel:
+        raise UsageError("--restrict is for single-label models, this model is multilabel")
     data = parallel.on_all_ranks(
-        lambda: load_data(args.data, split_seed(first), first.classes, first.multi)
+        lambda: load_data(args.data, first.header.split_seed, first.classes, first.multilabel)
     )
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     if parallel.world_size() > 1:
         parallel.require_equal_across_ranks((data.order_hash(), part), f"photos of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
-    console.say(f"{data.name}: {len(samples)} photos ({PARTS[part]}), {len(first.classes)} classes")
+    console.say(
+        f"{data.name}: {len(samples)} images ({SPLITS[part]}), {len(first.classes)} classes"
+    )
     for views in args.views:
         name = protocol_name(views, first.preprocessing)
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")
@@ -130,15 +131,9 @@ def write(
     write_text(path, text)
 
 
-def split_seed(classifier: Classifier) -> int:
-    """The seed by which the model's own photos were divided, if it was trained by us."""
-    seed = classifier.provenance.get("seed")
-    return seed if isinstance(seed, int) and seed >= 0 else 0
-
-
-def warn_of_other_splits(console: Console, classifiers: list[Classifier]) -> None:
+def warn_of_other_splits(console: Console, classifiers: Sequence[Classifier]) -> None:
     """Say it where some of the models have learnt from photos that others held out."""
-    seeds = sorted({split_seed(classifier) for classifier in classifiers})
+    seeds = sorted({classifier.header.split_seed for classifier in classifiers})
     if len(seeds) > 1:
         console.say(
             f"warning: the models held out different photos, by seeds {', '.join(map(str, seeds))}:"
@@ -158,18 +153,6 @@ def say_what_answers_count(
         return
     says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
     console.say(f"the data has {present} of the model's {classes} classes; answers {says}")
-
-
-PARTS = {"train": "training part", "val": "validation part", "all": "all of them"}
-
-
-def default_split(data: DataSet, classifier: Classifier) -> str:
-    """The validation part where there is one, or where the model was trained on this data.
-
-    A folder of classes that the model has not seen is a test set: all of it counts.
-    """
-    same = classifier.provenance.get("data_fingerprint") == data.fingerprint()
-    return "val" if data.has_split or same else "all"
 
 
 NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
@@ -229,10 +212,10 @@ def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
         found.append(
             "calibration error: of the probabilities by the model's temperature; … before: without"
         )
-    unknown = next((r.calibration.unknown for r in rows if r.calibration), None)
+    unknown = next((r.calibration.ood for r in rows if r.calibration), None)
     if unknown:
         found.append(
             "unknown: photos that are called so; the threshold was chosen for "
-            f"{unknown.false_alarms:g} % of known ones"
+            f"{unknown.target_fpr:g} % of known ones"
         )
     return found

@@ -52,21 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.export.export import Plan, export
-    from googlenet.export.parity_images import calibration_crops, parity_photos
-    from googlenet.inference.classifier import Classifier, require_weights
+    from googlenet.export.export import ExportOptions, export
+    from googlenet.export.parity_images import calibration_crops, parity_images
+    from googlenet.load import load_classifier, require_weights
     from googlenet.runtime.console import Console
-    from googlenet.runtime.device import ComputeDevice
 
     precision = chosen_precision(args)
     check_out(args)
-    Plan(args.to, precision, args.with_preprocessing).check()
+    ExportOptions(args.to, precision, args.with_preprocessing).check()
     if args.calibrate and precision != "int8":
         raise UsageError(f"--calibrate must go with --int8, got it with {precision}")
     require_weights(args.model, "MODEL")
-    classifier = Classifier.load(args.model, ComputeDevice("cpu", "fp32"))
+    classifier = load_classifier(args.model)
     own = precision == "int8" and not args.calibrate
-    photos = parity_photos(classifier, args.data, own, args.photos)
+    photos = parity_images(classifier, args.data, own, args.photos)
     calibration = None
     if precision == "int8":
         source = args.calibrate or args.data
@@ -77,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
             f"warning: {len(calibration)} photos calibrate int8: ranges found on so few may not "
             f"hold for others (take {FEW} or more)"
         )
-    plan = Plan(args.to, precision, args.with_preprocessing, calibration)
+    plan = ExportOptions(args.to, precision, args.with_preprocessing, calibration)
     with console.bar(len(photos.samples), "compare") as shown:
         report = export(
             classifier, plan, args.out, photos,
             workers=args.workers, progress=shown.update,
-            bad=lambda error: console.say(f"left out: {error}"),
+            on_unreadable=lambda error: console.say(f"left out: {error}"),
         )  # fmt: skip
     report = {"model": args.model} | report
     if args.json:
@@ -108,7 +107,7 @@ def chosen_precision(args: argparse.Namespace) -> str:
 
 def check_out(args: argparse.Namespace) -> None:
     """Refuse, before any work, to write where nothing should be written."""
-    from googlenet.inference.classifier import model_path
+    from googlenet.inference.model_file import model_path
 
     out, suffixes = args.out, SUFFIXES[args.to]
     if out.suffix not in suffixes:

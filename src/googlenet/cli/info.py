@@ -25,19 +25,22 @@ def run(args: argparse.Namespace) -> int:
 
 def model(path: str) -> dict[str, Any]:
     """What is in a model file."""
-    from googlenet.inference.classifier import Classifier, model_path
+    from googlenet.inference.model_file import model_path
+    from googlenet.load import load_classifier
 
-    classifier = Classifier.load(path)
+    classifier = load_classifier(path)
     parameters = sum(p.numel() for p in classifier.network.parameters())
-    return {"file": str(model_path(path)), "parameters": parameters} | classifier.header()
+    return {"file": str(model_path(path)), "parameters": parameters} | classifier.header.to_json()
 
 
 def exported(path: str) -> dict[str, Any] | None:
     """What is in an exported file, None for another; parameters are its network's, unfolded."""
     from googlenet.inference.exported_file import read_exported
     from googlenet.inference.model_file import model_path
+    from googlenet.runtime.files import map_file
 
-    file = read_exported(model_path(path), None)
+    found = model_path(path)
+    file = read_exported(found, map_file(found)) if found.is_file() else None
     return None if file is None else {"file": str(file.path), **file.facts()}
 
 

@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf, nan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.runtime.errors import UsageError
+from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
+    from googlenet.data.dataset import DataSet
     from googlenet.inference.classifier import Classifier
-    from googlenet.inference.predictor import Predictor
 
 DATA = "a folder, a CSV file, shards, or digits (built in)"
 WEIGHTS = (
@@ -122,17 +124,47 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=threshold,
         metavar="P",
-        help="probability above which a label counts, instead of the model's own (several labels)",
+        help="probability above which a label counts, instead of the model's own (multilabel)",
     )
 
 
-def set_threshold(classifier: Classifier | Predictor, value: float | None) -> None:
+def set_threshold(classifier: Classifier, value: float | None) -> None:
     """Raises UsageError for a model that has no threshold."""
     if value is None:
         return
-    if not classifier.multi:
-        raise UsageError("--threshold is for models with several labels a photo, got one with one")
-    classifier.threshold = value
+    if not classifier.multilabel:
+        raise UsageError("--threshold is for multilabel models, this model is single-label")
+    classifier.header = replace(classifier.header, threshold=value)
+
+
+def check_out(out: Path, source: Path, name: str = "SOURCE") -> None:
+    """Refuse, before any work, to write where nothing should be written."""
+    if out.is_dir():
+        raise UsageError(f"--out must be a file, got {out}, a folder")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"--out must not be {name} itself, got {out}")
+    if out.exists() and not out.stat().st_mode & 0o222:
+        raise GoogLeNetError(f"{out}: exists and is read-only")
+
+
+SPLITS = {"train": "training split", "val": "validation split", "all": "all of them"}
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--split",
+        choices=tuple(SPLITS),
+        help="split of the data (default: val if it has one or trained the model, else all)",
+    )
+
+
+def default_split(data: DataSet, classifier: Classifier) -> str:
+    """The validation split if there is one, or if the model was trained on this data.
+
+    A folder of classes that the model has not seen is a test set: all of it counts.
+    """
+    same = classifier.provenance.get("data_fingerprint") == data.fingerprint()
+    return "val" if data.has_split or same else "all"
 
 
 def minutes(text: str) -> float:
@@ -175,6 +207,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what computes: torch, onnxruntime, openvino, or auto, the fastest that is installed "
         "(default: torch, or the engine that an exported file is for)",
+    )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        help="fp32, bf16, or auto: bf16 where the hardware computes in it (default: fp32; an "
+        "exported file has its own)",
     )
 
 

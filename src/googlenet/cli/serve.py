@@ -9,7 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from googlenet.cli.options import MODEL, add_engine, add_renamed, add_threads, positive
+from googlenet.cli.options import (
+    MODEL,
+    add_engine,
+    add_precision,
+    add_renamed,
+    add_threads,
+    positive,
+)
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.serving.limits import MIB, Limits, option_name
 
@@ -25,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--token", help=token)
     add("--token-file", metavar="FILE", type=Path, help="file that contains the token")
     add_engine(parser)
+    add_precision(parser)
     add_threads(parser)
     types = {"MIB": mebibytes, "N": positive, "S": seconds}
     for field in fields(Limits):
@@ -55,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from googlenet.inference.classifier import Classifier
-    from googlenet.inference.engine_classifier import EngineClassifier
-    from googlenet.runtime.device import ComputeDevice
+    from googlenet.load import load_classifier
     from googlenet.serving.service import Service
 
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
@@ -72,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
                 "anyone who can reach %s can use the service: there is no --token",
                 address(listening),
             )
-        classifier = Classifier.load(args.model, ComputeDevice.detect("fp32"), args.engine)
-        if isinstance(classifier, EngineClassifier) and classifier.whole_photos:
+        classifier = load_classifier(args.model, "auto", args.engine, args.precision)
+        if classifier.backend.takes_raw_image:
             raise UsageError(
                 f"MODEL has its preprocessing built in and cannot be served: {args.model}"
             )

@@ -163,7 +163,7 @@ def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
 def resolve(args: argparse.Namespace) -> Settings:
     """The settings that the options mean, every default filled in."""
     from googlenet.images import turbo_jpeg
-    from googlenet.inference.classifier import Classifier, require_weights
+    from googlenet.load import load_classifier, require_weights
     from googlenet.models.registry import has_batch_norm
     from googlenet.training.recipe import current_names
     from googlenet.training.recipes import recipe_named
@@ -175,7 +175,7 @@ def resolve(args: argparse.Namespace) -> Settings:
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
     if args.weights:
         require_weights(args.weights, "--weights")
-    source = Classifier.load(args.weights) if args.weights else None
+    source = load_classifier(args.weights) if args.weights else None
     asked = fields.get("variant", args.variant)
     variant = asked or (source.variant if source else recipe.variant)
     if source and variant != source.variant:
@@ -185,7 +185,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         None if args.batch == "auto" else args.batch,
         batch_norm=has_batch_norm(variant),
         # Fresh heads on a trained network would teach it their own beginnings.
-        aux_heads=source is None or bool(source.network.heads),
+        aux_heads=source is None or bool(source.header.heads),
     )
     if source:  # photos are prepared as for the weights that one begins with
         p = source.preprocessing
@@ -198,7 +198,7 @@ def resolve(args: argparse.Namespace) -> Settings:
         data=args.data,
         recipe=recipe,
         preprocessing=preprocessing(args, recipe, source.preprocessing if source else None),
-        width=(source.network.width if source else 1.0) if args.width is None else args.width,
+        width=(source.header.width if source else 1.0) if args.width is None else args.width,
         seed=args.seed or 0,
         precision=args.precision or "auto",
         weights=args.weights,

@@ -17,8 +17,9 @@ from googlenet.data.loader import prefetch
 from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import load_image
 from googlenet.images.views import VIEWS, view_count
-from googlenet.inference.calibration import Calibration, Outputs
+from googlenet.inference.calibration import Calibration
 from googlenet.inference.classifier import Classifier
+from googlenet.inference.outputs import Outputs, concatenate
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.runtime.watchdog import beat
 
@@ -63,7 +64,8 @@ class Scores:
         """The scores with calibrated probabilities; the ranking of classes does not change."""
         if calibration is None:
             return self
-        return replace(self, probabilities=calibration.tempered(self.probabilities))
+        scaled = calibration.temperature_scaled(self.probabilities.numpy())
+        return replace(self, probabilities=torch.from_numpy(scaled))
 
     def confidence(self) -> Tensor:
         """The probability of each image's prediction: (N,)."""
@@ -137,21 +139,22 @@ def score_partial(
     keep_outputs: bool,
 ) -> Partial:
     """The scores of the chosen images."""
-    sums: dict[int, Tensor] = {}
+    sums: dict[int, NDArray[np.float64]] = {}
     known: dict[int, float] = {}
     counts: dict[int, int] = {}
     bad: dict[int, str] = {}
     kept: list[Outputs] = []
-    unknown = classifier.calibration and classifier.calibration.unknown
+    ood = classifier.calibration and classifier.calibration.ood
 
     def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
         outputs = classifier.outputs(crops)
         beat()
-        for owner, row in zip(owners, classifier.uncalibrated(outputs.logits), strict=True):
-            sums[owner] = sums[owner] + row.double() if owner in sums else row.double()
+        rows = classifier.raw_probabilities(outputs.logits).astype(np.float64)
+        for owner, row in zip(owners, rows, strict=True):
+            sums[owner] = sums[owner] + row if owner in sums else row
             counts[owner] = counts.get(owner, 0) + 1
-        if unknown:
-            for owner, value in zip(owners, unknown.scores(outputs).tolist(), strict=True):
+        if ood:
+            for owner, value in zip(owners, ood.id_scores(outputs).tolist(), strict=True):
                 known[owner] = known.get(owner, 0.0) + value
         if keep_outputs:
             kept.append(outputs)
@@ -172,12 +175,13 @@ def score_partial(
     if crops:
         add(owners, crops)
     indices = tuple(sums)
+    means = [sums[i] / counts[i] for i in indices]
     return Partial(
         indices,
-        torch.stack([sums[i] / counts[i] for i in indices]) if sums else torch.empty(0),
+        torch.from_numpy(np.stack(means)) if means else torch.empty(0),
         bad,
-        torch.tensor([known[i] / counts[i] for i in indices]) if unknown else None,
-        concat(kept) if keep_outputs and kept else None,
+        torch.tensor([known[i] / counts[i] for i in indices]) if ood else None,
+        concatenate(kept) if keep_outputs and kept else None,
     )
 
 
@@ -203,10 +207,9 @@ def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
     probabilities = sorted_rows([part.probabilities for part in parts])
     assert probabilities is not None
     outputs = [part.outputs for part in parts if part.outputs is not None]
-    together = concat(outputs) if outputs else None
+    together = concatenate(outputs) if outputs else None
     if together and len(outputs) > 1:
-        summary = None if together.summary is None else together.summary[order]
-        together = together._replace(logits=together.logits[order], summary=summary)
+        together = together.take(order.numpy())
     return Scores(
         probabilities,
         torch.from_numpy(samples.labels_of(indices)),
@@ -215,13 +218,6 @@ def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
         sorted_rows([part.known for part in parts]),
         together,
     )
-
-
-def concat(parts: Sequence[Outputs]) -> Outputs:
-    """Concatenate the outputs of several batches."""
-    summaries = [part.summary for part in parts if part.summary is not None]
-    logits = torch.cat([part.logits for part in parts])
-    return Outputs(logits, torch.cat(summaries) if summaries else None, parts[0].widths)
 
 
 def image_crops(
@@ -257,7 +253,7 @@ def require_same_classes(classifiers: Sequence[Classifier], names: Sequence[str]
     """Raises UsageError if the models of an ensemble differ in classes or kind of labels."""
     first = [c.id for c in classifiers[0].classes]
     for classifier, name in zip(classifiers[1:], names[1:], strict=True):
-        if classifier.multi != classifiers[0].multi:
+        if classifier.multilabel != classifiers[0].multilabel:
             raise UsageError(
                 f"models of an ensemble must be all single-label or all multi-label: "
                 f"{name} differs from {names[0]}"

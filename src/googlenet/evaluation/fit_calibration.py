@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import BINS, TemperatureFit, cross_fit, two_folds
 from googlenet.evaluation.metric_ci import MetricCI, ece_metric, proportion_ci
@@ -40,14 +42,14 @@ class Calibrated:
 
     def lines(self) -> list[str]:
         """The calibration in words."""
-        unknown, images = self.calibration.unknown, len(self.temperature.correct)
+        unknown, images = self.calibration.ood, len(self.temperature.correct)
         found = [
             f"temperature {self.calibration.temperature:.3f}: ECE {self.before} → {self.after}"
         ]
         if unknown and self.rejected:
             found.append(
                 f"OOD threshold {unknown.threshold:.3f} ({unknown.score}): target FPR "
-                f"{unknown.false_alarms:g} %, measured {self.rejected}"
+                f"{unknown.target_fpr:g} %, measured {self.rejected}"
             )
         elif unknown:
             found.append(f"OOD threshold {unknown.threshold:.3f} ({unknown.score})")
@@ -65,7 +67,7 @@ def fit_calibration(
     """
     assert scores.outputs is not None
     labels = scores.labels.numpy()
-    fit = cross_fit(scores.outputs.logits.double().numpy(), labels, seed)
+    fit = cross_fit(scores.outputs.logits.astype(np.float64), labels, seed)
     before, after = (ece_metric(each, fit.correct) for each in (fit.before, fit.after))
     unknown = fit_ood_detector(scores.outputs, target_fpr, seed)
     called = rejected(scores.outputs, target_fpr, two_folds(len(scores), seed))

@@ -54,10 +54,10 @@ class Result:
     @property
     def called_unknown(self) -> NDArray[np.bool_] | None:
         """Which images are rejected as unknown: (N,); None if the model has no threshold."""
-        unknown = self.calibration and self.calibration.unknown
-        if not unknown or self.scores.known is None:
+        ood = self.calibration and self.calibration.ood
+        if not ood or self.scores.known is None:
             return None
-        return (self.scores.known < unknown.threshold).numpy()
+        return (self.scores.known < ood.threshold).numpy()
 
     def to_json(self) -> dict[str, Any]:
         """Metrics in percent; `intervals` has the 95 % interval of each."""

@@ -11,59 +11,65 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from googlenet import __version__
-from googlenet.export.parity import LIMITS, PHOTO_LIMITS, Parity
-from googlenet.export.parity_images import ParityPhotos, decoded
+from googlenet.export.parity import LIMITS, RAW_IMAGE_LIMITS, Parity
+from googlenet.export.parity_images import ParityImages, decoded
 from googlenet.images.turbo_jpeg import DecodedImage
 from googlenet.images.view import to_nchw
+from googlenet.inference.backends.base import require
 from googlenet.inference.classifier import Classifier
-from googlenet.inference.engine_classifier import (
-    EngineClassifier,
-    load_exported,
-    packed_numbers,
-)
-from googlenet.inference.engines import Torch, require
-from googlenet.inference.model_file import FORMAT, KEY
+from googlenet.inference.exported_file import read_exported
+from googlenet.inference.header import FORMAT, KEY, encode_tensors
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import parent_dir
+from googlenet.runtime.files import map_file, parent_dir
 
-FORMATS = ("onnx", "openvino", "torch")
-PRECISIONS = ("fp32", "bf16", "int8")
-BATCH = 16  # photos compared at a time
-# What each format can hold.
-HOLDS = {"onnx": ("fp32", "int8"), "openvino": PRECISIONS, "torch": ("fp32", "bf16")}
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
-NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "torch": ()}
+BATCH = 16  # images compared at a time
 
 
 @dataclass(frozen=True)
-class Plan:
+class Format:
+    """precisions: those that it can hold.  suffixes: of its files, the usual one first.
+    packages: what writing and checking it needs."""
+
+    precisions: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "onnx": Format(("fp32", "int8"), (".onnx",), ("onnx", "onnxruntime")),
+    "openvino": Format(("fp32", "bf16", "int8"), (".xml",), ("onnx", "openvino")),
+    "torch": Format(("fp32", "bf16"), (".pt2", ".pt")),
+}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
     """What to write: `calibration` is the crops (N, size, size, channels) for int8."""
 
     to: str
     precision: str = "fp32"
-    whole_photos: bool = False
+    with_preprocessing: bool = False
     calibration: NDArray[np.uint8] | None = None
 
     def check(self) -> None:
         """Raises UsageError for what no format holds, GoogLeNetError for a missing package."""
         if self.to not in FORMATS:
             raise UsageError(f"--to must be one of {', '.join(FORMATS)}, got {self.to!r}")
-        if self.precision not in HOLDS[self.to]:
+        form = FORMATS[self.to]
+        if self.precision not in form.precisions:
             raise UsageError(
-                f"precision must be {' or '.join(HOLDS[self.to])} for {self.to}, "
+                f"precision must be {' or '.join(form.precisions)} for {self.to}, "
                 f"got {self.precision}"
             )
-        if self.whole_photos and self.precision == "int8" and self.to == "onnx":
+        if self.with_preprocessing and self.precision == "int8" and self.to == "onnx":
             raise UsageError("--int8 --with-preprocessing must go with openvino, got onnx")
-        if self.whole_photos and self.to == "torch":
+        if self.with_preprocessing and self.to == "torch":
             raise UsageError("--with-preprocessing must go with onnx or openvino, got torch")
-        for package in NEEDS[self.to]:
+        for package in form.packages:
             require(package)
         if self.precision == "int8" and self.to == "openvino":
             require("nncf")
@@ -71,31 +77,33 @@ class Plan:
 
 def export(
     classifier: Classifier,
-    plan: Plan,
+    options: ExportOptions,
     out: Path,
-    photos: ParityPhotos,
+    images: ParityImages,
     *,
     workers: int = 2,
     progress: Callable[[], object] = lambda: None,
-    bad: Callable[[str], object] = lambda _: None,
+    on_unreadable: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the file, run it in its own engine, compare; the report, as `--json` prints it.
 
-    The file appears under its name only if it agrees: `passed` tells, `failure` says why not.
-    A file of that name that was there before then stays.
+    The file appears under its name only if it agrees: see `passed`, and `failure` for why not.
+    An earlier file of that name then stays.
     """
-    plan.check()
+    options.check()
     try:
-        with parent_dir(out), beside(out) as folder:
+        with parent_dir(out), staging_dir(out) as folder:
             made = folder / out.name
-            write(classifier, plan, made)
-            found = compare(classifier, plan, made, photos, workers, progress, bad)
-            limits = (PHOTO_LIMITS if plan.whole_photos else LIMITS)[plan.precision]
-            failure = found.failure(limits)
-            inner = None
-            if plan.whole_photos and plan.precision == "fp32":
-                inner = network_alone(classifier, plan, folder / "network", photos, workers)
-                failure = failure or inner.failure(LIMITS["fp32"])
+            write(classifier, options, made)
+            parity = compare(classifier, options, made, images, workers, progress, on_unreadable)
+            limits = RAW_IMAGE_LIMITS if options.with_preprocessing else LIMITS
+            failure = parity.failure(limits[options.precision])
+            network = None
+            if options.with_preprocessing and options.precision == "fp32":
+                network = compare_network_only(
+                    classifier, options, folder / "network", images, workers
+                )
+                failure = failure or network.failure(LIMITS["fp32"])
             # The .bin before the .xml.
             files = sorted(folder.iterdir(), key=lambda path: path == made)
             size = sum(path.stat().st_size for path in files)
@@ -106,14 +114,14 @@ def export(
         raise GoogLeNetError(f"{out}: cannot be written ({error})") from error
     return {
         "out": str(out),
-        "format": plan.to,
-        "precision": plan.precision,
-        "with_preprocessing": plan.whole_photos,
-        "data": photos.name,
-        **found.to_json(),
-        "network_agreement": inner and inner.agreement,
-        "network_max_difference": inner and inner.max_difference,
-        "calibration_images": 0 if plan.calibration is None else len(plan.calibration),
+        "format": options.to,
+        "precision": options.precision,
+        "with_preprocessing": options.with_preprocessing,
+        "data": images.name,
+        **parity.to_json(),
+        "network_agreement": network and network.agreement,
+        "network_max_difference": network and network.max_difference,
+        "calibration_images": 0 if options.calibration is None else len(options.calibration),
         "bytes": size,
         "native_bf16": ComputeDevice("cpu", "auto").bf16,
         "passed": failure is None,
@@ -122,8 +130,8 @@ def export(
 
 
 @contextmanager
-def beside(out: Path) -> Iterator[Path]:
-    """A folder beside the file that is to be; afterwards it is gone with what it still holds."""
+def staging_dir(out: Path) -> Iterator[Path]:
+    """A folder beside the file to be written, removed afterwards with what it still holds."""
     folder = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder
@@ -131,136 +139,136 @@ def beside(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def header_of(classifier: Classifier, plan: Plan) -> dict[str, Any]:
-    """The model file's header, of the network without heads, and how it was exported."""
-    size = classifier.preprocessing.size
-    return {
-        "format": FORMAT,
-        **classifier.header(),
-        "heads": [],
-        "export": {
-            "format": plan.to,
-            "precision": plan.precision,
-            "input": "photo" if plan.whole_photos else "normalised",
-            "shape": ["height", "width", 3] if plan.whole_photos
-            else ["batch", classifier.preprocessing.channels, size, size],
-            "unknown": packed_numbers(classifier),
-            "program": f"googlenet {__version__}",
-        },
-    }  # fmt: skip
+def export_header(classifier: Classifier, options: ExportOptions) -> dict[str, Any]:
+    """The model file's header, for the network without heads, and how it was exported."""
+    p, ood = classifier.preprocessing, classifier.calibration and classifier.calibration.ood
+    raw = options.with_preprocessing
+    export = {
+        "format": options.to,
+        "precision": options.precision,
+        "input": "photo" if raw else "normalised",
+        "shape": ["height", "width", 3] if raw else ["batch", p.channels, p.size, p.size],
+        "unknown": encode_tensors(ood.tensors) if ood else None,
+        "program": f"googlenet {__version__}",
+    }
+    header = replace(classifier.header, heads=())
+    return {"format": FORMAT, **header.to_json(), "export": export}
 
 
-def write(classifier: Classifier, plan: Plan, path: Path) -> None:
-    header = header_of(classifier, plan)
-    if plan.to == "torch":
+def write(classifier: Classifier, options: ExportOptions, path: Path) -> None:
+    header = export_header(classifier, options)
+    if options.to == "torch":
         from googlenet.export.torch_program import write_pt2
 
-        write_pt2(classifier, path, header, plan.precision == "bf16")
-    elif plan.to == "onnx":
-        write_onnx(classifier, plan, path, header)
+        write_pt2(classifier, path, header, options.precision == "bf16")
+    elif options.to == "onnx":
+        write_onnx(classifier, options, path, header)
     else:
-        write_openvino(classifier, plan, path, header)
+        write_openvino(classifier, options, path, header)
 
 
-def write_onnx(classifier: Classifier, plan: Plan, path: Path, header: dict[str, Any]) -> None:
-    from googlenet.export.image_graph import with_photo
+def write_onnx(
+    classifier: Classifier, options: ExportOptions, path: Path, header: dict[str, Any]
+) -> None:
+    from googlenet.export.image_graph import with_preprocessing
     from googlenet.export.onnx_graph import network_model, with_metadata
-    from googlenet.export.quantize import quantise_onnx
+    from googlenet.export.quantize import quantize_onnx
 
     p = classifier.preprocessing
-    model = network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
-    if plan.calibration is not None:
-        model = quantise_onnx(model, to_nchw(plan.calibration, p))
-    if plan.whole_photos:
-        model = with_photo(p, model)
+    model = network_model(classifier.network, p.size, classifier.multilabel, classifier.calibration)
+    if options.calibration is not None:
+        model = quantize_onnx(model, to_nchw(options.calibration, p))
+    if options.with_preprocessing:
+        model = with_preprocessing(p, model)
     with_metadata(model, KEY, header)
     path.write_bytes(model.SerializeToString())
 
 
-def write_openvino(classifier: Classifier, plan: Plan, path: Path, header: dict[str, Any]) -> None:
+def write_openvino(
+    classifier: Classifier, options: ExportOptions, path: Path, header: dict[str, Any]
+) -> None:
     from googlenet.export import openvino_model
-    from googlenet.export.image_graph import photo_model
+    from googlenet.export.image_graph import preprocessing_model
     from googlenet.export.onnx_graph import network_model
-    from googlenet.export.quantize import quantise_openvino
+    from googlenet.export.quantize import quantize_openvino
 
     p = classifier.preprocessing
     model = openvino_model.from_onnx(
-        network_model(classifier.network, p.size, classifier.multi, classifier.calibration)
+        network_model(classifier.network, p.size, classifier.multilabel, classifier.calibration)
     )
-    if plan.calibration is not None:
-        model = quantise_openvino(model, to_nchw(plan.calibration, p))
-    if plan.whole_photos:
-        photo = openvino_model.from_onnx(photo_model(p))
-        model = openvino_model.with_photo(photo, model)
-    openvino_model.write(model, path, KEY, header, half=plan.precision == "bf16")
+    if options.calibration is not None:
+        model = quantize_openvino(model, to_nchw(options.calibration, p))
+    if options.with_preprocessing:
+        preprocessing = openvino_model.from_onnx(preprocessing_model(p))
+        model = openvino_model.with_preprocessing(preprocessing, model)
+    openvino_model.write(model, path, KEY, header, bf16=options.precision == "bf16")
 
 
 def compare(
     classifier: Classifier,
-    plan: Plan,
+    options: ExportOptions,
     path: Path,
-    photos: ParityPhotos,
+    images: ParityImages,
     workers: int,
     progress: Callable[[], object],
-    bad: Callable[[str], object],
+    on_unreadable: Callable[[str], object],
 ) -> Parity:
-    """Probabilities before and after, of the same photos, before any calibration."""
-    exported = running(classifier, plan, path)
-    before: list[Tensor] = []
-    after: list[Tensor] = []
+    """Probabilities before and after, for the same images, before any calibration."""
+    exported = load_for_parity(classifier, options, path)
+    both: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     indices: list[int] = []
     waiting: list[DecodedImage] = []
 
     def compute() -> None:
-        crops = [classifier.crops(photo)[0] for photo in waiting]
-        before.append(classifier.uncalibrated(classifier.outputs(crops).logits.double()))
-        theirs = [exported.crops(photo)[0] for photo in waiting]
-        after.append(classifier.uncalibrated(exported.outputs(theirs).logits.double()))
+        for each, probabilities in zip((classifier, exported), both, strict=True):
+            logits = each.outputs([each.crops(image)[0] for image in waiting]).logits
+            probabilities.append(classifier.raw_probabilities(logits.astype(np.float64)))
         waiting.clear()
 
-    for index, photo in decoded(photos, workers, bad):
+    for index, image in decoded(images, workers, on_unreadable):
         progress()
         indices.append(index)
-        waiting.append(photo)
+        waiting.append(image)
         if len(waiting) == BATCH:
             compute()
     if waiting:
         compute()
     if not indices:
-        raise GoogLeNetError(f"{photos.name}: none of the photos could be read")
+        raise GoogLeNetError(f"{images.name}: none of the images could be read")
     labels = None
-    if photos.labelled and photos.samples.multi_hot is None:
-        labels = torch.tensor([photos.samples.labels[i] for i in indices])
-    return Parity(
-        torch.cat(before),
-        torch.cat(after),
-        [photos.samples.name(i) for i in indices],
-        labels,
-    )
+    if images.labelled and images.samples.multi_hot is None:
+        labels = np.array([images.samples.labels[i] for i in indices])
+    names = [images.samples.name(i) for i in indices]
+    return Parity(np.concatenate(both[0]), np.concatenate(both[1]), names, labels)
 
 
-def network_alone(
-    classifier: Classifier, plan: Plan, folder: Path, photos: ParityPhotos, workers: int
+def compare_network_only(
+    classifier: Classifier,
+    options: ExportOptions,
+    folder: Path,
+    images: ParityImages,
+    workers: int,
 ) -> Parity:
-    """The network of a file with its preprocessing built in, fed with Pillow's own crops.
+    """The network of a file with its preprocessing built in, on Pillow's own crops.
 
-    Resizing differs by a level here and there and hides what the rest of the graph does; this
+    Resizing differs by a level in some pixels and hides what the rest of the graph does; this
     is held to the limits of a file that takes crops.
     """
-    bare = replace(plan, whole_photos=False)
+    bare = replace(options, with_preprocessing=False)
     folder.mkdir()
-    made = folder / f"network{SUFFIX[plan.to]}"
+    made = folder / f"network{FORMATS[options.to].suffixes[0]}"
     write(classifier, bare, made)
-    found = compare(classifier, bare, made, photos, workers, lambda: None, lambda _: None)
+    found = compare(classifier, bare, made, images, workers, lambda: None, lambda _: None)
     shutil.rmtree(folder)
     return found
 
 
-def running(classifier: Classifier, plan: Plan, path: Path) -> Classifier:
-    """The exported file at work in its own engine: of a `.pt2` file the program itself."""
-    if plan.to != "torch":
-        found = load_exported(path, ComputeDevice(), None)
-        assert isinstance(found, EngineClassifier)
-        return found
-    program = torch.export.load(str(path)).module()  # written a moment ago, by us
-    return EngineClassifier.around(classifier, Torch(program, plan.precision))
+def load_for_parity(classifier: Classifier, options: ExportOptions, path: Path) -> Classifier:
+    """The exported file in its own engine; for a `.pt2` file the program itself."""
+    if options.to == "torch":
+        from googlenet.export.torch_program import ProgramBackend
+
+        return Classifier(classifier.header, ProgramBackend(path, options.precision))
+    exported = read_exported(path, map_file(path))
+    assert exported is not None
+    return Classifier(exported.header, exported.start())

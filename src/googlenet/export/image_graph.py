@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from googlenet.export.onnx_graph import Graph
 from googlenet.images.preprocess import Preprocessing
-from googlenet.inference.engines import RESIZE
+from googlenet.inference.backends.openvino import RESIZE
 from googlenet.runtime.errors import UsageError
 
 PHOTO, NORMALISED = "photo", "normalised"
@@ -30,7 +30,7 @@ RESIZES: dict[str, dict[str, Any]] = {
 LUMA = np.array([19595, 38470, 7471], np.float32).reshape(1, 3, 1, 1)
 
 
-def photo_model(p: Preprocessing) -> onnx.ModelProto:
+def preprocessing_model(p: Preprocessing) -> onnx.ModelProto:
     """Raises UsageError for an interpolation that ONNX has not."""
     if p.interpolation not in RESIZES:
         raise UsageError(
@@ -130,9 +130,12 @@ def per_channel(graph: Graph, name: str, values: Sequence[float]) -> str:
     return graph.constant(name, np.array(values, np.float32).reshape(1, -1, 1, 1))
 
 
-def with_photo(p: Preprocessing, network: onnx.ModelProto) -> onnx.ModelProto:
+def with_preprocessing(p: Preprocessing, network: onnx.ModelProto) -> onnx.ModelProto:
     """One graph: the preprocessing, then the network."""
     (photos,) = network.graph.input
     return onnx.compose.merge_models(
-        photo_model(p), network, io_map=[(NORMALISED, photos.name)], producer_name="googlenet"
+        preprocessing_model(p),
+        network,
+        io_map=[(NORMALISED, photos.name)],
+        producer_name="googlenet",
     )

@@ -19,11 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from googlenet import __version__
-from googlenet.inference.calibration import ENERGY, Calibration, Unknown, spaces
+from googlenet.inference.calibration import ENERGY, Calibration, OODDetector, subspaces
 from googlenet.models.baselines import Baseline
 from googlenet.models.fuse import folded
 from googlenet.models.googlenet import (
-    SUMMARISED,
+    OOD_LAYERS,
     ConvUnit,
     GoogLeNet,
     Inception,
@@ -81,9 +81,9 @@ class Graph:
 
 
 def network_model(
-    network: Network, size: int, multi: bool = False, calibration: Calibration | None = None
+    network: Network, size: int, multilabel: bool = False, calibration: Calibration | None = None
 ) -> onnx.ModelProto:
-    """The network from normalised photos to all that `Classifier.judge` needs or says.
+    """The network from normalised photos to all that `Classifier.predict_batch` needs or says.
 
     photos (N, C, H, W) float32 -> logits (N, classes); probabilities (N, classes): the softmax
     of logits / temperature, or each class's sigmoid where photos have several labels; summary
@@ -93,17 +93,17 @@ def network_model(
     """
     graph, calibration = Graph(), calibration or Calibration()
     network_nodes(graph, folded(network), INPUT)
-    add_probabilities(graph, multi, calibration.temperature)
-    if calibration.unknown:
-        add_score(graph, calibration.unknown)
+    add_probabilities(graph, multilabel, calibration.temperature)
+    if calibration.ood:
+        add_score(graph, calibration.ood)
     side: list[int | str] = [size, size] if isinstance(network, Baseline) else ["height", "width"]
     photos = [helper.make_tensor_value_info(
         INPUT, TensorProto.FLOAT, ["batch", network.in_channels, *side]
     )]  # fmt: skip
     shapes = {LOGITS: [network.classes], PROBABILITIES: [network.classes]}
     if isinstance(network, GoogLeNet):
-        shapes[SUMMARY] = [sum(network.summary_widths)]
-    if calibration.unknown:
+        shapes[SUMMARY] = [sum(network.ood_widths)]
+    if calibration.ood:
         shapes[SCORE] = []
     answers = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
@@ -112,9 +112,9 @@ def network_model(
     return graph.model(photos, answers)
 
 
-def add_probabilities(graph: Graph, multi: bool, temperature: float) -> None:
+def add_probabilities(graph: Graph, multilabel: bool, temperature: float) -> None:
     """`Classifier.calibrated` as nodes."""
-    if multi:
+    if multilabel:
         graph.add("Sigmoid", LOGITS, to=PROBABILITIES)
         return
     logits = LOGITS
@@ -124,29 +124,29 @@ def add_probabilities(graph: Graph, multi: bool, temperature: float) -> None:
     graph.add("Softmax", logits, to=PROBABILITIES, axis=1)
 
 
-def add_score(graph: Graph, unknown: Unknown) -> None:
-    """`Unknown.scores` as nodes: energy, less slopes · angles where the score has them."""
-    name = SCORE if unknown.score == ENERGY else "energy"
+def add_score(graph: Graph, ood: OODDetector) -> None:
+    """`OODDetector.id_scores` as nodes: energy, minus slopes · angles if the score has them."""
+    name = SCORE if ood.score == ENERGY else "energy"
     last = graph.constant("last", np.array([1], np.int64))
     graph.add("ReduceLogSumExp", LOGITS, last, to=name, keepdims=0)
     if name == SCORE:
         return
     begin, angles = 0, []
-    for i, directions in enumerate(spaces(unknown.numbers)):
-        end = begin + len(directions)
+    for i, basis in enumerate(subspaces(ood.tensors)):
+        end = begin + len(basis)
         span = [graph.constant(f"column.{at}", np.array([at], np.int64)) for at in (begin, end)]
         part = graph.add("Slice", SUMMARY, *span, last, to=f"part.{i}")
-        angles.append(angle_nodes(graph, part, directions, last))
+        angles.append(angle_nodes(graph, part, basis, last))
         begin = end
     graph.add("Concat", *angles, to="angles", axis=1)
-    slopes = graph.weight("unknown.slopes", unknown.numbers["slopes"])
+    slopes = graph.constant("unknown.slopes", ood.tensors["slopes"])
     graph.add("MatMul", "angles", slopes, to="away")
     graph.add("Sub", name, "away", to=SCORE)
 
 
-def angle_nodes(graph: Graph, part: str, directions: Tensor, last: str) -> str:
-    """`calibration.angle` as nodes: (N, 1)."""
-    space = graph.weight(f"unknown.directions.{part}", directions)
+def angle_nodes(graph: Graph, part: str, basis: NDArray[np.float32], last: str) -> str:
+    """`calibration.residual_angle` as nodes: (N, 1)."""
+    space = graph.constant(f"unknown.directions.{part}", basis)
     along = graph.add("MatMul", part, space, to=f"{part}.along")
     along = graph.add("ReduceSumSquare", along, last, to=f"{along}.square")
     length = graph.add("ReduceSumSquare", part, last, to=f"{part}.length.square")
@@ -165,7 +165,7 @@ def network_nodes(graph: Graph, network: Network, x: str) -> None:
     means = []
     for name in network.trunk:
         x = layer_nodes(graph, network.get_submodule(name), x, name)
-        if name in SUMMARISED and isinstance(network, GoogLeNet):
+        if name in OOD_LAYERS and isinstance(network, GoogLeNet):
             means.append(graph.add("GlobalAveragePool", x, to=f"{name}.mean"))
     if isinstance(network, GoogLeNet):
         graph.add("Flatten", graph.add("Concat", *means, to="means", axis=1), to=SUMMARY)

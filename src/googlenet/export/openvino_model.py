@@ -14,17 +14,14 @@ from typing import Any
 import onnx
 import openvino
 
-from googlenet.inference.engines import RESIZE
-
-# By what OpenVINO's reader makes of the graph's mode.
-PILLOW_MODES = {"linear_onnx": "bilinear_pillow", "cubic": "bicubic_pillow"}
+from googlenet.inference.backends.openvino import pillow_resize
 
 
 def from_onnx(model: onnx.ModelProto) -> Any:
     return openvino.Core().read_model(model.SerializeToString())
 
 
-def with_photo(photo: Any, network: Any) -> Any:
+def with_preprocessing(photo: Any, network: Any) -> Any:
     """One model: the preprocessing, then the network, quantised or not."""
     pillow_resize(photo)
     (normalised,) = photo.get_results()
@@ -33,35 +30,10 @@ def with_photo(photo: Any, network: Any) -> Any:
     return openvino.Model(network.get_results(), photo.get_parameters(), "googlenet")
 
 
-def pillow_resize(model: Any) -> None:
-    """Resize as Pillow does: OpenVINO's reader of ONNX takes an antialiased Resize for a plain one.
-
-    Measured on a photo of 1537×1023 pixels, resized to 256: 9.5 levels of 255 away in the mean,
-    and 0.0004 with the operator that OpenVINO has for Pillow's filters.
-    """
-    (resize,) = (op for op in model.get_ops() if op.get_friendly_name() == RESIZE)
-    mode = PILLOW_MODES.get(str(resize.get_attributes()["mode"]))
-    if mode is None:  # nearest, or done already
-        return
-    from openvino import opset11
-
-    replacement = opset11.interpolate(
-        resize.input_value(0),
-        resize.input_value(1),
-        mode,
-        "sizes",
-        axes=resize.input_value(2),
-        cube_coeff=-0.5,
-    )
-    replacement.set_friendly_name(RESIZE)
-    resize.output(0).replace(replacement.output(0))
-    model.validate_nodes_and_infer_types()
-
-
-def write(model: Any, path: Path, key: str, header: Mapping[str, Any], half: bool) -> None:
+def write(model: Any, path: Path, key: str, header: Mapping[str, Any], bf16: bool) -> None:
     """PATH.xml and PATH.bin, with the header among the model's runtime information.
 
-    half: weights in half precision (where the arithmetic is bf16).
+    bf16: weights in 16 bits, for arithmetic in bf16.
     """
     model.set_rt_info(json.dumps(header), key)
-    openvino.save_model(model, str(path), compress_to_fp16=half)
+    openvino.save_model(model, str(path), compress_to_fp16=bf16)

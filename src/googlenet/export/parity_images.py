@@ -1,4 +1,4 @@
-"""The photos of an export: those on which parity is measured, those that calibrate int8."""
+"""The images of an export: those on which parity is measured, those that calibrate int8."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from googlenet.inference.classifier import Classifier
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
 
-GENERATED = 64
-LIMIT = 1000  # photos on which parity is measured, unless more are asked for
+GENERATED_IMAGES = 64
 
 
 @dataclass(frozen=True)
-class ParityPhotos:
+class ParityImages:
     """`name` says whose they are; `labelled` whether the labels mean anything."""
 
     name: str
@@ -30,7 +29,7 @@ class ParityPhotos:
     labelled: bool = True
 
 
-def generated_photos(count: int = GENERATED) -> ParityPhotos:
+def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
     """Photos that nobody took, for want of others: noise with the spectrum of natural images.
 
     Amplitude falls as 1/frequency, each colour drawn anew, sides of 96 to 383 pixels.  They say
@@ -48,30 +47,24 @@ def generated_photos(count: int = GENERATED) -> ParityPhotos:
         waves = np.fft.irfft2(noise / frequency, s=(height, width))
         waves = waves / waves.std() * rng.uniform(20, 70) + rng.uniform(40, 215, (3, 1, 1))
         photos.append(waves.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
-    return ParityPhotos("generated photos", Samples(tuple(photos), (0,) * count), labelled=False)
+    return ParityImages("generated images", Samples(tuple(photos), (0,) * count), labelled=False)
 
 
-def parity_photos(
+def parity_images(
     classifier: Classifier, data: str | None, held_out: bool, limit: int
-) -> ParityPhotos:
+) -> ParityImages:
     """The photos on which parity is measured: those of the data that the model has not learnt.
 
     That is the validation part where the data has one or has trained the model, or where the
     rest calibrates (`held_out`); else all of it.  Of more than `limit`, that many spread evenly.
     """
     if data is None:
-        return generated_photos(min(GENERATED, limit))
-    found = load_data(data, split_seed(classifier), classifier.classes)
+        return generated_images(min(GENERATED_IMAGES, limit))
+    found = load_data(data, classifier.header.split_seed, classifier.classes)
     same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
     part = "val" if held_out or same or found.has_split else "all"
     samples = choose_split(found, part)
-    return ParityPhotos(f"{found.name} ({part})", samples.take(spread(len(samples), limit)))
-
-
-def split_seed(classifier: Classifier) -> int:
-    """The seed by which the model's own photos were divided, if it was trained by us."""
-    seed = classifier.provenance.get("seed")
-    return seed if isinstance(seed, int) and seed >= 0 else 0
+    return ParityImages(f"{found.name} ({part})", samples.take(spread(len(samples), limit)))
 
 
 def spread(count: int, limit: int) -> list[int]:
@@ -84,7 +77,7 @@ def calibration_crops(
     classifier: Classifier, data: str, count: int, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Crops of `count` photos of the data's training part, drawn by the seed: (N, H, W, C)."""
-    samples = load_data(data, split_seed(classifier)).train
+    samples = load_data(data, classifier.header.split_seed).train
     order = np.random.default_rng(seed).permutation(len(samples))
     crops: list[NDArray[np.uint8]] = []
     for found in (crop_of(classifier, samples, int(i)) for i in order):
@@ -93,22 +86,22 @@ def calibration_crops(
         if len(crops) == count:
             break
     if not crops:
-        raise GoogLeNetError(f"{data}: none of the photos that should calibrate can be read")
+        raise GoogLeNetError(f"{data}: none of the calibration images can be read")
     return np.stack(crops)
 
 
 def crop_of(classifier: Classifier, samples: Samples, index: int) -> NDArray[np.uint8] | None:
     beat()
     try:
-        return Classifier.crops(classifier, load_image(samples.sources[index]))[0]
+        return classifier.crops(load_image(samples.sources[index]))[0]
     except ImageError:
         return None
 
 
 def decoded(
-    photos: ParityPhotos, workers: int, bad: Callable[[str], object]
+    photos: ParityImages, workers: int, on_unreadable: Callable[[str], object]
 ) -> Iterator[tuple[int, DecodedImage]]:
-    """Each photo that can be read, with its index; `bad` hears of the others."""
+    """Each readable image with its index; `on_unreadable` gets the errors of the others."""
 
     def one(index: int) -> tuple[int, DecodedImage | str]:
         try:
@@ -118,6 +111,6 @@ def decoded(
 
     for index, found in prefetch(one, range(len(photos.samples)), workers):
         if isinstance(found, str):
-            bad(found)
+            on_unreadable(found)
         else:
             yield index, found

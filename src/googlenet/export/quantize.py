@@ -1,4 +1,4 @@
-"""Post-training quantisation to eight bits, by NNCF.
+"""Post-training quantization to eight bits, by NNCF.
 
 Activations get a range from calibration photos, weights a scale for each filter.
 """
@@ -18,26 +18,28 @@ import onnx
 from numpy.typing import NDArray
 
 from googlenet.export.onnx_graph import INPUT
-from googlenet.inference.engines import require
+from googlenet.inference.backends.base import require
 from googlenet.runtime.watchdog import beat
 
 
-def quantise_openvino(model: Any, photos: NDArray[np.float32]) -> Any:
-    """An OpenVINO model in int8, by NNCF.  photos: (N, C, H, W), normalised."""
+def quantize_openvino(model: Any, photos: NDArray[np.float32]) -> Any:
+    """An OpenVINO model in int8, by NNCF.  photos: (N, C, H, W), normalized."""
     require("nncf")
     with quiet_nncf():
         import nncf
 
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(
-            model, nncf.Dataset([photo[None] for photo in photos], moved), subset_size=len(photos)
+            model,
+            nncf.Dataset([photo[None] for photo in photos], with_beat),
+            subset_size=len(photos),
         )
 
 
-def moved(photo: Any) -> Any:
-    """The same; NNCF has come to this photo."""
+def with_beat(image: Any) -> Any:
+    """The same; NNCF has reached this image."""
     beat()
-    return photo
+    return image
 
 
 @contextmanager
@@ -61,12 +63,12 @@ def quiet_nncf() -> Iterator[None]:
             os.environ["NNCF_CI"] = before
 
 
-def quantise_onnx(model: onnx.ModelProto, photos: NDArray[np.float32]) -> onnx.ModelProto:
-    """An ONNX model in int8 (QDQ), by NNCF.  photos: (N, C, H, W), normalised.
+def quantize_onnx(model: onnx.ModelProto, photos: NDArray[np.float32]) -> onnx.ModelProto:
+    """An ONNX model in int8 (QDQ), by NNCF.  photos: (N, C, H, W), normalized.
 
     Weights have seven bits: without VNNI, ONNX Runtime adds pairs of products in 16 bits, and
     eight-bit weights would overflow them; the file is to be right on every processor.  ONNX
-    Runtime's own quantiser, which corrects no biases, loses more (docs/deploy.md).
+    Runtime's own quantizer, which corrects no biases, loses more (docs/deploy.md).
     """
     require("nncf")
     require("onnxruntime")
@@ -80,7 +82,7 @@ def quantise_onnx(model: onnx.ModelProto, photos: NDArray[np.float32]) -> onnx.M
         nncf.set_log_level(logging.ERROR)
         found: onnx.ModelProto = nncf.quantize(
             model,
-            nncf.Dataset([{INPUT: photo[None]} for photo in photos], moved),
+            nncf.Dataset([{INPUT: photo[None]} for photo in photos], with_beat),
             subset_size=len(photos),
             advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )

@@ -1,87 +1,54 @@
 """`.pt2` files: a program of `torch.export` that runs in PyTorch without this package.
 
-Such a file is a program: `torch.export.load` unpickles parts of it, evaluates strings of it and
-looks up functions by names in it, so a file from a stranger can do anything.  Our own reading
-runs nothing of it.  It takes the weights, which lie in the archive as plain bytes under the
-paper's names, and the header, and builds the folded network from those.
+Such a file is a program, and a stranger's can do anything: our own reading runs nothing of it
+(`inference.torch_export`).
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from googlenet.inference.calibration import Calibration, Outputs
-from googlenet.inference.classifier import Classifier, load_tensors
-from googlenet.inference.model_file import KEY, ModelFileError
+from googlenet.inference.backends.base import Backend
+from googlenet.inference.calibration import OODDetector, subspaces
+from googlenet.inference.classifier import Classifier
+from googlenet.inference.header import KEY
+from googlenet.inference.outputs import Outputs
 from googlenet.models import table
 from googlenet.models.fuse import folded
 from googlenet.models.googlenet import GoogLeNet, MaxPool
-from googlenet.runtime.device import ComputeDevice
-from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.first_call import first_call_alone
 from googlenet.runtime.watchdog import paused
 
-WEIGHTS = "data/weights/"
-CONFIG = "model_weights_config.json"
-# The numbers by which torch.export's files call the types that an export of ours has.
-DTYPES = {7: torch.float32, 13: torch.bfloat16}
+
+class ProgramBackend(Backend):
+    """A program of `torch.export` at work, as it was written."""
+
+    name = "torch"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        """path: a file written by us a moment ago."""
+        self.program: Callable[..., Any] = torch.export.load(str(path)).module()
+        self.precision = precision
+
+    @first_call_alone
+    @torch.inference_mode()
+    def run(self, x: NDArray[Any]) -> Outputs:
+        logits, _, *more = self.program(
+            torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+        )
+        return Outputs(logits.numpy(), more[0].numpy() if more else None)
 
 
-def read_pt2(path: Path, header: Mapping[str, Any], machine: ComputeDevice) -> Classifier:
-    """The classifier in a `.pt2` file of ours.  Raises ModelFileError for one that is damaged."""
-    tensors = read_weights(path)
-    try:
-        # Folded, batch normalisation has one number a filter, not two.
-        numbers = 2 * sum(map(Tensor.numel, tensors.values()))
-        classifier = Classifier.from_header(header, numbers)
-    except (AttributeError, GoogLeNetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: its header cannot be used ({error})") from error
-    classifier.network = folded(classifier.network)
-    load_tensors(classifier.network, tensors, path)
-    classifier.machine = machine
-    if next(iter(tensors.values())).dtype == torch.bfloat16:
-        classifier.machine = ComputeDevice(machine.device, "auto")  # conversion is ten times slower
-    classifier.network.to(device=machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return classifier
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Every weight in the archive, read as bytes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            config = next(name for name in names if name.endswith(WEIGHTS + CONFIG))
-            folder = config.removesuffix(CONFIG)
-            entries = json.loads(archive.read(config))["config"]
-            return {
-                name.removeprefix("network."): weight(
-                    archive.read(folder + entry["path_name"]), entry
-                )
-                for name, entry in entries.items()
-                if name.startswith("network.")
-            }
-    except (zipfile.BadZipFile, OSError, StopIteration, KeyError, ValueError, TypeError,
-            RuntimeError) as error:  # fmt: skip
-        raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error!r})") from error
-
-
-def weight(data: bytes, entry: Mapping[str, Any]) -> Tensor:
-    if entry["use_pickle"]:
-        raise ValueError("a weight is pickled")
-    meta = entry["tensor_meta"]
-    sizes, strides = ([int(n["as_int"]) for n in meta[key]] for key in ("sizes", "strides"))
-    flat = torch.frombuffer(bytearray(data), dtype=DTYPES[meta["dtype"]])
-    return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).contiguous()
-
-
-def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], half: bool) -> None:
+def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], bf16: bool) -> None:
     """The network as a program of `torch.export`, any number of photos at a time.
 
     Height and width are free too where the network's last map has more than one pixel at the
@@ -98,8 +65,8 @@ def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], hal
     if not isinstance(network, GoogLeNet) or table.final_side(network.variant, size) == 1:
         sides = {}
     example = torch.zeros(2, network.in_channels, size, size)
-    program = Program(classifier, network, torch.bfloat16 if half else torch.float32)
-    with paused():  # minutes on a slow machine, and says nothing
+    program = Program(classifier, network, torch.bfloat16 if bf16 else torch.float32)
+    with paused():  # minutes on a slow machine, without a sign of life
         exported = torch.export.export(program, (example,), dynamic_shapes=({0: free, **sides},))
     with BytesIO() as archive:  # a path would have to end in .pt2
         torch.export.save(exported, archive, extra_files={KEY: json.dumps(header)})
@@ -107,27 +74,43 @@ def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], hal
 
 
 class Program(nn.Module):
-    """What is exported: photos (N, C, H, W) float32 to what the ONNX graph puts out, float32.
+    """What is exported: images (N, C, H, W) float32 to what the ONNX graph puts out, float32.
 
-    logits, probabilities, summary (of a GoogLeNet) and score (where there is a threshold for it).
+    logits, probabilities, summary (of a GoogLeNet) and score (if there is a threshold for it).
     """
 
     def __init__(self, classifier: Classifier, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.network, self.dtype = network.to(dtype), dtype
-        self.multi = classifier.multi
-        self.calibration = classifier.calibration or Calibration()
+        self.multilabel = classifier.multilabel
+        calibration = classifier.calibration
+        self.temperature = calibration.temperature if calibration else 1.0
+        self.ood = calibration and calibration.ood
 
-    def forward(self, photos: Tensor) -> tuple[Tensor, ...]:
-        x = photos.to(self.dtype)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        x = images.to(self.dtype)
         if not isinstance(self.network, GoogLeNet):
             logits = self.network(x).float()
             return logits, self.probabilities(logits)
-        maps, summary = self.network.features_and_summary(x)
+        maps, features = self.network.features_and_summary(x)
         logits = self.network.classify(maps).float()
-        unknown = self.calibration.unknown
-        score = (unknown.scores(Outputs(logits, summary)),) if unknown else ()
-        return logits, self.probabilities(logits), summary, *score
+        score = (id_scores(logits, features, self.ood),) if self.ood else ()
+        return logits, self.probabilities(logits), features, *score
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid() if self.multi else self.calibration.probabilities(logits)
+        return logits.sigmoid() if self.multilabel else (logits / self.temperature).softmax(1)
+
+
+def id_scores(logits: Tensor, features: Tensor, ood: OODDetector) -> Tensor:
+    """`OODDetector.id_scores` as operators that can be exported: (N,)."""
+    energy = logits.logsumexp(1)
+    if not ood.tensors:
+        return energy
+    bases = [torch.from_numpy(np.array(basis)) for basis in subspaces(ood.tensors)]
+    layers = torch.split(features, [len(basis) for basis in bases], 1)
+    angles = []
+    for layer, basis in zip(layers, bases, strict=True):
+        inside = (layer @ basis).square().sum(1)
+        fraction = inside / layer.square().sum(1).clamp_min(1e-30)
+        angles.append((1 - fraction).clamp_min(0).sqrt())
+    return energy - torch.stack(angles, 1) @ torch.from_numpy(np.array(ood.tensors["slopes"]))

@@ -1,7 +1,6 @@
-"""What turns a network's outputs into honest probabilities, and into the answer "unknown".
+"""What turns a network's outputs into calibrated probabilities and out-of-distribution scores.
 
-These are the numbers that a model file keeps; `evaluation/calibration.py` and
-`evaluation/unknown.py` find them.
+A model file holds these values; `evaluation.fit_calibration` and `evaluation.ood` fit them.
 """
 
 from __future__ import annotations
@@ -9,152 +8,148 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from googlenet.inference.outputs import Outputs, logsumexp, softmax
 
 PREFIX = "unknown."  # of the score's tensors in a model file
 
+Floats = NDArray[np.float32]
 
-class Outputs(NamedTuple):
-    """What a network says of N photos, float32 on the CPU.
 
-    logits: (N, classes).  summary: the means of the maps of some modules, side by side (N, F),
-    None for a network without them.  widths: how many columns of it each module has.
+def energy(outputs: Outputs, tensors: Mapping[str, Floats]) -> Floats:
+    """log Σ exp of the logits: (N,).  Source: Liu et al. 2020, with the opposite sign."""
+    return np.asarray(logsumexp(outputs.logits), np.float32)
+
+
+def residual_angle(means: Floats, basis: Floats) -> Floats:
+    """The sine of the angle between means and a subspace: (N, F) -> (N,), from 0 to 1.
+
+    basis: (F, D), orthonormal, of the subspace that holds almost all of the means of images of
+    known classes.  1 for means that are 0.
     """
-
-    logits: Tensor
-    summary: Tensor | None
-    widths: tuple[int, ...] = ()
-
-
-def energy(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
-    """log Σ exp of the logits: (N,).  Source: Liu et al. 2020, with the sign turned."""
-    return outputs.logits.logsumexp(1)
+    inside = np.square(means @ basis).sum(1)
+    fraction = inside / np.maximum(np.square(means).sum(1), np.float32(1e-30))
+    return np.asarray(np.sqrt(np.maximum(1 - fraction, 0)), np.float32)
 
 
-def angle(means: Tensor, directions: Tensor) -> Tensor:
-    """How far means point away from those of known photos: (N, F) -> (N,), from 0 to 1.
+def subspaces(tensors: Mapping[str, Floats]) -> list[Floats]:
+    """The basis of each layer's subspace, in the layers' order: (width, D) each."""
+    return [tensors[f"directions.{i}"] for i in range(len(tensors) - 1)]
 
-    The sine of their angle to the space of the orthonormal directions (F, D), in which known
-    photos' means lie but for a little.  It is 1 for means that are 0.
+
+def energy_and_angles(outputs: Outputs, tensors: Mapping[str, Floats]) -> Floats:
+    """The energy minus the weighted sum of each layer's residual angle: (N,).
+
+    The energy separates images of other things best, but for noise, far from all images, logits
+    can have any size; there the features point elsewhere.  Close to Wang et al. 2022 (ViM), who
+    subtract the norm of the residual; that earlier layers tell more was found by Lee et al. 2018.
     """
-    along = (means @ directions).square().sum(1)
-    share: Tensor = along / means.square().sum(1).clamp_min(1e-30)
-    return (1 - share).clamp_min(0).sqrt()
+    assert outputs.ood_features is not None
+    bases = subspaces(tensors)
+    ends = np.cumsum([len(basis) for basis in bases])[:-1]
+    layers = np.split(outputs.ood_features, ends, axis=1)
+    angles = [residual_angle(layer, basis) for layer, basis in zip(layers, bases, strict=True)]
+    return np.asarray(energy(outputs, tensors) - np.stack(angles, 1) @ tensors["slopes"])
 
 
-def spaces(numbers: Mapping[str, Tensor]) -> list[Tensor]:
-    """The directions of each part of a summary, in the parts' order: (width, D) each."""
-    return [numbers[f"directions.{i}"] for i in range(len(numbers) - 1)]
-
-
-def energy_and_angles(outputs: Outputs, numbers: Mapping[str, Tensor]) -> Tensor:
-    """The energy, less each part's slope times the angle of the summary's part: (N,).
-
-    The energy tells best what photos of other things look like, but in noise, far from all
-    photos, logits can be of any size; there the summary points elsewhere.  Much like Wang et
-    al. 2022 (ViM), who subtract the length of what lies outside the space; that modules before
-    the last tell more is found by Lee et al. 2018.
-    """
-    assert outputs.summary is not None
-    held = spaces(numbers)
-    parts = torch.split(outputs.summary, [len(directions) for directions in held], 1)
-    angles = [angle(part, directions) for part, directions in zip(parts, held, strict=True)]
-    return energy(outputs, numbers) - torch.stack(angles, 1) @ numbers["slopes"]
-
-
-# Each says how much a photo is like those that the model knows: (N,), higher is more alike.
+# Each says how much an image is like those of the known classes: (N,), higher is more alike.
 SCORES = {"energy": energy, "energy and angles": energy_and_angles}
 ENERGY, ENERGY_AND_ANGLES = SCORES
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """When a photo is of none of the classes: where its score is below the threshold.
+class OODDetector:
+    """Calls an image out of distribution (of none of the classes) if its score is below a limit.
 
-    score: a name of SCORES.  false_alarms: the share of known photos, in percent, for which
-    the threshold was chosen.  numbers: the tensors that the score needs.
+    score: a name of SCORES.  target_fpr: the percentage of images of known classes for which
+    the threshold was chosen.  tensors: those of the score, `directions.0` … and `slopes`.
+    Raises ValueError for values that do not fit each other.
     """
 
     score: str
     threshold: float
-    false_alarms: float
-    numbers: Mapping[str, Tensor] = field(default_factory=dict)
+    target_fpr: float
+    tensors: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ValueError(f"unknown.score must be one of {', '.join(SCORES)}, is {self.score!r}")
         if not isfinite(self.threshold):
             raise ValueError(f"unknown.threshold must be a finite number, is {self.threshold}")
-
-    def check(self, widths: tuple[int, ...]) -> None:
-        """Raises ValueError where the score cannot be had from a summary of such parts."""
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.numbers.items()}
-        wanted: dict[str, tuple[int, ...]] = {}
+        dimensions = {name: tensor.ndim for name, tensor in self.tensors.items()}
+        expected: dict[str, int] = {}
         if self.score == ENERGY_AND_ANGLES:
-            wanted = {"slopes": (len(widths),)}
-            for i, width in enumerate(widths):
-                name = f"directions.{i}"
-                wanted[name] = (width, *shapes.get(name, ())[1:2])
-        fits = shapes == wanted and (bool(widths) or not wanted)
-        if not fits or not all(n.dtype == torch.float32 for n in self.numbers.values()):
+            layers = max(1, len(self.tensors) - 1)
+            expected = {f"directions.{i}": 2 for i in range(layers)} | {"slopes": 1}
+        fits = dimensions == expected and all(t.dtype == np.float32 for t in self.tensors.values())
+        if not fits or (expected and len(self.tensors["slopes"]) != len(self.tensors) - 1):
             raise ValueError(f"the tensors of unknown do not fit the score {self.score!r}")
 
-    def scores(self, outputs: Outputs) -> Tensor:
-        """How known each photo is: (N,) float32."""
-        return SCORES[self.score](outputs, self.numbers)
+    def fits(self, widths: tuple[int, ...]) -> bool:
+        """Whether a network with OOD layers of these widths gives what the score needs."""
+        return not self.tensors or tuple(map(len, subspaces(self.tensors))) == widths
+
+    def fits_outputs(self, outputs: Outputs) -> bool:
+        """The same, by the total width of the features."""
+        if not self.tensors:
+            return True
+        width = sum(map(len, subspaces(self.tensors)))
+        return outputs.ood_features is not None and outputs.ood_features.shape[1] == width
+
+    def id_scores(self, outputs: Outputs) -> Floats:
+        """How much each image is like those of the known classes: (N,) float32."""
+        return SCORES[self.score](outputs, self.tensors)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: by which logits are divided.  unknown: None where there is no threshold.
+    """temperature: divides the logits.  ood: None without an out-of-distribution threshold.
 
-    facts: what the header says of it besides, for a reader: how it was found, and the
-    calibration error before and after.
+    facts: the header's other values, for a reader: how it was fitted, and the calibration error
+    before and after.
     """
 
     temperature: float = 1.0
-    unknown: Unknown | None = None
+    ood: OODDetector | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be above 0, is {self.temperature}")
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(N, classes) logits -> (N, classes) probabilities; their order is the logits'."""
-        return (logits / self.temperature).softmax(1)
+    def probabilities(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """(N, classes) logits -> (N, classes) probabilities, in the same order."""
+        return softmax(logits / logits.dtype.type(self.temperature))
 
-    def tempered(self, probabilities: Tensor) -> Tensor:
-        """The same of probabilities without a temperature, also of their mean over views.
+    def temperature_scaled(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+        """The same from probabilities without a temperature, also from their mean over views.
 
-        p^(1/T), made to sum to 1: for one view exactly `probabilities`, and whatever the
-        number of views, the order of the classes stays as it is.
+        p^(1/T), normalized to sum to 1: for one view exactly `probabilities`; for any number of
+        views the order of the classes stays.
         """
-        return self.probabilities(probabilities.double().clamp_min(1e-300).log())
+        return self.probabilities(np.log(np.maximum(probabilities.astype(np.float64), 1e-300)))
 
     def to_json(self) -> dict[str, Any]:
-        """The header's value: everything but the tensors."""
-        unknown = self.unknown and {
-            "score": self.unknown.score,
-            "threshold": self.unknown.threshold,
-            "false_alarms": self.unknown.false_alarms,
+        """The header's value: everything except the tensors."""
+        ood = self.ood and {
+            "score": self.ood.score,
+            "threshold": self.ood.threshold,
+            "false_alarms": self.ood.target_fpr,
         }
-        return {"temperature": self.temperature, "unknown": unknown, **self.facts}
+        return {"temperature": self.temperature, "unknown": ood, **self.facts}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], numbers: Mapping[str, Tensor]) -> Calibration:
-        """What `to_json` wrote, with the tensors.  Raises ValueError and the like for others."""
+    def from_json(cls, value: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Calibration:
+        """What `to_json` wrote, with the tensors.  Raises ValueError and the like otherwise."""
         facts = dict(value)
         temperature, unknown = float(facts.pop("temperature")), facts.pop("unknown", None)
         if unknown is None:
             return cls(temperature, None, facts)
-        found = Unknown(
-            unknown["score"],
-            float(unknown["threshold"]),
-            float(unknown["false_alarms"]),
-            numbers,
+        threshold, target_fpr = float(unknown["threshold"]), float(unknown["false_alarms"])
+        return cls(
+            temperature, OODDetector(unknown["score"], threshold, target_fpr, tensors), facts
         )
-        return cls(temperature, found, facts)

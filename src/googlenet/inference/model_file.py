@@ -7,33 +7,46 @@ docs/model-file.md describes every key.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import write_atomically
+from googlenet.inference.calibration import PREFIX
+from googlenet.inference.header import FORMAT, KEY, ModelHeader, parse_header, parse_metadata
+from googlenet.runtime.errors import ModelFileError, UsageError
+from googlenet.runtime.files import map_file, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-KEY = "googlenet"
 DIGEST = "googlenet-sha256"  # of everything in the file that means something, by `digest`
 
 
-class ModelFileError(GoogLeNetError):
-    """A file that is not a model of ours, or not one that this version reads."""
+def write_model_file(path: Path, header: ModelHeader, tensors: Mapping[str, Tensor]) -> None:
+    """Write header and tensors atomically.  Raises GoogLeNetError if that fails."""
+    import torch
+
+    ood = header.calibration and header.calibration.ood
+    ood_tensors = {PREFIX + k: torch.from_numpy(t) for k, t in ood.tensors.items()} if ood else {}
+    value = {"format": FORMAT} | header.to_json()
+    write_tensors(path, {**tensors, **ood_tensors}, {KEY: json.dumps(value)})
 
 
-def write_model_file(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and header atomically.  Raises GoogLeNetError where that fails."""
-    write_tensors(path, tensors, {KEY: json.dumps({"format": FORMAT} | header)})
+def read_model_file(path: Path, data: memoryview) -> tuple[ModelHeader, dict[str, Tensor]]:
+    """The header and the network's tensors in the bytes of a model file.
+
+    Raises ModelFileError, which names `path`, for a file that is damaged.
+    """
+    tensors, metadata = read_safetensors(path, data)
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
+    ood_tensors = {
+        name.removeprefix(PREFIX): tensors[name].numpy()
+        for name in sorted(tensors.keys() - own.keys())
+    }
+    return parse_header(path, model_text(path, metadata), ood_tensors), own
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -46,7 +59,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not `save_file`, whose files only their owner may read and whose errors are its own.
     content = save(plain, metadata | {DIGEST: digest(plain, metadata)})
-    header, data = in_order(content)
+    header, data = with_sorted_metadata(content)
 
     def write(target: Path) -> None:
         with target.open("wb") as file:
@@ -56,7 +69,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     write_atomically(path, write)
 
 
-def in_order(content: bytes) -> tuple[bytes, memoryview]:
+def with_sorted_metadata(content: bytes) -> tuple[bytes, memoryview]:
     """The header, its length before it, and the numbers of a safetensors file.
 
     The library writes the metadata in an order that it draws anew in each process; here the
@@ -76,75 +89,72 @@ def model_path(path: str | Path) -> Path:
     return path / "last.safetensors" if path.is_dir() else path
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """The library's view of a safetensors file, also where its name is no text."""
+def is_model_file(data: memoryview) -> bool:
+    """Whether these are the bytes of a safetensors file with our header, good or damaged."""
     try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:  # which the library refuses
-        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as view:
-            yield view
-    else:
-        with safe_open(path, framework="pt") as view:
-            yield view
-
-
-def is_model_file(path: Path) -> bool:
-    """Whether this is a safetensors file with our header, be the header itself good or bad."""
-    try:
-        with opened(path) as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
+        return KEY in read_header_json(data).get("__metadata__", {})
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return False
+
+
+def read_header_json(data: memoryview) -> dict[str, Any]:
+    """The header of a safetensors file.  Raises ValueError and the like for any other bytes."""
+    size = int.from_bytes(data[:8], "little")
+    if not 2 <= size <= len(data) - 8:
+        raise ValueError(f"its header declares {size:,} bytes")
+    return dict(json.loads(bytes(data[8 : 8 + size])))
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON value of a model file's header, without reading its tensors."""
     if not path.is_file():
         raise UsageError(f"MODEL must be a model file or a run folder, got {path}: no such file")
-    return read_metadata(path, KEY, "model")
-
-
-def read_metadata(path: Path, key: str, kind: str) -> dict[str, Any]:
-    """The JSON value under a key of a safetensors file's metadata, of the format we know."""
+    data = map_file(path)
     try:
-        with opened(path) as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
+        header = read_header_json(data)
+        metadata = dict(header.pop("__metadata__", {}))
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if 8 + int.from_bytes(data[:8], "little") + end != len(data):
+            raise ValueError("its length is not the one that it declares")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise incomplete(path, error) from error
+    return parse_metadata(path, model_text(path, metadata))
+
+
+def model_text(path: Path, metadata: Mapping[str, str], key: str = KEY, kind: str = "model") -> str:
+    """The text under our key.  Raises ModelFileError if there is none."""
     if key not in metadata:
         raise ModelFileError(f"{path}: has no {key!r} metadata, so it is no {kind} of this program")
-    return parse_header(path, metadata[key], key)
+    return metadata[key]
 
 
-def parse_header(path: Path, text: str, key: str = KEY) -> dict[str, Any]:
-    """The header from its JSON text.  Raises ModelFileError for one of a format we do not know."""
+def read_safetensors(
+    path: Path, data: memoryview | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor of a safetensors file, on the CPU, and its metadata.
+
+    data: the file's bytes, if it is open already.  Raises ModelFileError for a file that is
+    damaged: incomplete, or not what its digest says.
+    """
+    from safetensors.torch import load
+
     try:
-        header = json.loads(text)
-        version = header["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: its {key!r} metadata is damaged ({error})") from error
-    if version != FORMAT:
-        raise ModelFileError(
-            f"{path}: is of format {version!r}, this version reads format {FORMAT}: "
-            "a newer googlenet may read it"
-        )
-    return dict(header)
+        data = map_file(path) if data is None else data
+        tensors = load(bytes(data))
+        metadata = dict(read_header_json(data).get("__metadata__", {}))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise incomplete(path, error) from error
+    check_digest(tensors, metadata, path)
+    return tensors, metadata
+
+
+def incomplete(path: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{path}: is not a complete safetensors file ({error})")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, on the CPU.
-
-    Raises ModelFileError for a file that is damaged: incomplete, or not what its digest says.
-    """
-    try:
-        with opened(path) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: is not a complete safetensors file ({error})") from error
-    check_digest(tensors, metadata, path)
-    return tensors
+    """Every tensor of a safetensors file, as `read_safetensors`."""
+    return read_safetensors(path)[0]
 
 
 def check_digest(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path) -> None:

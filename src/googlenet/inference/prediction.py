@@ -1,35 +1,34 @@
-"""What is said of a photo, and the way from photos to answers.
+"""Predictions: what they say, and how they are computed from a stream of images.
 
-Nothing here needs PyTorch: an exported file is computed by another engine, without loading it.
+Nothing here needs PyTorch: an exported file runs in another engine, without loading it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.dataset import Class
 from googlenet.images.decode import ImageError, Source, name_of
+from googlenet.inference.backends.base import Pixels
+from googlenet.inference.header import ModelHeader
 from googlenet.runtime.errors import UsageError
 from googlenet.runtime.prefetch import prefetch
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo; `error` is set, and `top` empty, for a bad file.
+    """A classifier's prediction for one image; `error` is set, and `top` empty, if unreadable.
 
-    indices: those of the classes in `top`, whose names need not differ.
-    unknown: whether the photo is of none of the classes, `score` being below the model's
-    threshold; both are None where the model has none.  labels: of a model whose photos can have
-    several, all classes above its threshold, like `top`; None of others.
+    indices: of the classes in `top`, whose names may not be unique.
+    unknown: whether the image is out of distribution: its `score` is below the model's
+    threshold; both are None for a model without one.  labels: for a multilabel model, all
+    classes above its threshold, like `top`; None otherwise.
     """
 
     path: str
@@ -49,69 +48,65 @@ class Prediction:
         return self.top[0][1] if self.top else None
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What probabilities and scores mean: the classes, and the thresholds where there are some.
+def postprocess(
+    header: ModelHeader,
+    probabilities: NDArray[np.floating],
+    id_scores: NDArray[np.floating] | None,
+    top: int,
+) -> Iterator[Prediction]:
+    """A prediction, its path not yet set, for each row of (N, classes); id_scores: (N,)."""
+    ood = header.calibration and header.calibration.ood
+    # Equally likely classes come in their own order.
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    for at, (row, best) in enumerate(zip(probabilities, order.tolist(), strict=True)):
+        score = None if id_scores is None else float(id_scores[at])
+        yield Prediction(
+            "",
+            tuple((header.classes[i].name, float(row[i])) for i in best),
+            unknown=None if score is None or not ood else score < ood.threshold,
+            score=score,
+            indices=tuple(best),
+            labels=labels_above(header.threshold, row, header.classes)
+            if header.multilabel
+            else None,
+        )
 
-    unknown: the score below which a photo is of no class.  several: the probability above which
-    a class is one of a photo's labels.
-    """
 
-    classes: Sequence[Class]
-    unknown: float | None = None
-    several: float | None = None
-
-    def of(
-        self, probabilities: NDArray[np.floating], scores: NDArray[np.floating] | None, top: int
-    ) -> Iterator[Prediction]:
-        """A prediction, yet without its path, for each row of (N, classes); scores: (N,)."""
-        # Classes that are equally likely come in their own order.
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        for at, (row, best) in enumerate(zip(probabilities, order.tolist(), strict=True)):
-            score = None if scores is None else float(scores[at])
-            yield Prediction(
-                "",
-                tuple((self.classes[i].name, float(row[i])) for i in best),
-                unknown=None if score is None or self.unknown is None else score < self.unknown,
-                score=score,
-                indices=tuple(best),
-                labels=None if self.several is None else self.above(row, self.several),
-            )
-
-    def above(self, row: NDArray[np.floating], threshold: float) -> tuple[tuple[str, float], ...]:
-        """Name and probability of every class above the threshold, the likeliest first."""
-        found = zip(self.classes, row.tolist(), strict=True)
-        above = [(c.name, p) for c, p in found if p > threshold]
-        return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
+def labels_above(
+    threshold: float, row: NDArray[np.floating], classes: Sequence[Class]
+) -> tuple[tuple[str, float], ...]:
+    """Name and probability of every class above the threshold, the likeliest first."""
+    above = [(c.name, p) for c, p in zip(classes, row.tolist(), strict=True) if p > threshold]
+    return tuple(sorted(above, key=lambda pair: pair[1], reverse=True))
 
 
 def predictions(
     sources: Iterable[Source],
-    view: Callable[[Source], Pixels],
-    judge: Callable[[Sequence[Pixels]], Iterable[Prediction]],
+    load_input: Callable[[Source], Pixels],
+    predict_batch: Callable[[Sequence[Pixels]], Iterable[Prediction]],
     batch: int,
     workers: int,
     streams: int = 0,
 ) -> Iterator[Prediction]:
-    """A prediction a photo, in order; one that cannot be read has `error` set.
+    """A prediction per image, in order; an unreadable one has `error` set.
 
-    view: what the network sees of a photo, or an ImageError: called in `workers` threads, a few
-    batches ahead.  judge: predictions of up to `batch` views, without their paths: called for
-    that many batches at a time in threads of its own, or in the caller's for 0.
+    load_input: the network's input from a source, or an ImageError: called in `workers` threads,
+    a few batches ahead.  predict_batch: predictions for up to `batch` inputs, without their
+    paths: called for `streams` batches at a time in its own threads, or in the caller's for 0.
     Raises UsageError for a single path, whose letters would be taken for paths.
     """
     if isinstance(sources, str | bytes | Path):
-        raise UsageError(f"predict takes a list of photos, got one {type(sources).__name__}")
+        raise UsageError(f"predict takes a list of images, got one {type(sources).__name__}")
 
     def read(source: Source) -> tuple[str, Pixels | str]:
         try:
-            return name_of(source), view(source)
+            return name_of(source), load_input(source)
         except ImageError as error:
             return name_of(source), str(error)
 
-    def answered(chunk: list[tuple[str, Pixels | str]]) -> list[Prediction]:
-        seen = [pixels for _, pixels in chunk if not isinstance(pixels, str)]
-        found = iter(judge(seen) if seen else ())
+    def predict(chunk: list[tuple[str, Pixels | str]]) -> list[Prediction]:
+        inputs = [pixels for _, pixels in chunk if not isinstance(pixels, str)]
+        found = iter(predict_batch(inputs) if inputs else ())
         return [
             Prediction(name, error=pixels)
             if isinstance(pixels, str)
@@ -119,22 +114,7 @@ def predictions(
             for name, pixels in chunk
         ]
 
-    photos = prefetch(read, sources, workers, ahead=batch)
-    chunks = iter(lambda: list(islice(photos, batch)), [])
-    for found in prefetch(answered, chunks, streams, ahead=1):
+    images = prefetch(read, sources, workers, ahead=batch)
+    chunks = iter(lambda: list(islice(images, batch)), [])
+    for found in prefetch(predict, chunks, streams, ahead=1):
         yield from found
-
-
-def read_labels(header: Mapping[str, Any]) -> dict[str, Any]:
-    """How many labels a photo has, by a header; one, in a file that does not say.
-
-    Raises ValueError for what cannot be.
-    """
-    labels, threshold = header.get("labels", "single"), header.get("threshold")
-    if labels not in ("single", "multi"):
-        raise ValueError(f"labels must be single or multi, is {labels!r}")
-    if labels == "single":
-        return {}
-    if not isinstance(threshold, float) or not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a number above 0 and below 1, is {threshold!r}")
-    return {"multi": True, "threshold": threshold}

@@ -40,7 +40,7 @@ class Baseline(nn.Module):
         in_channels: int | None = None,
         size: int | None = None,
         width: float = 1.0,
-        initialisation: str = "he",
+        initialisation: str | None = "he",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()

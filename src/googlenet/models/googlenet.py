@@ -178,7 +178,7 @@ class AuxiliaryHead(nn.Module):
 
 # The modules whose maps' means tell photos of other things: of the middle, where noise differs, and
 # the last but one, before every photo looks like one of the classes (docs/calibration.md).
-SUMMARISED = ("inception_4a", "inception_5a")
+OOD_LAYERS = ("inception_4a", "inception_5a")
 
 
 class GoogLeNet(nn.Module):
@@ -186,7 +186,8 @@ class GoogLeNet(nn.Module):
 
     `variant` is a name of `table.VARIANTS` or a value of one's own; `classes` defaults to the
     variant's; `width` multiplies every number of filters.  Every weight is drawn from
-    `generator` (PyTorch's global one if None) in the manner that `initialisation` names.
+    `generator` (PyTorch's global one if None) in the manner that `initialisation` names,
+    or left undrawn for None, to be loaded.
     Raises UsageError for a variant, width or initialisation that does not exist.
     """
 
@@ -198,7 +199,7 @@ class GoogLeNet(nn.Module):
         in_channels: int = 3,
         width: float = 1.0,
         heads: bool = True,
-        initialisation: str = "he",
+        initialisation: str | None = "he",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -211,15 +212,20 @@ class GoogLeNet(nn.Module):
         for stage in network.trunk():
             layer, channels = build_stage(stage, channels, network)
             self.add_module(stage.name, layer)
-            widths += [channels] if stage.name in SUMMARISED else []
+            widths += [channels] if stage.name in OOD_LAYERS else []
             row = stage.name.removeprefix("inception_")
             if heads and network.heads and row in table.HEADS:
                 self.add_module(f"aux_{row}", AuxiliaryHead(channels, self.classes, network))
-        self.summary_widths = tuple(widths)
+        self.ood_widths = tuple(widths)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(network.dropout)
         self.classifier = uninitialised(nn.Linear, channels, self.classes)
         initialise(self, initialisation, generator)
+
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.variant.name
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -238,14 +244,14 @@ class GoogLeNet(nn.Module):
         return x
 
     def features_and_summary(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features`, and the mean of each map of the modules SUMMARISED, side by side.
+        """`features`, and the mean of each map of the modules OOD_LAYERS, side by side.
 
-        The summary is (N, 512 + 832) float32; `summary_widths` has the parts' widths.
+        The means are (N, 512 + 832) float32; `ood_widths` has the parts' widths.
         """
         means = []
         for name in self.trunk:
             x = getattr(self, name)(x)
-            if name in SUMMARISED:
+            if name in OOD_LAYERS:
                 means.append(x.mean((2, 3), dtype=torch.float32))
         return x, torch.cat(means, 1)
 

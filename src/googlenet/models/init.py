@@ -61,8 +61,13 @@ def is_classifier(name: str) -> bool:
 INITIALISATIONS: dict[str, Initialisation] = {"he": he, "bvlc": bvlc}
 
 
-def initialise(network: nn.Module, name: str, generator: torch.Generator | None) -> None:
-    """Draw every weight in the manner of that name.  Raises UsageError for an unknown one."""
+def initialise(network: nn.Module, name: str | None, generator: torch.Generator | None) -> None:
+    """Draw every weight in the manner of that name, or none for None.
+
+    Raises UsageError for an unknown name.
+    """
+    if name is None:
+        return
     if name not in INITIALISATIONS:
         known = ", ".join(INITIALISATIONS)
         raise UsageError(f"initialisation must be one of {known}, got {name!r}")

@@ -22,7 +22,7 @@ def build_network(
     in_channels: int = 3,
     width: float = 1.0,
     heads: bool = True,
-    initialisation: str = "he",
+    initialisation: str | None = "he",
     generator: torch.Generator | None = None,
 ) -> Network:
     """A network for photos of `size` pixels, its weights drawn from `generator`.

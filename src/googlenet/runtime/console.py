@@ -43,11 +43,11 @@ class Console:
             tqdm.write(line, file=self.stream)
             self.stream.flush()
 
-    def bar(self, total: int, name: str, done: int = 0) -> Any:
-        terminal = sys.stderr.isatty()
+    def bar(self, total: int, name: str, done: int = 0, unit: str = "it") -> Any:
         return tqdm(
-            total=total, desc=name, initial=done, leave=False, disable=not terminal, file=sys.stderr
-        )
+            total=total, desc=name, initial=done, unit=unit, leave=False, file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+        )  # fmt: skip
 
     def epoch(self, row: dict[str, float], epochs: int) -> None:
         """One line for a row of the log."""

@@ -16,6 +16,10 @@ class UsageError(GoogLeNetError, ValueError):
     exit_code = 2
 
 
+class ModelFileError(GoogLeNetError):
+    """A file that is not a model of ours, not one that this version reads, or damaged."""
+
+
 def printable(text: str) -> str:
     """The text for one line of a terminal or a page: line breaks, control characters, marks that
     turn the writing direction and bytes that are no text appear as escapes, `\\n` and the like.

@@ -5,6 +5,7 @@ Also what several parts need to know of files: a digest, the folder of the cache
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -48,7 +49,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         # Replacing asks the folder alone for permission: a file that somebody protected would go.
         if path.exists() and not path.stat().st_mode & 0o222:
-            raise WriteError(f"{path}: is there already and not writable")
+            raise WriteError(f"{path}: exists and is read-only")
         with parent_dir(path):
             try:
                 write(beside)
@@ -91,6 +92,14 @@ def remove_stale_temp(folder: Path) -> None:
     for path in folder.glob(LEFT_BEHIND):
         with suppress(OSError):  # it only takes room
             path.unlink()
+
+
+def map_file(path: Path) -> memoryview:
+    """The file's bytes, read only as they are needed.  Raises OSError."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:  # which cannot be mapped
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def file_digest(path: Path) -> str:

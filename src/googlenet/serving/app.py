@@ -145,7 +145,7 @@ def model_info(service: Service) -> Json:
     """GET /model: the model file's header, and what the page has to know."""
     limits = service.limits
     return {
-        **service.classifier.header(),
+        **service.classifier.header.to_json(),
         "cam": service.has_cam,
         "limits": {
             "body": limits.max_body,

@@ -33,8 +33,8 @@ class Request:
 def supports_cam(classifier: Classifier) -> bool:
     """Whether the network has class activation maps, found by running it once."""
     p = classifier.preprocessing
-    with last_map(classifier.network) as seen:
-        list(classifier.judge(np.zeros((1, p.size, p.size, p.channels), np.uint8), 1))
+    with last_map(classifier.backend.network) as seen:
+        list(classifier.predict_batch(np.zeros((1, p.size, p.size, p.channels), np.uint8), 1))
     return bool(seen)
 
 
@@ -42,8 +42,10 @@ def predict_batch(classifier: Classifier, requests: Sequence[Request]) -> list[J
     """The predictions, in order; an image's own does not depend on the rest of the batch."""
     pixels = np.stack([request.crop.pixels for request in requests])
     with_cam = [n for n, request in enumerate(requests) if request.cam]
-    with last_map(classifier.network if with_cam else None) as seen:
-        predictions = list(classifier.judge(pixels, max(request.top for request in requests)))
+    with last_map(classifier.backend.network if with_cam else None) as seen:
+        predictions = list(
+            classifier.predict_batch(pixels, max(request.top for request in requests))
+        )
     results = [to_json(*both) for both in zip(requests, predictions, strict=True)]
     if with_cam and seen:
         (features,) = seen.values()

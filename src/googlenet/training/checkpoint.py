@@ -13,15 +13,10 @@ import torch
 from torch import Tensor
 
 from googlenet import parallel
-from googlenet.inference.classifier import load_tensors
-from googlenet.inference.model_file import (
-    FORMAT,
-    ModelFileError,
-    read_metadata,
-    read_tensors,
-    write_tensors,
-)
-from googlenet.runtime.errors import GoogLeNetError, UsageError
+from googlenet.inference.header import FORMAT, parse_metadata
+from googlenet.inference.model_file import model_text, read_safetensors, write_tensors
+from googlenet.inference.network import load_tensors
+from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
 from googlenet.training.loop import Trainer
 from googlenet.training.recipe import current_names
 from googlenet.training.transfer import PretrainedSource
@@ -95,7 +90,9 @@ def save_checkpoint(path: Path, trainer: Trainer, progress: Progress) -> None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint's contents.  Raises ModelFileError if it is damaged."""
-    return Checkpoint(path, read_metadata(path, KEY, "checkpoint"), read_tensors(path))
+    tensors, metadata = read_safetensors(path)
+    text = model_text(path, metadata, KEY, "checkpoint")
+    return Checkpoint(path, parse_metadata(path, text, KEY), tensors)
 
 
 def restore(checkpoint: Checkpoint, trainer: Trainer, now: Progress) -> Progress:

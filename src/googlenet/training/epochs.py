@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from time import perf_counter
@@ -68,9 +69,8 @@ def train_epoch(run: Run, began: float) -> None:
     row |= {"seconds": progress.seconds}
     row = parallel.on_rank0(lambda: row)  # times are rank 0's
     progress.history.append(row)
-    classifier.metrics = {
-        "1": {k: row[k] for k in MULTILABEL_METRICS if k in row} | header_metrics(found)
-    }
+    one_view = {k: row[k] for k in MULTILABEL_METRICS if k in row} | header_metrics(found)
+    classifier.header = replace(classifier.header, metrics={"1": one_view})
     save_epoch(run, began, classifier, row[selection_metric(run)])
     if stop_timing:
         stop_timing()
@@ -221,15 +221,14 @@ def resume_hint(run: Run) -> str:
 
 
 def classifier_of(run: Run, network: Network, machine: ComputeDevice) -> Classifier:
-    return Classifier(
+    return Classifier.from_network(
         network,
         run.data.classes,
         run.settings.preprocessing,
-        run.settings.recipe.variant,
         provenance=provenance(run),
         licence=run.progress.origin.licence if run.progress.origin else None,
-        machine=machine,
-        multi=run.data.multilabel,
+        device=machine,
+        multilabel=run.data.multilabel,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from googlenet import parallel
@@ -20,6 +20,7 @@ from googlenet.evaluation.label_issues import (
 from googlenet.evaluation.metric_ci import MetricCI, as_errors, compute_metrics, to_json
 from googlenet.evaluation.multilabel import multilabel_metrics
 from googlenet.inference.classifier import Classifier
+from googlenet.load import load_classifier
 from googlenet.runtime.device import ComputeDevice, fork_rng
 from googlenet.runtime.files import WriteError
 from googlenet.training.epochs import (
@@ -97,11 +98,12 @@ def finalize(run: Run, views: Sequence[int], label_check_images: int, began: flo
         for count, s in scores.items()
     }
     calibrated = None if run.data.multilabel else calibrate_model(run, classifier, scores, watch)
-    classifier.metrics = {
+    by_views = {
         str(count): to_json(found[count] if s.multilabel else as_errors(found[count]))
         | header_metrics(s)
         for count, s in scores.items()
     }
+    classifier.header = replace(classifier.header, metrics=by_views)
     parallel.on_rank0(lambda: save_models(run, classifier, run.folder.last))
     doubted = find_run_label_issues(run, classifier, scores[min(scores)], label_check_images, watch)
     return Trained(classifier, scores, perf_counter() - began, found, calibrated, doubted)
@@ -125,7 +127,7 @@ def calibrate_model(
     calibrated = fit_calibration(one, seed=run.settings.seed)
     for line in calibrated.lines():
         run.console.say(line)
-    classifier.calibration = calibrated.calibration
+    classifier.header = replace(classifier.header, calibration=calibrated.calibration)
     return calibrated
 
 
@@ -155,7 +157,7 @@ def final_classifier(run: Run, watch: Callable[[], None]) -> Classifier:
     machine = ComputeDevice(run.machine.device, "fp32")
     if not run.trainer.recipe.patience:
         return classifier_of(run, run.trainer.averaged_model(watch), machine)
-    best = parallel.on_rank0(lambda: Classifier.load(run.folder.best)).to(machine)
+    best = parallel.on_rank0(lambda: load_classifier(run.folder.best)).to(machine)
     run.console.say(f"using the best model, epoch {best.provenance['epochs']}")
     return best
 

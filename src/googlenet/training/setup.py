@@ -14,7 +14,7 @@ from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load_data import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
-from googlenet.inference.classifier import Classifier
+from googlenet.load import load_classifier
 from googlenet.models.baselines import Baseline
 from googlenet.models.googlenet import AuxiliaryHead
 from googlenet.models.registry import Network, build_network
@@ -302,9 +302,9 @@ def init_from_pretrained(
     network: Network, settings: Settings, data: DataSet, console: Console
 ) -> PretrainedSource:
     """Fine-tuning: initialize the network from a trained model; returns what was transferred."""
-    source = Classifier.load(str(settings.weights))
-    same = source.classes == data.classes and source.multi == data.multilabel
+    source = load_classifier(str(settings.weights))
+    same = source.classes == data.classes and source.multilabel == data.multilabel
     account = transfer(source.network.state_dict(), network, same)
     for line in account.lines():
         console.say(f"{settings.weights}: {line}")
-    return PretrainedSource(account.transferred, source.provenance, source.licence)
+    return PretrainedSource(account.transferred, dict(source.provenance), source.licence)

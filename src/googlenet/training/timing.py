@@ -52,14 +52,10 @@ def measure_costs(
         epoch = model_seconds(trainer, budget.clock)
         parallel.on_rank0(budget.require_time)
         fast, exact = (
-            Classifier(
-                trainer.network,
-                data.classes,
-                trainer.loader.preprocessing,
-                trainer.recipe.variant,
-                machine=machine,
+            Classifier.from_network(
+                trainer.network, data.classes, trainer.loader.preprocessing, device=device
             )
-            for machine in (trainer.machine, ComputeDevice(trainer.machine.device, "fp32"))
+            for device in (trainer.machine, ComputeDevice(trainer.machine.device, "fp32"))
         )
         trainer.network.eval()
         validation = epoch + len(data.val) * image_seconds(fast, data.val, 1, budget.clock)

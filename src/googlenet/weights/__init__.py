@@ -1,8 +1,8 @@
-"""Other people's weight files: recognised, read, named as ours, with what their numbers mean.
+"""Third-party weight files: detected, read, renamed to ours, with what their numbers mean.
 
-    recognise ── {caffe, tensorflow, onnx, torch_file, safetensors_file} ── read
-    read + schemes (names, classes) ── convert ── Classifier
-    known ── download
+    detect ── {caffe, tensorflow, onnx, torch_file, safetensors_file} ── WeightFile
+    WeightFile + schemes (names, classes) ── convert ── a header and tensors
+    registry ── download
 
 docs/weights.md says what each format means and what was verified against what.
 """

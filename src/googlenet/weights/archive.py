@@ -17,7 +17,7 @@ ENTRY = re.compile(rb"PK\x01\x02")  # starts an entry of the directory
 
 
 @contextmanager
-def opened(path: Path, data: memoryview) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: Path, data: memoryview) -> Iterator[zipfile.ZipFile]:
     """The archive, its directory checked before anything of it is read.
 
     The entries are counted before `zipfile` makes an object of each; declared sizes are held

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from googlenet.models.table import LRN
-from googlenet.weights.protobuf import Message
-from googlenet.weights.weight_file import WeightFile, WeightFileError, keep, tensor_of
+from googlenet.runtime.protobuf import Message
+from googlenet.weights.weight_file import WeightFile, WeightFileError, add_tensor, tensor_of
 
 
 class LayerFields(NamedTuple):
@@ -47,7 +47,7 @@ def read_caffe(data: memoryview) -> WeightFile:
             name = layer.text(where.name)
             for index, blob in enumerate(layer.messages(where.blobs)):
                 kind = BLOBS[index] if index < len(BLOBS) else f"blob{index}"
-                keep(tensors, f"{name}/{kind}", read_blob(f"{name}/{kind}", blob))
+                add_tensor(tensors, f"{name}/{kind}", read_blob(f"{name}/{kind}", blob))
             lrn += [read_lrn(name, parameters) for parameters in layer.messages(where.lrn)]
     return WeightFile("Caffe model", tensors, lrn=tuple(lrn))
 

@@ -1,22 +1,27 @@
-"""Other people's weights to a classifier of ours, with an account of every tensor."""
+"""Third-party weights to a header and tensors of ours, with a report on every tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from math import isclose
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from googlenet.inference.classifier import Classifier
+from googlenet.inference.header import ModelHeader
+from googlenet.inference.network import build_empty, tensor_list
 from googlenet.models import table
 from googlenet.models.googlenet import GoogLeNet
-from googlenet.models.registry import build_network
-from googlenet.weights.caffe_named import HEADER, described_classifier
+from googlenet.runtime.errors import GoogLeNetError
+from googlenet.weights.caffe_named import HEADER, read_own_header
 from googlenet.weights.classes import class_list
 from googlenet.weights.layout import to_ours
-from googlenet.weights.names import plain
+from googlenet.weights.names import canonical_name
+from googlenet.weights.provenance import fingerprint, known_by, provenance
 from googlenet.weights.schemes import Scheme, scheme_of
 from googlenet.weights.weight_file import WeightFile, WeightFileError
 
@@ -28,9 +33,9 @@ COUNTER = "num_batches_tracked"
 class Report:
     """What became of every tensor: of the file's, and of the network's.
 
-    kept: our name to theirs.  dropped: theirs to the reason.  missing: ours that the file has
-    not and the network does without.  reinitialised: ours that the network needs, to the value
-    that it got.
+    kept: our name to theirs.  dropped: theirs to the reason.  missing: ours that the file lacks
+    and the network does without.  reinitialised: ours that the network needs, to the value that
+    it got.
     """
 
     format: str
@@ -46,55 +51,83 @@ class Report:
         return asdict(self)
 
 
-def convert(file: WeightFile) -> tuple[Classifier, Report]:
-    """A classifier from a file's tensors, and what became of each of them.
+class Converted(NamedTuple):
+    """A header, the network's tensors under our names, and what became of the file's."""
 
-    Raises WeightFileError for tensors of another network, too few of them, or of wrong shapes.
+    header: ModelHeader
+    tensors: dict[str, Tensor]
+    report: Report
+
+
+def convert_file(path: Path, data: memoryview, file: WeightFile) -> Converted:
+    """`convert`, with provenance and licence in the header.
+
+    Raises ModelFileError, which names the file.
+    """
+    try:
+        found = convert(file)
+    except GoogLeNetError as error:
+        raise WeightFileError(f"{path}: {error}") from error
+    if HEADER in file.metadata:
+        return found
+    digest = sha256(data).hexdigest()
+    known = known_by(digest, fingerprint(found.tensors))
+    origin = provenance(path, digest, found.report.scheme, known)
+    if found.report.untrained_heads:
+        origin["untrained_heads"] = found.report.untrained_heads
+    stated = file.metadata.get("licence") or file.metadata.get("license")
+    header = replace(found.header, provenance=origin, licence=known.licence if known else stated)
+    return found._replace(header=header)
+
+
+def convert(file: WeightFile) -> Converted:
+    """A header and tensors from a file's tensors.
+
+    Raises ModelFileError for tensors of another network, too few of them, or of wrong shapes.
     """
     scheme = scheme_of(file.tensors)
-    theirs = by_plain_name(file.tensors)
-    classifier = skeleton(scheme, theirs, file)
-    network = classifier.network
+    theirs = by_canonical_name(file.tensors)
+    carried = read_own_header(file)
+    header = carried or published_header(scheme, theirs)
+    numbers = sum(map(Tensor.numel, file.tensors.values())) if carried else header.parameters
+    network = build_empty(header, numbers, f"its {HEADER!r} metadata")
     assert isinstance(network, GoogLeNet)
     check_lrn(file, network.variant)
-    report = Report(file.format, scheme.name, classifier.variant)
-    settle_heads(network, scheme, theirs, report)
-    fill(network, scheme, theirs, report)
+    report = Report(file.format, scheme.name, header.variant)
+    keep_or_drop_heads(network, scheme, theirs, report)
+    tensors = rename_tensors(network.state_dict(), scheme, theirs, report)
     used = set(report.kept.values())
     for name in file.tensors:
-        if plain(name) not in used:
+        if canonical_name(name) not in used:
             report.dropped.setdefault(name, "has no place in the network")
     report.dropped |= file.unread
     if scheme.untrained_heads:
         report.untrained_heads = list(network.heads)
-    network.eval()
-    return classifier, report
+    return Converted(replace(header, heads=network.heads), tensors, report)
 
 
-def by_plain_name(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {plain(name): tensor for name, tensor in tensors.items()}
+def by_canonical_name(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {canonical_name(name): tensor for name, tensor in tensors.items()}
     if len(found) < len(tensors):
         raise WeightFileError("holds two tensors whose names differ in their outer scope alone")
     return found
 
 
-def skeleton(scheme: Scheme, theirs: Mapping[str, Tensor], file: WeightFile) -> Classifier:
-    """A classifier of the right shape, its weights yet to come."""
-    if HEADER in file.metadata:
-        return described_classifier(file)
+def published_header(scheme: Scheme, theirs: Mapping[str, Tensor]) -> ModelHeader:
+    """The header of a network that was published under the scheme."""
     name = scheme.names(["classifier.bias"])["classifier.bias"]
     if name not in theirs:
-        raise WeightFileError(f"must hold the tensor {name!r}, has it not")
+        raise missing([name])
     count = theirs[name].numel()
     if not 2 <= count <= MAX_CLASSES:
         raise WeightFileError(f"must have 2 to {MAX_CLASSES:,} classes, has {count:,}")
-    network = build_network(scheme.variant, count, size=scheme.preprocessing.size)
+    heads = tuple(table.HEADS) if table.variant(scheme.variant).heads else ()
     classes = class_list(scheme.classes, count)
-    return Classifier(network, classes, scheme.preprocessing, scheme.variant)
+    return ModelHeader(scheme.variant, classes, scheme.preprocessing, heads=heads)
 
 
 def check_lrn(file: WeightFile, network: table.Variant) -> None:
-    """Refuse a graph whose own normalisation is not the variant's: its numbers would be wrong."""
+    """Refuse a graph whose own normalization is not the variant's: its numbers would be wrong."""
     norm = network.norm
     for found in file.lrn:
         if not isinstance(norm, table.LRN) or not all(
@@ -102,14 +135,14 @@ def check_lrn(file: WeightFile, network: table.Variant) -> None:
             for a, b in zip(asdict(found).values(), asdict(norm).values(), strict=True)
         ):
             raise WeightFileError(
-                f"its graph normalises by {found}, variant {network.name!r} by {norm}"
+                f"its graph normalizes by {found}, variant {network.name!r} by {norm}"
             )
 
 
-def settle_heads(
+def keep_or_drop_heads(
     network: GoogLeNet, scheme: Scheme, theirs: Mapping[str, Tensor], report: Report
 ) -> None:
-    """Keep the auxiliary heads where the file has every tensor of both, drop them otherwise."""
+    """Keep the auxiliary heads if the file has every tensor of both, drop them otherwise."""
     ours = [name for name in network.state_dict() if name.startswith("aux_")]
     names = scheme.names(ours)
     absent = [name for name in ours if names.get(name) not in theirs and COUNTER not in name]
@@ -122,19 +155,28 @@ def settle_heads(
             report.dropped[names[name]] = "the auxiliary heads are not complete"
 
 
-def fill(network: GoogLeNet, scheme: Scheme, theirs: Mapping[str, Tensor], report: Report) -> None:
-    """Give every tensor of the network its values from the file."""
-    state = network.state_dict()
+def rename_tensors(
+    state: Mapping[str, Tensor], scheme: Scheme, theirs: Mapping[str, Tensor], report: Report
+) -> dict[str, Tensor]:
+    """Every tensor of the network, its values from the file."""
     names = scheme.names(state)
-    filled = {}
+    needed = {ours: names.get(ours, ours) for ours in state}
+    absent = [
+        name for ours, name in needed.items() if name not in theirs and not ours.endswith(COUNTER)
+    ]
+    if absent:
+        raise missing(absent)
+    found = {}
     for ours, target in state.items():
-        name = names.get(ours, ours)
+        name = needed[ours]
         if name in theirs:
-            filled[ours] = to_ours(name, ours, theirs[name], target, scheme.layout)
+            found[ours] = to_ours(name, ours, theirs[name], target, scheme.layout)
             report.kept[ours] = name
-        elif ours.endswith(COUNTER):
-            filled[ours] = target.zero_()
-            report.reinitialised[ours] = "0, a counter that only training uses"
         else:
-            raise WeightFileError(f"must hold the tensor {name!r}, has it not")
-    network.load_state_dict(filled)
+            found[ours] = torch.zeros_like(target)
+            report.reinitialised[ours] = "0, a counter that only training uses"
+    return found
+
+
+def missing(names: Iterable[str]) -> WeightFileError:
+    return WeightFileError(f"has {tensor_list('missing', [repr(name) for name in names])}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from googlenet.weights.archive import entry_ending, opened, read_entry
+from googlenet.runtime.errors import ModelFileError
+from googlenet.runtime.files import map_file
+from googlenet.runtime.protobuf import Budget, Message, TruncatedError, Value, read_field
+from googlenet.weights.archive import entry_ending, open_zip, read_entry
 from googlenet.weights.caffe import LAYERS, read_caffe
 from googlenet.weights.onnx import GRAPH, read_onnx
-from googlenet.weights.protobuf import Budget, Message, TruncatedError, Value, read_field
-from googlenet.weights.safetensors_file import read_safetensors
+from googlenet.weights.safetensors_file import read_named_tensors
 from googlenet.weights.tensorflow import NODE_NAME, NODE_OP, read_tensorflow
 from googlenet.weights.torch_file import LEGACY_MAGIC, PICKLE, read_torch
-from googlenet.weights.weight_file import WeightFile, WeightFileError, map_file
+from googlenet.weights.weight_file import WeightFile, WeightFileError, check_size
 
 READS = (
     "a Caffe model, a frozen TensorFlow graph, an ONNX model, "
@@ -34,15 +36,18 @@ CHECKPOINT = (
 )
 
 
-def read_weight_file(path: Path) -> WeightFile:
+def read_weight_file(path: Path, data: memoryview | None = None) -> WeightFile:
     """The tensors of a file of any known format.
 
-    Raises WeightFileError, which names the file, for one that is damaged, too large or of
-    another kind; time and memory are bounded by the size of the file, and that by MAX_BYTES.
+    data: the file's bytes, if it is open already.  Raises ModelFileError, which names the file,
+    for one that is damaged, too large or of another kind; time and memory are bounded by the
+    size of the file, and that by MAX_BYTES.
     """
     try:
-        return read_any(path, map_file(path))
-    except WeightFileError as error:
+        return read_any(path, check_size(map_file(path) if data is None else data))
+    except ModelFileError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise WeightFileError(f"{path}: {error}") from error
     except OSError as error:
         raise WeightFileError(f"{path}: cannot be read ({error})") from error
@@ -51,7 +56,7 @@ def read_weight_file(path: Path) -> WeightFile:
 def read_any(path: Path, data: memoryview) -> WeightFile:
     start = bytes(data[:64])
     if start[8:9] == b"{":
-        return read_safetensors(path, data)
+        return read_named_tensors(path, data)
     if start.startswith(b"PK\x03\x04"):
         return read_zip(path, data)
     if start.startswith(LEGACY_MAGIC):
@@ -66,7 +71,7 @@ def read_any(path: Path, data: memoryview) -> WeightFile:
 
 def read_zip(path: Path, data: memoryview) -> WeightFile:
     """A zip is what torch.save writes, or it holds a TensorFlow graph."""
-    with opened(path, data) as archive:
+    with open_zip(path, data) as archive:
         if entry_ending(archive, PICKLE):
             return read_torch(path, data)
         graph = entry_ending(archive, ".pb")
@@ -105,7 +110,7 @@ def outermost_fields(data: memoryview) -> dict[int, list[Value | None]]:
     except TruncatedError as error:
         if error.field is not None:
             fields.setdefault(error.field, []).append(None)
-    except WeightFileError:
+    except ModelFileError:
         return {}
     return fields
 
@@ -116,6 +121,6 @@ def is_node(value: Value | None) -> bool:
         return False
     try:
         node = Message(value)
-    except WeightFileError:
+    except ModelFileError:
         return False
     return bool(node.text(NODE_NAME) and node.text(NODE_OP))

@@ -38,20 +38,24 @@ class DownloadError(GoogLeNetError):
     """A known file that cannot be had; the message says how to get it by hand."""
 
 
-class Interrupted(Exception):  # noqa: N818 - what happened, not an error of ours
+class TransferInterrupted(Exception):  # noqa: N818 - what happened, not an error of ours
     """The transfer ended early; what has arrived is kept and the next attempt goes on."""
 
 
-class Refused(Interrupted):
+class PermanentFailure(TransferInterrupted):
     """There is no server, or it will not give the file; asking again would change nothing."""
 
 
-class Worthless(Interrupted):
+class CorruptTransfer(TransferInterrupted):
     """The transfer gave what cannot be part of the file; the next attempt starts again."""
 
 
 # What the answers 408, 416 and 429 mean; other codes below 500 are final, those above are not.
-KINDS: dict[int, type[Interrupted]] = {408: Interrupted, 416: Worthless, 429: Interrupted}
+FAILURES: dict[int, type[TransferInterrupted]] = {
+    408: TransferInterrupted,
+    416: CorruptTransfer,
+    429: TransferInterrupted,
+}
 
 
 def fetch(known: KnownFile) -> Path:
@@ -91,11 +95,11 @@ def download(known: KnownFile, path: Path) -> None:
         try:
             transfer(known, part)
             check_complete(known, part)
-        except Interrupted as error:
+        except TransferInterrupted as error:
             reason = " ".join(str(error).split())
-            if isinstance(error, Refused):
+            if isinstance(error, PermanentFailure):
                 break
-            if isinstance(error, Worthless):
+            if isinstance(error, CorruptTransfer):
                 part.unlink(missing_ok=True)
             continue
         part.replace(path)
@@ -122,7 +126,7 @@ def transfer(known: KnownFile, part: Path) -> None:
             file.seek(start)
             arrived = copy(known, response, file, start, length)
     if length is not None and arrived < length:
-        raise Interrupted(f"the connection ended {length - arrived:,} bytes early")
+        raise TransferInterrupted(f"the connection ended {length - arrived:,} bytes early")
 
 
 def answer(known: KnownFile, have: int) -> HTTPResponse:
@@ -134,12 +138,14 @@ def answer(known: KnownFile, have: int) -> HTTPResponse:
         response = urlopen(Request(known.url, headers=headers), timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
-        kind = KINDS.get(error.code, Refused if error.code < 500 else Interrupted)
+        kind = FAILURES.get(
+            error.code, PermanentFailure if error.code < 500 else TransferInterrupted
+        )
         raise kind(f"the server answers {error.code} {error.reason}") from error
     except URLError as error:
-        raise Refused(str(error.reason)) from error
+        raise PermanentFailure(str(error.reason)) from error
     except (OSError, HTTPException, ValueError) as error:
-        raise Interrupted(str(error) or type(error).__name__) from error
+        raise TransferInterrupted(str(error) or type(error).__name__) from error
     assert isinstance(response, HTTPResponse)
     return response
 
@@ -150,7 +156,7 @@ def continues(response: HTTPResponse, have: int) -> bool:
         return False
     given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if not given or int(given[1]) != have:
-        raise Worthless("the server gives another range than the one asked for")
+        raise CorruptTransfer("the server gives another range than the one asked for")
     return True
 
 
@@ -172,7 +178,7 @@ def copy(
         for block in blocks(response):
             arrived += len(block)
             if start + arrived > limit:
-                raise Worthless(f"the server sends more than {limit:,} bytes")
+                raise CorruptTransfer(f"the server sends more than {limit:,} bytes")
             file.write(block)
             bar.update(len(block))
     return arrived
@@ -183,7 +189,7 @@ def blocks(response: HTTPResponse) -> Iterator[bytes]:
         try:
             block = response.read(BLOCK)
         except (OSError, HTTPException, ValueError) as error:
-            raise Interrupted(str(error) or type(error).__name__) from error
+            raise TransferInterrupted(str(error) or type(error).__name__) from error
         if not block:
             return
         yield block
@@ -192,7 +198,7 @@ def blocks(response: HTTPResponse) -> Iterator[bytes]:
 def check_complete(known: KnownFile, part: Path) -> None:
     size = part.stat().st_size
     if known.size and size < known.size:
-        raise Interrupted(f"the server gives {size:,} of {known.size:,} bytes")
+        raise TransferInterrupted(f"the server gives {size:,} of {known.size:,} bytes")
     digest = file_digest(part)
     if not digest.startswith(known.sha256):
-        raise Worthless(f"what the server gives has SHA-256 {digest}, not {known.sha256}")
+        raise CorruptTransfer(f"what the server gives has SHA-256 {digest}, not {known.sha256}")

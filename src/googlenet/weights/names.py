@@ -155,7 +155,7 @@ def name_map(
     return found
 
 
-def plain(name: str) -> str:
+def canonical_name(name: str) -> str:
     """A name without what a framework has put around it."""
     name = name.removesuffix(OUTPUT)
     for wrapper in WRAPPERS:

@@ -9,8 +9,14 @@ import torch
 from torch import Tensor
 
 from googlenet.models.table import LRN
-from googlenet.weights.protobuf import Message
-from googlenet.weights.weight_file import WeightFile, WeightFileError, bfloat16, keep, tensor_of
+from googlenet.runtime.protobuf import Message
+from googlenet.weights.weight_file import (
+    WeightFile,
+    WeightFileError,
+    add_tensor,
+    from_bfloat16_bits,
+    tensor_of,
+)
 
 GRAPH = 7  # ModelProto
 NODE, INITIALISER = 1, 5  # GraphProto
@@ -44,7 +50,7 @@ def read_onnx(data: memoryview) -> WeightFile:
         if proto.integer(LOCATION):
             raise WeightFileError(f"keeps the tensor {name!r} in another file: merge them first")
         if proto.integer(DTYPE) in KINDS:
-            keep(tensors, name, read_tensor(name, proto))
+            add_tensor(tensors, name, read_tensor(name, proto))
         else:
             unread[name] = "a constant of the graph, not a weight"
     lrn = [read_lrn(node) for node in graph.messages(NODE) if node.text(OP) == "LRN"]
@@ -61,7 +67,7 @@ def read_tensor(name: str, proto: Message) -> Tensor:
         values = values if dtype == BFLOAT16 else values.view(np.float16)
     else:
         values = proto.numbers(kind.field, kind.dtype)
-    tensor = bfloat16(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
+    tensor = from_bfloat16_bits(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
     return tensor_of(name, tensor, proto.integers(DIMS).tolist())
 
 

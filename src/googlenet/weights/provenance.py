@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 from googlenet import __version__
 from googlenet.weights.registry import KNOWN, KnownFile
 
 
-def fingerprint(network: nn.Module) -> str:
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """A hash of the weights without the auxiliary heads: the same whatever file they came in."""
     digest = sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         if not name.startswith("aux_") and not name.endswith("num_batches_tracked"):
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ class KnownFile:
 
     sha256: of the file, in hexadecimal; the first digits alone where no more are published.
     size: in bytes, None where it is not published.
-    fingerprint: of the weights themselves, whatever file they come in (`convert.fingerprint`).
+    fingerprint: of the weights themselves, whatever file they come in (`provenance.fingerprint`).
     published: what its authors say of its accuracy.
     """
 

@@ -99,7 +99,7 @@ def scheme_of(found: Iterable[str]) -> Scheme:
     Raises WeightFileError for a file of another network, and for one of ours that has lost
     its header, without which nobody knows what goes in and what comes out.
     """
-    present = {names.plain(name) for name in found}
+    present = {names.canonical_name(name) for name in found}
     if len(OUR_SIGNATURE & present) * 2 >= len(OUR_SIGNATURE):
         raise WeightFileError(
             "has this program's tensor names but no header: its classes and preprocessing are lost"

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from googlenet.models.table import LRN
-from googlenet.weights.protobuf import Message
+from googlenet.runtime.protobuf import Message
 from googlenet.weights.weight_file import (
     WeightFile,
     WeightFileError,
-    bfloat16,
+    add_tensor,
     checked_shape,
-    keep,
+    from_bfloat16_bits,
     tensor_of,
 )
 
@@ -62,7 +62,7 @@ def read_tensorflow(data: memoryview) -> WeightFile:
         if op == "Const":
             constant = attributes(node).get("value", node).message(ATTRIBUTE_TENSOR)
             if constant.integer(DTYPE) in KINDS:
-                keep(tensors, name, read_tensor(name, constant))
+                add_tensor(tensors, name, read_tensor(name, constant))
             else:
                 unread[name] = "a constant of the graph, not a weight"
         elif op == "LRN":
@@ -84,7 +84,7 @@ def read_tensor(name: str, constant: Message) -> Tensor:
     dims = [dim.integer(1) for dim in constant.message(SHAPE).messages(2)]
     if constant.views(CONTENT):
         values = constant.numbers(CONTENT, KINDS[dtype].dtype)
-        tensor = bfloat16(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
+        tensor = from_bfloat16_bits(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
     else:
         tensor = filled(name, single_values(constant, dtype), dims)
     return tensor_of(name, tensor, dims)
@@ -95,7 +95,9 @@ def single_values(constant: Message, dtype: int) -> Tensor:
     if kind.field != 13:
         return torch.from_numpy(constant.numbers(kind.field, kind.dtype))
     bits = constant.integers(kind.field).astype(np.uint16)
-    return bfloat16(bits) if dtype == BFLOAT16 else torch.from_numpy(bits.view(np.float16))
+    return (
+        from_bfloat16_bits(bits) if dtype == BFLOAT16 else torch.from_numpy(bits.view(np.float16))
+    )
 
 
 def filled(name: str, values: Tensor, dims: list[int]) -> Tensor:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from googlenet.weights.archive import entry_ending, opened, read_entry
+from googlenet.weights.archive import entry_ending, open_zip, read_entry
 from googlenet.weights.pickle_check import check_pickle
 from googlenet.weights.weight_file import WeightFile, WeightFileError
 
@@ -67,7 +67,7 @@ def checked_zip(path: Path, data: memoryview) -> BytesIO:
     torch.load reads zip files with another library than the one that looks at them here; of a
     file made to look different to each, it would see what nobody has checked.
     """
-    with opened(path, data) as archive:
+    with open_zip(path, data) as archive:
         if any(entry.compress_type for entry in archive.infolist()):
             raise WeightFileError("is no file of torch.save's: it has compressed entries")
         name = entry_ending(archive, PICKLE)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.inference.model_file import ModelFileError
 from googlenet.models.table import LRN
+from googlenet.runtime.errors import ModelFileError
 
 if TYPE_CHECKING:  # what is told by its content alone needs no PyTorch
     from torch import Tensor
@@ -44,15 +42,13 @@ class WeightFile:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def map_file(path: Path) -> memoryview:
-    """The file's bytes, read only as they are asked for."""
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise WeightFileError(f"a weight file may have {MAX_BYTES:,} bytes, this has {size:,}")
-    if not size:
+def check_size(data: memoryview) -> memoryview:
+    """The file's bytes.  Raises WeightFileError for an empty or very large file."""
+    if len(data) > MAX_BYTES:
+        raise WeightFileError(f"a weight file may have {MAX_BYTES:,} bytes, this has {len(data):,}")
+    if not data:
         raise WeightFileError("the file is empty")
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return data
 
 
 def checked_shape(name: str, dims: Sequence[int]) -> tuple[int, ...]:
@@ -79,8 +75,8 @@ def tensor_of(name: str, values: NDArray[np.generic] | Tensor, dims: Sequence[in
     return flat.reshape(shape)
 
 
-def keep(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
-    """Put a tensor in its place; two of one name are an error, and so are very many."""
+def add_tensor(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
+    """Add a tensor.  Raises WeightFileError for a second one of its name, or for too many."""
     if name in tensors:
         raise WeightFileError(f"holds the tensor {name!r} twice")
     if len(tensors) == MAX_TENSORS:
@@ -88,7 +84,7 @@ def keep(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
     tensors[name] = tensor
 
 
-def bfloat16(bits: NDArray[np.uint16]) -> Tensor:
+def from_bfloat16_bits(bits: NDArray[np.uint16]) -> Tensor:
     """Numbers from their bfloat16 bits, a type that NumPy lacks."""
     import torch
 

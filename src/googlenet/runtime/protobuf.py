@@ -20,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.weights.weight_file import WeightFileError
+from googlenet.runtime.errors import ModelFileError
 
 MAX_FIELDS = 200_000  # bvlc_googlenet.caffemodel has less than ten thousand
 MAX_PACKED_BYTES = 8 << 20  # of one array of variable-length integers
@@ -32,7 +32,7 @@ FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 Value = int | memoryview
 
 
-class TruncatedError(WeightFileError):
+class TruncatedError(ModelFileError):
     """A message that ends before what it declares; `field` is the last one begun, if any."""
 
     field: int | None = None
@@ -47,7 +47,7 @@ class Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise WeightFileError(f"a file may have {MAX_FIELDS:,} fields, this has more")
+            raise ModelFileError(f"a file may have {MAX_FIELDS:,} fields, this has more")
 
 
 class Message:
@@ -101,7 +101,7 @@ class Message:
         size = np.dtype(dtype).itemsize
         views = self.views(number)
         if any(len(view) % size for view in views):
-            raise WeightFileError(f"field {number} must be numbers of {size} bytes, is not")
+            raise ModelFileError(f"field {number} must be numbers of {size} bytes, is not")
         arrays = [np.frombuffer(view, dtype) for view in views]
         native = np.dtype(dtype).newbyteorder("=")
         return np.concatenate([np.empty(0, dtype), *arrays]).astype(native, copy=False)
@@ -117,7 +117,7 @@ def read_field(data: memoryview, at: int) -> tuple[int, Value, int]:
     key, at = read_varint(data, at)
     number, wire = key >> 3, key & 7
     if number == 0:
-        raise WeightFileError("is no protocol buffer: it has a field of number 0")
+        raise ModelFileError("is no protocol buffer: it has a field of number 0")
     if wire == VARINT:
         value, at = read_varint(data, at, number)
         return number, value, at
@@ -126,7 +126,7 @@ def read_field(data: memoryview, at: int) -> tuple[int, Value, int]:
     elif wire in FIXED_SIZES:
         size = FIXED_SIZES[wire]
     else:
-        raise WeightFileError(f"is no protocol buffer: field {number} has wire type {wire}")
+        raise ModelFileError(f"is no protocol buffer: field {number} has wire type {wire}")
     if size > len(data) - at:
         truncated(f"field {number} declares {size:,} bytes, {len(data) - at:,} are left", number)
     return number, data[at : at + size], at + size
@@ -142,13 +142,13 @@ def read_varint(data: memoryview, at: int, number: int | None = None) -> tuple[i
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, at + place + 1
-    raise WeightFileError("is no protocol buffer: a number has more than ten bytes")
+    raise ModelFileError("is no protocol buffer: a number has more than ten bytes")
 
 
 def unpack_varints(data: memoryview) -> NDArray[np.uint64]:
     """The variable-length integers that lie end to end in `data`."""
     if len(data) > MAX_PACKED_BYTES:
-        raise WeightFileError(
+        raise ModelFileError(
             f"an array of integers may have {MAX_PACKED_BYTES:,} bytes, this has {len(data):,}"
         )
     octets = np.frombuffer(data, np.uint8)
@@ -159,7 +159,7 @@ def unpack_varints(data: memoryview) -> NDArray[np.uint64]:
     values = np.zeros(len(last), np.uint64)
     for place in range(int((last - first).max(initial=-1)) + 1):
         if place >= MAX_VARINT_BYTES:
-            raise WeightFileError("is no protocol buffer: a number has more than ten bytes")
+            raise ModelFileError("is no protocol buffer: a number has more than ten bytes")
         here = np.flatnonzero(first + place <= last)
         bits = (octets[first[here] + place] & 0x7F).astype(np.uint64)
         values[here] |= bits << np.uint64(7 * place)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from googlenet.weights import protobuf
-from googlenet.weights.protobuf import Message, TruncatedError
-from googlenet.weights.weight_file import WeightFileError
+from googlenet.runtime import protobuf
+from googlenet.runtime.errors import ModelFileError
+from googlenet.runtime.protobuf import Message, TruncatedError
 from tests.weights.protos import wire
 
 Everything = wire["Everything"]
@@ -108,7 +108,7 @@ def test_fields_are_counted_over_the_whole_file(monkeypatch: pytest.MonkeyPatch)
     first, *rest = Message(memoryview(data)).views(2)
     assert len(rest) == 1
     assert len(Message(first).fields[1]) == 60
-    with pytest.raises(WeightFileError, match="may have 100 fields"):
+    with pytest.raises(ModelFileError, match="may have 100 fields"):
         list(Message(memoryview(data)).messages(2))
 
 
@@ -122,7 +122,7 @@ def test_fields_are_counted_over_the_whole_file(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_what_is_no_protocol_buffer(data: bytes, rule: str) -> None:
-    with pytest.raises(WeightFileError, match=rule):
+    with pytest.raises(ModelFileError, match=rule):
         Message(memoryview(data))
 
 
@@ -130,18 +130,18 @@ def test_what_is_no_protocol_buffer(data: bytes, rule: str) -> None:
     ("packed", "rule"), [(b"\x01\x80", "within a number"), (b"\xff" * 10 + b"\x01", "ten bytes")]
 )
 def test_damaged_packed_integers(packed: bytes, rule: str) -> None:
-    with pytest.raises(WeightFileError, match=rule):
+    with pytest.raises(ModelFileError, match=rule):
         protobuf.unpack_varints(memoryview(packed))
 
 
 def test_packed_integers_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protobuf, "MAX_PACKED_BYTES", 10)
-    with pytest.raises(WeightFileError, match="may have 10 bytes, this has 11"):
+    with pytest.raises(ModelFileError, match="may have 10 bytes, this has 11"):
         protobuf.unpack_varints(memoryview(bytes(11)))
 
 
 def test_numbers_of_the_wrong_size() -> None:
-    with pytest.raises(WeightFileError, match="field 7 must be numbers of 4 bytes"):
+    with pytest.raises(ModelFileError, match="field 7 must be numbers of 4 bytes"):
         Message(memoryview(b"\x3a\x03abc")).numbers(7, "<f4")
 
 
@@ -155,5 +155,5 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             message.numbers(number, "<f4")
             message.text(number)
             list(message.messages(number))
-    except WeightFileError:
+    except ModelFileError:
         pass

@@ -1,4 +1,4 @@
-"""Predictions without PyTorch: those of the same file, and of the model, with it."""
+"""Exported files: their predictions without PyTorch, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,38 +19,33 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from googlenet import Classifier
 from googlenet.images.decode import Source
-from googlenet.inference import predictor as without_pytorch
-from googlenet.inference.calibration import (
-    ENERGY,
-    ENERGY_AND_ANGLES,
-    Calibration,
-    Outputs,
-    Unknown,
-    energy,
-    energy_and_angles,
-)
-from googlenet.inference.classifier import Classifier
-from googlenet.inference.engines import Found
-from googlenet.inference.model_file import KEY, ModelFileError
+from googlenet.inference.calibration import ENERGY, ENERGY_AND_ANGLES, Calibration, OODDetector
+from googlenet.inference.exported_file import read_exported
+from googlenet.inference.header import KEY
+from googlenet.inference.outputs import Outputs
 from googlenet.inference.prediction import Prediction
-from googlenet.inference.predictor import STREAMS, Predictor, Score, load_predictor
+from googlenet.load import STREAMS, load_classifier
 from googlenet.models.googlenet import GoogLeNet
-from googlenet.runtime.errors import UsageError
+from googlenet.runtime.errors import ModelFileError, UsageError
+from googlenet.runtime.files import map_file
 from tests.cli.conftest import command
-from tests.fixtures import noise, tiny_classifier
+from tests.fixtures import noise, set_header, tiny_classifier
 
 
 def saved(folder: Path, multi: bool = False) -> Path:
     model = tiny_classifier(size=32)
     assert isinstance(model.network, GoogLeNet)
     numbers = {
-        f"directions.{i}": torch.linalg.qr(torch.randn(width, 3))[0]
-        for i, width in enumerate(model.network.summary_widths)
-    } | {"slopes": torch.tensor([4.0, 3.0])}
-    model.calibration = Calibration(2.0, Unknown(ENERGY_AND_ANGLES, 0.5, 5.0, numbers))
+        f"directions.{i}": torch.linalg.qr(torch.randn(width, 3))[0].contiguous().numpy()
+        for i, width in enumerate(model.network.ood_widths)
+    } | {"slopes": np.array([4.0, 3.0], np.float32)}
+    set_header(
+        model, calibration=Calibration(2.0, OODDetector(ENERGY_AND_ANGLES, 0.5, 5.0, numbers))
+    )
     if multi:
-        model.multi, model.threshold, model.calibration = True, 0.4, None
+        set_header(model, multilabel=True, threshold=0.4, calibration=None)
     path = folder / "m.safetensors"
     model.save(path)
     return path
@@ -72,22 +67,21 @@ def same(ours: Prediction, theirs: Prediction) -> None:
     assert (ours.path, ours.indices, ours.unknown) == (theirs.path, theirs.indices, theirs.unknown)
     assert [name for name, _ in ours.top] == [name for name, _ in theirs.top]
     for (_, a), (_, b) in zip(ours.top, theirs.top, strict=True):
-        assert a == pytest.approx(b, abs=1e-6)
-    assert ours.score == pytest.approx(theirs.score, abs=1e-5)
+        assert a == pytest.approx(b, abs=1e-5)
+    assert ours.score == pytest.approx(theirs.score, abs=1e-4)
     assert (ours.labels is None) == (theirs.labels is None)
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_answers_are_those_with_pytorch(form: str, files: dict[str, Path], tmp_path: Path) -> None:
+def test_predictions_are_the_model_s(form: str, files: dict[str, Path], tmp_path: Path) -> None:
     """More photos than a batch, in order, a bad one among them."""
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
     photos = [noise(60 + n % 7, 90 - n % 5, n) for n in range(11)]
     sources: list[Source] = [*photos[:4], bad, *photos[4:]]
-    predictor = load_predictor(files[form], None)
-    assert predictor is not None
+    predictor = load_classifier(files[form], parallel=True)
     found = list(predictor.predict(sources, top=2, batch=3))
-    expected = list(Classifier.load(files[form]).predict(sources, top=2, batch=3))
+    expected = list(Classifier.load(files["model"]).predict(sources, top=2, batch=3))
     assert len(found) == len(expected) == 12
     for ours, theirs in zip(found, expected, strict=True):
         if theirs.error:
@@ -95,37 +89,35 @@ def test_answers_are_those_with_pytorch(form: str, files: dict[str, Path], tmp_p
         else:
             same(ours, theirs)
     assert found[4].error is not None
-    assert 1 <= predictor.streams <= STREAMS
+    assert 1 <= predictor.backend.streams <= STREAMS
 
 
 def test_several_streams_change_no_answer(files: dict[str, Path]) -> None:
     photos = [noise(60, 90, n) for n in range(9)]
     outputs = []
     for streams in (1, 3):
-        predictor = load_predictor(files["openvino"], None)
-        assert predictor is not None
-        predictor.streams = streams
-        views = [predictor.view(photo) for photo in photos]
-        outputs.append(list(predictor.judge(views, 3)))
+        file = read_exported(files["openvino"], map_file(files["openvino"]))
+        assert file is not None
+        classifier = Classifier(file.header, file.start(streams))
+        outputs.append(list(classifier.predict(photos, 3, batch=2)))
     for one, three in zip(*outputs, strict=True):
         same(one, three)
 
 
 def test_other_streams_wait_for_one_photo_not_for_a_batch(files: dict[str, Path]) -> None:
-    predictor = load_predictor(files["onnx"], None)
-    assert predictor is not None
-    predictor.streams = 2
-    engine = predictor.engine()
-    run, sizes = engine.run, list[int]()
+    file = read_exported(files["onnx"], map_file(files["onnx"]))
+    assert file is not None
+    classifier = Classifier(file.header, file.start(streams=2))
+    run, sizes = classifier.backend.run, list[int]()
 
-    def counted(photos: NDArray[Any]) -> Found:
-        sizes.append(len(photos))
-        return run(photos)
+    def counted(x: NDArray[Any]) -> Outputs:
+        sizes.append(len(x))
+        return run(x)
 
-    engine.run = counted  # type: ignore[method-assign]
-    views = [predictor.view(noise(60, 90, n)) for n in range(3)]
+    classifier.backend.run = counted  # type: ignore[method-assign]
+    inputs = [classifier.load_input(noise(60, 90, n)) for n in range(3)]
     for _ in range(2):
-        assert len(list(predictor.judge(views, 3))) == 3
+        assert len(list(classifier.predict_batch(inputs, 3))) == 3
     assert sizes == [1, 3, 3]
 
 
@@ -133,38 +125,19 @@ def test_several_labels(tmp_path: Path) -> None:
     model = saved(tmp_path, multi=True)
     out = tmp_path / "m.onnx"
     assert command("export", model, "--to", "onnx", "--out", out, "--photos", 8).code == 0
-    predictor = load_predictor(out, None)
-    assert predictor is not None
-    assert (predictor.multi, predictor.threshold) == (True, 0.4)
-    (ours,), (theirs,) = (p.predict([noise(50, 60)]) for p in (predictor, Classifier.load(out)))
+    exported = Classifier.load(out)
+    assert (exported.multilabel, exported.threshold) == (True, 0.4)
+    (ours,), (theirs,) = (p.predict([noise(50, 60)]) for p in (exported, Classifier.load(model)))
     same(ours, theirs)
     assert ours.labels is not None
     assert theirs.labels is not None
     assert [name for name, _ in ours.labels] == [name for name, _ in theirs.labels]
 
 
-@pytest.mark.parametrize("score", [ENERGY, ENERGY_AND_ANGLES])
-def test_score_is_that_of_calibration(score: str) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 40 * torch.randn(5, 7, generator=generator)
-    summary = torch.rand(5, 12, generator=generator)
-    summary[0] = 0
-    numbers = {} if score == ENERGY else {
-        "directions.0": torch.linalg.qr(torch.randn(8, 3, generator=generator))[0],
-        "directions.1": torch.linalg.qr(torch.randn(4, 2, generator=generator))[0],
-        "slopes": torch.tensor([4.0, 3.0]),
-    }  # fmt: skip
-    expected = (energy if score == ENERGY else energy_and_angles)(Outputs(logits, summary), numbers)
-    ours = Score(0.5, {name: each.numpy() for name, each in numbers.items()})
-    found = ours.of(Found(logits.numpy(), summary.numpy()))
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
-
-
-def test_other_models_have_none(files: dict[str, Path], tmp_path: Path) -> None:
-    assert load_predictor(files["model"], None) is None
-    assert load_predictor(tmp_path / "nothing.xml", None) is None
+def test_other_files_are_not_exported_ones(files: dict[str, Path]) -> None:
+    assert read_exported(files["model"], map_file(files["model"])) is None
     with pytest.raises(UsageError, match="engine must be one of openvino for this file"):
-        load_predictor(files["openvino"], "torch")
+        load_classifier(files["openvino"], engine="torch")
 
 
 def test_header_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> None:
@@ -173,7 +146,7 @@ def test_header_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> N
     damaged = tmp_path / "m.xml"
     damaged.write_text(damaged.read_text().replace("classes", "klasses"))
     with pytest.raises(ModelFileError, match=r"m\.xml: its header cannot be used"):
-        load_predictor(damaged, None)
+        load_classifier(damaged)
 
 
 def edited(source: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -212,7 +185,7 @@ def test_damaged_headers_are_refused_in_a_sentence(
     with pytest.raises(
         ModelFileError, match=rf"edited\.onnx: its header cannot be used.*{message}"
     ):
-        load_predictor(file, None)
+        load_classifier(file)
 
 
 def narrower(header: dict[str, Any]) -> None:
@@ -235,8 +208,7 @@ def test_headers_of_another_network_are_refused_in_a_sentence(
     files: dict[str, Path],
     tmp_path: Path,
 ) -> None:
-    predictor = load_predictor(edited(files["onnx"], tmp_path, change), None)
-    assert predictor is not None
+    predictor = load_classifier(edited(files["onnx"], tmp_path, change))
     with pytest.raises(ModelFileError, match=rf"edited\.onnx: {message}"):
         list(predictor.predict([noise(50, 60)]))
 
@@ -246,10 +218,10 @@ def test_an_engine_that_cannot_start_leaves_out_as_it_was(
 ) -> None:
     """Though every photo that is read before is a bad one."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ModelFileError("it cannot start")
 
-    monkeypatch.setattr("googlenet.inference.exported_file.OnnxRuntime", refuse)
+    monkeypatch.setattr("googlenet.inference.exported_file.OnnxRuntimeBackend", refuse)
     photos, out = tmp_path / "photos", tmp_path / "x.csv"
     photos.mkdir()
     for n in range(200):
@@ -258,13 +230,6 @@ def test_an_engine_that_cannot_start_leaves_out_as_it_was(
     answer = command("predict", files["onnx"], photos, "--out", out)
     assert (answer.code, out.read_text()) == (1, "before")
     assert "it cannot start" in answer.err
-
-
-def test_names_of_the_scores_are_calibration_s() -> None:
-    assert (without_pytorch.ENERGY, without_pytorch.ENERGY_AND_ANGLES) == (
-        ENERGY,
-        ENERGY_AND_ANGLES,
-    )
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
@@ -284,12 +249,3 @@ def test_the_program_does_without_pytorch(
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "0 False\n", done.stderr
     assert len(out.read_text().splitlines()) == 4
-
-
-def test_a_predictor_is_lazy(files: dict[str, Path]) -> None:
-    """The engine starts with the first photo, when others are already being read."""
-    predictor = load_predictor(files["onnx"], None)
-    assert isinstance(predictor, Predictor)
-    assert predictor.running is None
-    next(predictor.predict([noise(40, 40)]))
-    assert predictor.running is not None

@@ -1,0 +1,1 @@
+"""What computes a network's outputs: PyTorch, ONNX Runtime or OpenVINO, behind `base.Backend`."""
