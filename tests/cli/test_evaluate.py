@@ -36,7 +36,7 @@ def test_table_for_a_reader(trained: Trained) -> None:
     answer = command("evaluate", trained.run, "--data", trained.data)
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0] == "data: 6 photos (validation part), 3 classes"
+    assert lines[0] == "data: 6 images (validation split), 3 classes"
     assert lines[1] == "protocol center: shorter side to 34, center 32"
     assert lines[2].split()[:7] == [
         "models",

@@ -32,7 +32,7 @@ def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -
     out = tmp_path / "x.csv"
     answer = command("predict", trained.run, photos, "--top", "2", "--out", out)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err == "1 of 3 photos could not be read\n"
+    assert answer.err == "1 of 3 images could not be read\n"
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -84,7 +84,7 @@ def test_nothing_but_bad_photos_is_1(trained: Trained, photos: Path, names: list
     answer = command("predict", trained.run, *(photos / name for name in names), "--json")
     assert answer.code == 1
     assert len(answer.out.splitlines()) == len(names)
-    assert f"{len(names)} of {len(names)} photos could not be read" in answer.err
+    assert f"{len(names)} of {len(names)} images could not be read" in answer.err
 
 
 def test_path_that_is_no_text(trained: Trained, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_path_that_is_no_text(trained: Trained, tmp_path: Path) -> None:
     [
         (["none.safetensors", "PHOTOS"], 2, "none.safetensors"),
         (["NOTES", "PHOTOS"], 1, "notes.txt"),
-        (["RUN", "EMPTY"], 2, "PATH must hold photos, got "),
+        (["RUN", "EMPTY"], 2, "PATH must contain images, got "),
         (["RUN", "PHOTOS", "--out", "x.txt"], 2, "--out must end in .csv or .jsonl, got x.txt"),
         (["RUN", "PHOTOS", "--out", "photos/a.png/x.csv"], 1, "a.png/x.csv: cannot be written"),
     ],
@@ -167,7 +167,7 @@ def test_a_thousand_mutated_photos_get_a_row_each(trained: Trained, tmp_path: Pa
             assert 0 < row["probability"] <= 1
             assert sum(best["probability"] for best in row["top"]) == pytest.approx(1, abs=1e-4)
     assert 300 < len(bad) < 1000
-    assert answer.err.endswith(f"{len(bad)} of 1000 photos could not be read\n")
+    assert answer.err.endswith(f"{len(bad)} of 1,000 images could not be read\n")
 
 
 def test_the_folder_of_out_is_made_and_a_failure_leaves_nothing(

@@ -130,7 +130,7 @@ def test_300_photos_of_which_60_are_broken(tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
     predicted = command("predict", run, data, "--out", out)
     assert predicted.code == 0
-    assert "60 of 300 photos could not be read" in predicted.err
+    assert "60 of 300 images could not be read" in predicted.err
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 300
