@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check bench clean
+.PHONY: demo test slow check docs bench clean
 
 # The main job on the built-in data set: to a trained model, its accuracy and a report.
 demo: $(VENV)/ready
@@ -31,8 +31,12 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as a site, site/index.html; any broken link is an error.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) .venv-oracles .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oracles site .mypy_cache .pytest_cache .ruff_cache
 
 # The environment: everything that the tests use, at the versions of constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -65,7 +65,9 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         measure(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     else:
-        print("| variant | size | precision | estimate, MB a photo | peak, MB a photo | ratio |")
+        print(
+            "| variant | size | precision | estimate, MB per image | peak, MB per image | ratio |"
+        )
         print("|---|---|---|---|---|---|", flush=True)
         for case in CASES:  # each in a process of its own, whose memory is its own
             subprocess.run([sys.executable, __file__, *map(str, case)], check=True)

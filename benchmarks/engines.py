@@ -363,8 +363,8 @@ def table(found: dict[str, Any]) -> str:
     if whole:
         lines += [
             "",
-            "| files to CSV | images/s | reading, CPU ms | network, CPU ms | limit, images/s "
-            "| of it | one photo, s |",
+            "| files to CSV | images/s | reading, CPU ms | network, CPU ms "
+            "| roofline, images/s | % of roofline | one image, s |",
             "|---|---|---|---|---|---|---|",
         ]
     lines += [

@@ -1,6 +1,6 @@
 """How much of the loss's gradient reaches each depth, with and without the auxiliary heads.
 
-    python benchmarks/gradients.py ../shared/data/imagenette2-160 [--size 128] [--seeds 0,1,2]
+    python benchmarks/gradients.py $GOOGLENET_DATA/imagenette2-160 [--size 128] [--seeds 0,1,2]
 
 Section 5 adds the heads because gradients may not reach the lower layers.  For each stage this
 prints the norm of the gradient of its filters as a share of the norm of the filters, in
@@ -27,9 +27,9 @@ PHOTOS = 64
 HEADS = 0.3
 CLASSES = 10
 BEGINNINGS = {
-    "paper, BVLC's": ("paper", "bvlc"),
-    "paper, He's": ("paper", "he"),
-    "bn, He's": ("bn", "he"),
+    "paper, BVLC init": ("paper", "bvlc"),
+    "paper, He init": ("paper", "he"),
+    "bn, He init": ("bn", "he"),
 }
 
 

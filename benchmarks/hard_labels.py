@@ -111,7 +111,7 @@ def flipped(
 
 
 def noise(seeds: int) -> None:
-    print("| seed | part | photos | wrong labels | of the first so many doubts, wrong | first 20 |")
+    print("| seed | split | images | wrong labels | precision | precision, first 20 |")
     print("|---|---|---|---|---|---|")
     found: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
     for seed in range(seeds):

@@ -3,7 +3,7 @@
 Those weights have seen every photo of Imagenette but its 500 ILSVRC2012_val_* files, whichever
 split they lie in.  The CSV takes these out of training and validates on them alone.
 
-    python benchmarks/imagenette_clean.py ../shared/data/imagenette2-160 clean.csv
+    python benchmarks/imagenette_clean.py $GOOGLENET_DATA/imagenette2-160 clean.csv
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def main() -> None:
             times[way].append((time.process_time() - began) / 8 * 1000)
     print(f"{cpu_name()}, load {os.getloadavg()[0]:.1f}, {len(x)} photos of {photos.name}")
     print(
-        "| LRN | CPU ms a photo | low–high | same answers | lost | won |\n|---|---|---|---|---|---|"
+        "| LRN | CPU ms per image | low–high | agreement | regressions | fixes |\n"
+        "|---|---|---|---|---|---|"
     )
     for way, run in runs.items():
         now, t = answers(run), times[way]

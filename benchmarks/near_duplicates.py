@@ -67,7 +67,7 @@ CHANGES: dict[str, Change] = {
     "brightness × 1.3": lambda photo, _: ImageEnhance.Brightness(photo).enhance(1.3),
     "contrast × 1.4": lambda photo, _: ImageEnhance.Contrast(photo).enhance(1.4),
     "blurred by 2 pixels": lambda photo, _: photo.filter(ImageFilter.GaussianBlur(2)),
-    "without colours": lambda photo, _: photo.convert("L"),
+    "without color": lambda photo, _: photo.convert("L"),
     "5 % cropped, × 1.2, 120×100, JPEG 50": together,
     "mirrored": lambda photo, _: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
 }

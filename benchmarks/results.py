@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,11 @@ def collect(runs: Sequence[Path]) -> dict[str, Any]:
                 "log": [json.loads(line) for line in log],
             }
         )
-    return {"machine": ComputeDevice.detect().describe(), "runs": found}
+    return {
+        "date": time.strftime("%F"),
+        "machine": ComputeDevice.detect().describe(),
+        "runs": found,
+    }
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +54,22 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     run = [sys.executable, "-m", *command, "--json"]
     output = subprocess.run(run, check=True, capture_output=True, text=True).stdout
     machine = ComputeDevice.detect("fp32").describe()
-    return {"machine": machine, "command": " ".join(command), "output": json.loads(output)}
+    return {
+        "date": time.strftime("%F"),
+        "machine": machine,
+        "command": " ".join(command),
+        "output": json.loads(output),
+    }
+
+
+def caption(name: str, results: dict[str, Any]) -> str:
+    """When and on what a file of results was measured, and which file that is."""
+    machine = results["machine"]
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] != '1')}"
+    return (
+        f"[`{name}.json`](results/{name}.json): {results['date']}, {machine['device']}, "
+        f"{machine['precision']}, {threads}, PyTorch {machine['torch']}"
+    )
 
 
 def table(results: dict[str, Any]) -> str:
@@ -59,7 +79,7 @@ def table(results: dict[str, Any]) -> str:
 
 def grid_table(rows: Sequence[dict[str, Any]]) -> str:
     """A line for each model or ensemble and number of views: errors in percent."""
-    lines = ["| models | protocol | top-1 error | top-5 error | photos |", "|---|---|---|---|---|"]
+    lines = ["| models | protocol | top-1 error | top-5 error | images |", "|---|---|---|---|---|"]
     for row in rows:
         names = ", ".join(Path(name).stem for name in row["names"])
         lines.append(
@@ -72,14 +92,14 @@ def grid_table(rows: Sequence[dict[str, Any]]) -> str:
 def runs_table(results: dict[str, Any]) -> str:
     """A line a run: accuracy in percent, the last epoch's losses, seconds with validation."""
     lines = [
-        "| recipe | optimizer | variant | begins with | seed | epochs | top-1 | top-5 "
-        "| main, 4a, 4d | s |",
+        "| recipe | optimizer | variant | weights | seed | epochs | top-1 | top-5 "
+        "| loss: main, 4a, 4d | s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in results["runs"]:
         last, one = run["log"][-1], run["metrics"]["1"]
         losses = [last.get(f"loss_{head}") for head in ("main", "4a", "4d")]
-        begins = "weights" if run["finetuned"] else "nothing"
+        begins = "pretrained" if run["finetuned"] else "random"
         lines.append(
             f"| {run['recipe']} | {run['optimizer']} | {run['variant']} | {begins} "
             f"| {run['seed']} | {last['epoch']} "
@@ -97,4 +117,5 @@ if __name__ == "__main__":
     elif verb == "evaluate":
         print(json.dumps(evaluate(paths), indent=1))
     else:
-        print(table(json.loads(Path(paths[0]).read_text(encoding="utf-8"))))
+        found = json.loads(Path(paths[0]).read_text(encoding="utf-8"))
+        print(caption(Path(paths[0]).stem, found), table(found), sep="\n\n")

@@ -3,7 +3,7 @@
     googlenet bench KIND … --out docs/results/speed-NAME.json
     python benchmarks/speed.py docs/results/speed-NAME.json
 
-docs/speed.md holds what the last prints; a test compares them.
+docs/performance.md holds what the last prints; a test compares them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 
 def table(results: dict[str, Any]) -> str:
-    """A line a contestant: images/s, ratio, and the share of the limit that was reached."""
+    """One row per candidate: images/s, ratio, and the fraction of the roofline that was reached."""
     limited = "limit" in results["results"][0]
-    names = ["", "median", "low–high", "ratio", *(["limit"] if limited else []), "of it"]
+    names = ["", "median", "low–high", "ratio", *(["roofline"] if limited else []), "% of roofline"]
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for row in results["results"]:
         numbers = [f"{row['median']:.4g}", f"{row['low']:.4g}–{row['high']:.4g}"]
@@ -25,7 +25,7 @@ def table(results: dict[str, Any]) -> str:
         numbers += [f"{row['limit']:.4g}"] if limited else []
         lines.append(f"| {row['name']} | {' | '.join(numbers)} | {100 * row['of_ceiling']:.0f} % |")
     ceilings = "; ".join(f"{name} {value:.4g}" for name, value in results["ceiling"].items())
-    return "\n".join(lines) + f"\n\nThe machine's own: {ceilings}."
+    return "\n".join(lines) + f"\n\nCeilings: {ceilings}."
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What was tried for the recipe: settings by name, each trained and scored on held-out photos.
 
-    python benchmarks/study.py run ../shared/data/imagenette2-160 NAME... [--seeds 0,1,2]
+    python benchmarks/study.py run $GOOGLENET_DATA/imagenette2-160 NAME... [--seeds 0,1,2]
         [--size 128] [--epochs 5] [--threads 2] [--per-class N] [--others] --out FILE
     python benchmarks/study.py table docs/results/study.jsonl
     python benchmarks/study.py beliefs docs/results/beliefs.jsonl
@@ -212,7 +212,7 @@ def cut(data: DataSet, count: int) -> DataSet:
 
 
 HEADINGS = (
-    "setting", "what it changes", "photos a class", "epochs", "seeds", "top-1", "spread",
+    "setting", "change", "images per class", "epochs", "seeds", "top-1", "spread",
     "held-out loss", "training loss", "CPU s", "predicted", "kept",
 )  # fmt: skip
 
@@ -252,7 +252,7 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 def beliefs(lines: Sequence[dict[str, Any]]) -> str:
     """A row a belief of the paper and task: both settings' mean over seeds, the difference's."""
     headings = (
-        "what the paper says", "where", "photos a class", "epochs", "with", "without", "difference",
+        "the paper's claim", "where", "images per class", "epochs", "with", "without", "difference",
         "seeds",
     )  # fmt: skip
     rows: list[tuple[str, ...]] = [headings, ("---",) * len(headings)]

@@ -1,6 +1,6 @@
 """Known against unknown: how well scores tell photos of a model's classes from everything else.
 
-    python benchmarks/unknown.py outputs MODEL ../shared/data OUT.npz
+    python benchmarks/unknown.py outputs MODEL $GOOGLENET_DATA OUT.npz
     python benchmarks/unknown.py compare OUT.npz > docs/results/unknown.json
     python benchmarks/unknown.py table docs/results/unknown.json
 
@@ -46,7 +46,7 @@ from googlenet.runtime.device import ComputeDevice
 Array = NDArray[np.float64]
 Score = Callable[[Array, Array], Array]  # logits (N, classes), features (N, F) -> (N,)
 WIDTHS = (512, 832)  # of the summary's parts
-NOISE = ("uniform noise", "gaussian noise", "smooth noise", "constant colours", "stripes")
+NOISE = ("uniform noise", "gaussian noise", "smooth noise", "constant colors", "stripes")
 KINDS = ("photos", *NOISE)
 RESAMPLES = 1000
 
@@ -63,7 +63,7 @@ def noise(kind: str, count: int = 200, side: int = 160) -> Iterator[NDArray[np.u
             grid = int(rng.integers(3, 20))
             small = Image.fromarray(rng.integers(0, 256, (grid, grid, 3)).astype(np.uint8))
             pixels = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
-        elif kind == "constant colours":
+        elif kind == "constant colors":
             pixels = np.broadcast_to(rng.integers(0, 256, 3), (side, side, 3))
         else:  # waves between two colours, in any direction
             y, x = np.mgrid[:side, :side]

@@ -17,7 +17,8 @@ from hypothesis import settings
 from googlenet.images import library as pixels
 from googlenet.kernels import library as network
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_DATA = Path(os.environ.get("GOOGLENET_DATA") or BESIDE)
 
 
 def pytest_configure() -> None:
@@ -48,9 +49,9 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder ../shared/data; the test is skipped where it is missing."""
+    """The public data of docs/test_data.md; the test is skipped where it is missing."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("../shared/data, the third-party data of these tests, is missing")
+        pytest.skip(f"{SHARED_DATA} is missing: see docs/test_data.md, set GOOGLENET_DATA")
     return SHARED_DATA
 
 

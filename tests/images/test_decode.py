@@ -277,7 +277,7 @@ def test_srgb_profile_changes_no_pixel() -> None:
 
 
 def test_profiles_of_real_photos(shared_data: Path) -> None:
-    """Of ImageNet's originals six of fifty are not sRGB (docs/photos.md); plain ones stay."""
+    """Six of fifty of ImageNet's originals are not sRGB (docs/image_decoding.md); others stay."""
     moved = []
     for path in sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir()):
         with Image.open(path) as opened:

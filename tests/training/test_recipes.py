@@ -86,7 +86,7 @@ def test_few_photos_get_more_epochs() -> None:
     )
     assert PAPER.with_min_steps(1) == PAPER
     said = {photos: MODERN.with_min_steps(photos).epochs for photos in (100, 500, 1_900, 1_000_000)}
-    assert said == {100: 200, 500: 75, 1_900: 20, 1_000_000: 20}  # README.md, docs/study.md
+    assert said == {100: 200, 500: 75, 1_900: 20, 1_000_000: 20}  # docs/ablations.md
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ class Recipe:
         """The fraction of a run's steps with CutMix, for this many training images.
 
         Unless the recipe sets it: 0.5 in a run long enough to memorize its images, else 0
-        (docs/study.md).
+        (docs/ablations.md).
         """
         if self.cutmix_prob >= 0:
             return self.cutmix_prob
