@@ -1,6 +1,6 @@
-"""One decoder for every image that enters: bytes, files and arrays to 8-bit RGB.
+"""One decoder for every image: bytes, files, and arrays to 8-bit RGB.
 
-The policy, the same in training, evaluation and prediction (docs/image_decoding.md tells it to users):
+The policy, the same in training, evaluation, and prediction (docs/image_decoding.md):
 
 * A file's format is what its content says, whatever its name says; `FORMATS` are read.
 * EXIF orientation is applied, damaged EXIF ignored.
