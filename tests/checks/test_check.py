@@ -319,7 +319,7 @@ def test_inventory_is_what_training_reads(data: Path) -> None:
         entries = scan(name, 3).entries
         assert [e.source for e in entries] == [*loaded.train.sources, *loaded.val.sources]
         assert [e.label for e in entries] == [loaded.classes[i].id for i in loaded.all.labels]
-        assert [e.part for e in entries] == ["train"] * len(loaded.train) + ["val"] * len(
+        assert [e.split for e in entries] == ["train"] * len(loaded.train) + ["val"] * len(
             loaded.val
         )
 

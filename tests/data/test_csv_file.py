@@ -53,7 +53,7 @@ def test_without_a_validation_row_the_seed_splits(tmp_path: Path) -> None:
 
 def test_other_columns_their_order_a_mark_and_spaces(tmp_path: Path) -> None:
     """Excel writes a byte order mark and \\r\\n, pandas an unnamed index, people a space."""
-    text = '\ufeff,label,wnid,path\r\n0, cat,n9,"a, b.jpg"\r\n1,dog,n8,c.jpg,more\r\n'
+    text = '\ufeff,label,wnid,path\r\n0, cat,n9,"a, b.jpg"\r\n1,dog,n8,c.jpg,\r\n'
     data = read_csv(table(tmp_path, text), 0)
     assert data.classes == (Class("cat", "cat"), Class("dog", "dog"))
     assert {Path(str(source)).name for source in data.all.sources} == {"a, b.jpg", "c.jpg"}

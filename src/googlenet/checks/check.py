@@ -66,7 +66,7 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
     problems += copies(found, images) + balance(found, images)
     kinds = list(KINDS)
     problems.sort(key=lambda problem: kinds.index(problem.kind))  # stable: in the data's order
-    parts = Counter(entry.part for entry in entries)
+    parts = Counter(entry.split for entry in entries)
     return Check(
         found.name,
         len(entries),
@@ -102,7 +102,7 @@ def copies(found: Scan, images: Sequence[ImageReport]) -> list[Problem]:
     for copy in best_per_image(
         copy
         for copy in everything
-        if (entries[copy.first].part, entries[copy.second].part) == ("train", "val")
+        if (entries[copy.first].split, entries[copy.second].split) == ("train", "val")
     ):
         held = "" if found.has_split else "; random split"
         detail = f"{says(copy, entries)}, a training image{held}"
@@ -145,7 +145,7 @@ def identical_files(entries: Sequence[Entry], images: Sequence[ImageReport]) -> 
                 twice = entries[first].name == entries[i].name
                 how = "listed before, as" if twice else "the same file as"
                 found.append(DuplicatePair(first, i, 2.0, how))
-            firsts.setdefault((entries[i].part, entries[i].label), i)
+            firsts.setdefault((entries[i].split, entries[i].label), i)
     return found
 
 
@@ -157,14 +157,14 @@ def similar_images(entries: Sequence[Entry], images: Sequence[ImageReport]) -> l
     for i, (entry, image) in enumerate(zip(entries, images, strict=True)):
         if image.digest is None or image.thumbnail is None:
             continue
-        key = (image.digest, entry.part, entry.label)
+        key = (image.digest, entry.split, entry.label)
         if key not in seen:  # of a file that is there twice, one is enough
             seen.add(key)
             chosen.append(i)
             thumbnails.append(image.thumbnail)
     if not chosen:
         return []
-    boundary = sum(entries[i].part == "train" for i in chosen)
+    boundary = sum(entries[i].split == "train" for i in chosen)
     return [
         DuplicatePair(chosen[a], chosen[b], similarity, f"looks ({similarity:.2f} of 1) like")
         for a, b, similarity in near_duplicates(np.stack(thumbnails), boundary)
@@ -181,8 +181,8 @@ def balance(found: Scan, images: Sequence[ImageReport]) -> list[Problem]:
     readable: Counter[tuple[str, str]] = Counter()
     for entry, image in zip(found.entries, images, strict=True):
         for label in entry.labels:
-            listed[entry.part, label] += 1
-            readable[entry.part, label] += image.error is None
+            listed[entry.split, label] += 1
+            readable[entry.split, label] += image.error is None
     parts = [part for part in ("train", "val") if any(p == part for p, _ in listed)]
     problems = []
     for part in parts:

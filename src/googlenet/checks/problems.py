@@ -18,6 +18,9 @@ KINDS = {
     "extreme-aspect": "so elongated that a square crop misses most of it",
     "tiny": "very few pixels",
     "missing-class": "a class without images in one of the splits",
+    "layout": "the folders can be read in more than one way",
+    "lookalike-classes": "class names that differ only by case or invisible characters",
+    "integer-labels": "labels that are read as class indices",
     "imbalance": "a class with far fewer training images than the largest",
 }
 

@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 from googlenet.checks.image_file import Source
 from googlenet.checks.problems import Problem
+from googlenet.data.account import canonical
 from googlenet.data.csv_file import has_multilabel, is_training, read_rows
 from googlenet.data.dataset import DataError, DataSet, Samples, split_labels
 from googlenet.data.folder import (
+    SYSTEM_FILES,
     TRAIN,
     VALIDATION,
     class_folders,
     find_split,
+    is_hidden,
     is_image,
     list_images,
     subfolders,
@@ -26,12 +29,9 @@ from googlenet.data.load_data import load_data
 from googlenet.data.shards.index import holds_shards
 from googlenet.runtime.errors import printable
 
-# What systems leave in folders by themselves.
-LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
-
 
 class Entry(NamedTuple):
-    """An image of the data set; `part` is "train" or "val".
+    """An image of the data set; `split` is "train" or "val".
 
     `multilabel`: its label can be that of multilabel classes, with bars between them, or of none.
     """
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     source: Source
     name: str
     label: str
-    part: str
+    split: str
     multilabel: bool = False
 
     @property
@@ -95,6 +95,12 @@ def scan_dataset(data: DataSet) -> Scan:
         part(data.train, "train") + part(data.val, "val"),
         [c.id for c in data.classes],
         data.has_split,
+        # Folders that are not read are found with all other files.
+        [
+            Problem(note.subject, note.kind, printable(note.detail))
+            for note in data.account.notes
+            if note.kind != "unused"
+        ],
     )
 
 
@@ -161,7 +167,7 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
         here = Path(place)
         inside = here.relative_to(root).parts
         in_class = inside[:1] in classes or inside[:2] in classes
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         problems += [
             Problem(str(here / name), "unused", "links to folders are not followed here")
             for name in folders
@@ -169,7 +175,7 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
         ]
         for name in sorted(files):
             path = here / name
-            if name.startswith(".") or name.lower() in LITTER or str(path) in used:
+            if name.startswith(".") or name.lower() in SYSTEM_FILES or str(path) in used:
                 continue
             if in_class:
                 problems.append(Problem(str(path), "unused", "is not an image by its name"))
@@ -192,7 +198,11 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave an image its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
-    split = parts[0] in TRAIN + VALIDATION and len(parts) > 2 and parts[1] == entry.label
+    split = (
+        parts[0].lower() in TRAIN + VALIDATION
+        and len(parts) > 2
+        and canonical(parts[1]) == entry.label
+    )
     return parts[: 2 if split else 1]
 
 
@@ -202,7 +212,7 @@ def empty_classes(root: Path, found: Scan, bases: set[tuple[str, ...]]) -> list[
         Problem(str(folder), "missing-class", "the folder holds no image: it makes no class")
         for base in sorted(bases)
         for folder in subfolders(root.joinpath(*base), ignore)
-        if folder.name not in found.classes and not list_images(folder, ignore)
+        if canonical(folder.name) not in found.classes and not list_images(folder, ignore)
     ]
 
 

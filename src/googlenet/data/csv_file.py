@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from googlenet.data.account import INVISIBLE, Account, canonical, lookalikes
 from googlenet.data.dataset import (
     LABEL_SEPARATOR,
     Class,
@@ -41,14 +42,16 @@ def read_csv(
     """
     rows = read_rows(path)
     multilabel = multilabel if multilabel is not None else has_multilabel(rows)
-    labels = [labels_of(row, multilabel) for row in rows]
+    labels = [[*map(canonical, labels_of(row, multilabel))] for row in rows]
     trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
     # The class list is the training rows'; validation may lack a class but bring none.
     own = {label for row, train in zip(labels, trains, strict=True) if train for label in row}
     every = [label for row in labels for label in row]
     chosen = tuple(classes or map(class_from_label, sort_labels(own or set(every))))
     index = ClassIndex(chosen)
-    find = index.at if index.are_indices(every) else index.find
+    as_indices = index.are_indices(every)
+    find = index.at if as_indices else index.find
+    notes = lookalikes(set(every)) + [index.index_note(printable(str(path)))] * as_indices
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
     sources = tuple(path.parent / row.values["path"] for row in rows)
     if multilabel:
@@ -62,7 +65,7 @@ def read_csv(
         images.take([i for i, trained in enumerate(trains) if trained is part])
         for part in (True, False)
     )
-    data = DataSet(printable(path.name), chosen, train, val)
+    data = DataSet(printable(path.name), chosen, train, val, account=Account(notes=tuple(notes)))
     return data if len(val) else random_split(data, seed)
 
 
@@ -84,6 +87,27 @@ def labels_of(row: Row, multilabel: bool) -> list[str]:
     return labels
 
 
+def read_row(where: str, cells: dict[Any, Any]) -> Row:
+    """A row without blanks around its cells.  Raises DataError for more cells than columns."""
+    more = [cell for cell in cells.pop(None, ()) if cell.strip()]
+    if more:
+        raise DataError(
+            f"{where}: has {len(cells) + len(more)} cells, the header {len(cells)}: "
+            "quote a cell that holds a comma"
+        )
+    return Row(where, {canonical_header(name): strip_blanks(c) for name, c in cells.items()})
+
+
+def canonical_header(column: str) -> str:
+    """A column's name; path, label and split are known in any case."""
+    name = strip_blanks(column)
+    return name.lower() if name.lower() in ("path", "label", "split") else name
+
+
+def strip_blanks(cell: str) -> str:
+    return cell.strip().strip(INVISIBLE).strip()
+
+
 class Row(NamedTuple):
     """A row's cells by column, and what to call its place in a message."""
 
@@ -101,12 +125,9 @@ def read_rows(path: Path) -> list[Row]:
                     "a model, an image or an archive?"
                 )
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(
-                file, restkey="", restval="", strict=True, skipinitialspace=True
-            )
-            rows = [
-                Row(f"{printable(str(path))} line {reader.line_num}", values) for values in reader
-            ]
+            reader = csv.DictReader(file, restval="", strict=True, skipinitialspace=True)
+            name = printable(str(path))
+            rows = [read_row(f"{name} line {reader.line_num}", cells) for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     if not rows:
@@ -121,6 +142,6 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def is_training(value: str, where: str) -> bool:
-    if value in TRAIN or value in VALIDATION:
-        return value in TRAIN
+    if value.lower() in TRAIN + VALIDATION:
+        return value.lower() in TRAIN
     raise DataError(f"{where}: split must be one of {', '.join(TRAIN + VALIDATION)}, got {value!r}")

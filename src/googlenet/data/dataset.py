@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.account import Account, Note, canonical
 from googlenet.data.shards.sources import ShardSources
 from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import GoogLeNetError, printable
 
 LABEL_SEPARATOR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
+UNREMARKABLE = Account()
 VALIDATION_FRACTION = 0.2  # held out of each class where the data has no split of its own
 
 
@@ -34,6 +36,7 @@ class Class(NamedTuple):
 
 def class_from_label(label: str) -> Class:
     """The class of a label that has no other name; what cannot be printed is escaped in it."""
+    label = canonical(label)
     return Class(label, printable(label))
 
 
@@ -98,6 +101,7 @@ class DataSet:
     train: Samples
     val: Samples
     has_split: bool = True
+    account: Account = UNREMARKABLE
 
     def __post_init__(self) -> None:
         least = 1 if self.multilabel else 2  # an image can have a label or not
@@ -227,26 +231,43 @@ class ClassIndex:
         self.classes = tuple(classes)
         # Two of ImageNet's classes are called "crane": such a name says nothing.
         calls = Counter(c.name for c in classes)
-        self.by_name = {c.name: i for i, c in enumerate(classes) if calls[c.name] == 1}
-        self.by_name |= {c.id: i for i, c in enumerate(classes)}
+        self.by_name = {canonical(c.name): i for i, c in enumerate(classes) if calls[c.name] == 1}
+        self.by_name |= {canonical(c.id): i for i, c in enumerate(classes)}
+        # A table that a spreadsheet wrote says 1 of the class 001.
+        numbers = Counter(int(c.id) for c in classes if is_index(c.id))
+        self.by_number = {
+            int(c.id): i
+            for i, c in enumerate(classes)
+            if is_index(c.id) and numbers[int(c.id)] == 1
+        }
 
     def find(self, label: str, where: str) -> int:
         """The index of the class with that id or name.  Raises DataError, which says `where`."""
-        try:
-            return self.by_name[label]
-        except KeyError:
-            known = ", ".join(printable(c.id) for c in self.classes[:5])
-            more = ", …" if len(self.classes) > 5 else ""
-            raise DataError(
-                f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
-                f"got {label!r}"
-            ) from None
+        name = canonical(label)
+        if name in self.by_name:
+            return self.by_name[name]
+        if is_index(name) and int(name) in self.by_number:
+            return self.by_number[int(name)]
+        known = ", ".join(printable(c.id) for c in self.classes[:5])
+        more = ", …" if len(self.classes) > 5 else ""
+        raise DataError(
+            f"{where}: label must be one of the {len(self.classes)} classes ({known}{more}), "
+            f"got {label!r}"
+        )
 
     def are_indices(self, labels: Sequence[str]) -> bool:
-        """Whether the labels are class indices: all integers, and no class is so called."""
-        return all(is_index(label) for label in labels) and not any(
-            label in self.by_name for label in labels
+        """Whether the labels are class indices: all integers, and no class is called by one.
+
+        Where any class is, an integer is the name of a class and never an index beside it.
+        """
+        return all(is_index(label) for label in labels) and not (
+            self.by_number or any(label in self.by_name for label in labels)
         )
+
+    def index_note(self, where: str) -> Note:
+        """What to say where labels are read as indices."""
+        examples = ", ".join(f"{i} is {c.id}" for i, c in enumerate(self.classes[:3]))
+        return Note("integer-labels", where, f"labels are read as class indices: {examples}, …")
 
     def at(self, label: str, where: str) -> int:
         """The class index that a label is.  Raises DataError where there is no such class."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from googlenet.data.account import Account, Note, count_unread, lookalikes
 from googlenet.data.dataset import (
     Class,
     ClassIndex,
@@ -22,12 +24,22 @@ from googlenet.runtime.watchdog import beat
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test")
+# What NAS devices, systems and programs leave in folders, as hidden as what begins with a dot.
+SYSTEM_FOLDERS = frozenset(
+    {
+        "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle",
+        "@tmp", "__macosx", "__pycache__", "_thumbnails", "_thumbs", "found.000", "lost+found",
+        "recycler", "system volume information",
+    }
+)  # fmt: skip
+# Folders beside a split that are no class.
+OTHER_SPLITS = frozenset({*TRAIN, *VALIDATION, "dev", "eval", "holdout", "unlabeled", "extra"})
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini"})
+
+OnError = Callable[[OSError], object]  # what is done about a folder that cannot be listed
 
 
-Unlisted = Callable[[OSError], object]  # what is done about a folder that cannot be listed
-
-
-def refuse(error: OSError) -> NoReturn:
+def raise_unlistable(error: OSError) -> NoReturn:
     """A folder that cannot be listed may hold a class: without it the labels would be others."""
     raise DataError(
         f"{printable(str(error.filename))}: the folder cannot be listed ({error.strerror})"
@@ -39,61 +51,156 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
 
     Raises DataError for a folder without images, or with a class that the list lacks.
     """
-    train, val = find_split(root, TRAIN), find_split(root, VALIDATION)
-    if not train and not val:
-        train = class_folders(root)
+    unread: Counter[str] = Counter()
+    train, val = (find_split(root, names, unread=unread) for names in (TRAIN, VALIDATION))
+    notes: list[Note] = []
+    if train or val:
+        beside = folders_beside(root)
+        if beside and not (train and val):
+            require_split(root, TRAIN if train else VALIDATION, beside)
+        notes += [Note("unused", str(root / name), "the folder is not read") for name in beside]
+    else:
+        train = class_folders(root, unread=unread)
+        notes += nested_alike(root, train)
     if not train and not val:
         raise DataError(f"{root}: a data folder must have a folder of images per class, has none")
     # The class list is the training folder's; validation may lack a class but bring none.
-    chosen = tuple(classes) if classes else tuple(map(class_from_label, sorted(train or val)))
+    own = dict.fromkeys(map(class_from_label, sorted(train or val)))
+    chosen = tuple(classes or own)
+    notes += lookalikes(c.id for c in own)
     data = DataSet(
-        printable(root.resolve().name), chosen, collect(train, chosen), collect(val, chosen)
+        printable(root.resolve().name),
+        chosen,
+        collect(train, chosen),
+        collect(val, chosen),
+        account=Account(split_names(root, train, val), count_unread(unread), tuple(notes)),
     )
     return data if val else random_split(data, seed)
 
 
-def find_split(
-    root: Path, names: Sequence[str], on_error: Unlisted = refuse
-) -> dict[str, list[Path]]:
-    """The class folders of the part that goes by one of the names, none if there is no such part.
+def split_folders(root: Path, names: Sequence[str]) -> list[Path]:
+    """The folders that go by one of the names, in whatever case, in the order of the names."""
+    called = {name: at for at, name in enumerate(names)}
+    return sorted(
+        (p for p in subfolders(root, lambda error: None) if p.name.lower() in called),
+        key=lambda p: (called[p.name.lower()], p.name != p.name.lower(), p.name),
+    )
 
-    A folder without class folders is no part: it is a class of that name, or has no labels.
+
+def split_names(root: Path, *splits: dict[str, list[Path]]) -> str:
+    """The folders that are the splits, where they are not simply train and val."""
+    found = [next(iter(s.values()))[0].relative_to(root).parts[0] for s in splits if s]
+    usual = found in (["train"], ["train", "val"]) or len(found) < 2
+    return "" if usual else f"{found[0]} trains, {found[1]} validates"
+
+
+def folders_beside(root: Path) -> list[str]:
+    """The folders with images beside `train` and `val` that are no such split."""
+    used = {next(iter(split_folders(root, names)), None) for names in (TRAIN, VALIDATION)}
+    return [p.name for p in subfolders(root) if p not in used and list_images(p)]
+
+
+def require_split(root: Path, names: Sequence[str], beside: Sequence[str]) -> None:
+    """Raises DataError where a class may have the name of a split: its folders are no classes.
+
+    With folders that go by the name of some split beside it, it is one of them.
     """
-    parts = (class_folders(root / name, on_error) for name in names if (root / name).is_dir())
-    return next(filter(None, parts), {})
+    split = printable(split_folders(root, names)[0].name)
+    if not all(name.lower() in OTHER_SPLITS for name in beside):
+        raise DataError(
+            f"{root}: {split} has folders of images and lies beside "
+            f"{printable(', '.join(beside[:3]))}: if {split} is a class, put all classes into a "
+            "folder called train; if it is a split, move the others away"
+        )
 
 
-def class_folders(folder: Path, on_error: Unlisted = refuse) -> dict[str, list[Path]]:
+def nested_alike(root: Path, folders: dict[str, list[Path]]) -> list[Note]:
+    """A note where every class has its images in folders, and the same ones: folds, or splits."""
+    inner = []
+    for name, images in folders.items():
+        parts = [path.relative_to(root / name).parts for path in images]
+        inner.append({p[0] for p in parts} if all(len(p) > 1 for p in parts) else set())
+    if len(inner) > 1 and len(inner[0]) > 1 and all(names == inner[0] for names in inner):
+        same = ", ".join(sorted(inner[0])[:5])
+        detail = (
+            f"read as the classes {', '.join(sorted(folders)[:5])}, and each has the same "
+            f"folders ({same}): if these are the classes, put them into train and val"
+        )
+        return [Note("layout", str(root), detail)]
+    return []
+
+
+def find_split(
+    root: Path,
+    names: Sequence[str],
+    on_error: OnError = raise_unlistable,
+    unread: Counter[str] | None = None,
+) -> dict[str, list[Path]]:
+    """The class folders of the split that goes by one of the names, none if there is none.
+
+    A folder without class folders is not a split: it is a class of that name, or has no labels.
+    """
+    for folder in split_folders(root, names):
+        kinds: Counter[str] = Counter()
+        if found := class_folders(folder, on_error, kinds):
+            if unread is not None:
+                unread.update(kinds)
+            return found
+    return {}
+
+
+def class_folders(
+    folder: Path, on_error: OnError = raise_unlistable, unread: Counter[str] | None = None
+) -> dict[str, list[Path]]:
     """The images of each class folder, in the order of their names; empty classes left out."""
     found = {}
     for path in subfolders(folder, on_error):
-        images = list_images(path, on_error)
+        images = list_images(path, on_error, unread)
         if images:
             found[path.name] = images
     return found
 
 
-def subfolders(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
+def subfolders(folder: Path, on_error: OnError = raise_unlistable) -> list[Path]:
     """The folders in a folder, and links to some, in the order of their names; none hidden."""
     try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in folder.iterdir() if not is_hidden(p.name) and p.is_dir())
     except OSError as error:
         on_error(error)
         return []
 
 
-def list_images(folder: Path, on_error: Unlisted = refuse) -> list[Path]:
+def list_images(
+    folder: Path, on_error: OnError = raise_unlistable, unread: Counter[str] | None = None
+) -> list[Path]:
     """Every image below a folder, by its extension, in the order of the names; none hidden.
 
     Links to files count as files, links to folders are not followed.  `on_error` is called with
     the error for a folder that cannot be listed: by default a DataError, as it may hold anything.
+    `unread` gets how many other files there are of each kind.
     """
     found = []
     for place, folders, files in os.walk(folder, onerror=on_error):
         beat()
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        if unread is not None:
+            unread.update(kind for name in files if (kind := unread_kind(name)))
+            links = sum(os.path.islink(os.path.join(place, name)) for name in folders)  # noqa: PTH114, PTH118
+            unread.update({"links to folders": links} if links else {})
         found += [Path(place, name) for name in files if is_image(name)]
     return sorted(found)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder does not count: hidden, or left by a system."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
+
+
+def unread_kind(name: str) -> str:
+    """What kind of file is not read, "" for images, hidden files and what systems leave."""
+    if is_image(name) or name.startswith(".") or name.lower() in SYSTEM_FILES:
+        return ""
+    return os.path.splitext(name)[1].lower() or "without extension"  # noqa: PTH122
 
 
 def is_image(name: str) -> bool:

@@ -1,0 +1,69 @@
+"""How data was read: where the splits come from, what was not read, how labels were taken."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from googlenet.runtime.errors import printable
+
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # zero-width characters, that `strip` leaves
+
+
+class Note(NamedTuple):
+    """Something about the reading that the user should know.
+
+    kind: a kind of problem of `googlenet check`; subject: a file, a folder or a class.
+    """
+
+    kind: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """How data was read.  unread: how many files of each kind are not images by their names."""
+
+    splits: str = ""
+    unread: tuple[tuple[str, int], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def lines(self) -> list[str]:
+        """What to print: nothing where there is nothing to say."""
+        found = [f"splits: {self.splits}"] if self.splits else []
+        if self.unread:
+            found.append("not read: " + ", ".join(f"{n:,} {kind}" for kind, n in self.unread))
+        return [printable(line) for line in found] + [
+            printable(f"{note.subject}: {note.detail}") for note in self.notes
+        ]
+
+
+def count_unread(kinds: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+
+
+def canonical(label: str) -> str:
+    """The one form of a label: NFC, as macOS writes decomposed names; no blanks around it."""
+    return unicodedata.normalize("NFC", label).strip().strip(INVISIBLE).strip()
+
+
+def lookalikes(labels: Iterable[str]) -> list[Note]:
+    """Labels that differ only by case, width, spaces or invisible characters."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for label in sorted(labels):
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        groups["".join(c for c in plain if not c.isspace() and c not in INVISIBLE)].append(label)
+    return [
+        Note("lookalike-classes", names[0], f"looks like the class {shown(names[1:])}")
+        for names in groups.values()
+        if len(names) > 1
+    ]
+
+
+def shown(labels: Sequence[str]) -> str:
+    """Labels in a sentence, each with what cannot be seen in it."""
+    return ", ".join(ascii(label) for label in labels)
