@@ -10,7 +10,7 @@ import pytest
 
 from googlenet import Classifier
 from googlenet.cli import parser
-from googlenet.cli.train import plan, resolve
+from googlenet.cli.train import load_pretrained, plan, resolve
 from googlenet.training.recipes import MODERN, PAPER
 from googlenet.training.settings import Settings
 from tests.cli.conftest import SMALL, Trained, command
@@ -42,7 +42,8 @@ def test_plain_output_ends_with_accuracy_and_model(trained: Trained, tmp_path: P
 
 
 def settings(*arguments: str) -> Settings:
-    return resolve(parser().parse_args(["train", *arguments]))
+    args = parser().parse_args(["train", *arguments])
+    return resolve(args, load_pretrained(args))
 
 
 def test_defaults_are_filled_in() -> None:
@@ -101,7 +102,7 @@ def test_epochs_follow_the_photos_where_nobody_says_how_many(
     options: list[str], scale_epochs: bool, given: set[str]
 ) -> None:
     args = parser().parse_args(["train", "photos", *options])
-    found = plan(args, resolve(args), began=0.0)
+    found = plan(args, resolve(args, None), began=0.0)
     assert (found.scale_epochs, set(found.overrides)) == (scale_epochs, given)
 
 

@@ -28,6 +28,7 @@ from googlenet.runtime.errors import UsageError
 if TYPE_CHECKING:
     from googlenet.evaluation.accuracy import Scores
     from googlenet.images.preprocess import Preprocessing
+    from googlenet.inference.classifier import Classifier
     from googlenet.training.plan import Plan
     from googlenet.training.recipe import Recipe
     from googlenet.training.run import Trained
@@ -98,8 +99,10 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.training.setup import prepare
 
     console = Console(sys.stderr if args.json else sys.stdout)
-    settings, folder, resume = parallel.on_rank0(lambda: begin(args))
-    prepared = prepare(settings, folder, console, resume, plan(args, settings, began))
+    pretrained = parallel.on_rank0_only(lambda: load_pretrained(args))
+    settings, folder, resume = parallel.on_rank0(lambda: begin(args, pretrained))
+    planned = plan(args, settings, began)
+    prepared = prepare(settings, folder, console, resume, planned, pretrained)
     prepared.checkpoint_seconds = 60 * args.checkpoint_minutes
     try:
         trained = train(prepared, args.views, args.doubts)
@@ -113,7 +116,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def begin(args: argparse.Namespace) -> tuple[Settings, RunFolder, bool]:
+def load_pretrained(args: argparse.Namespace) -> Classifier | None:
+    """The model of --weights, for a new run."""
+    from googlenet.load import load_classifier, require_weights
+
+    if not args.weights or args.resume or parallel.run_dir_before_restart():
+        return None
+    require_weights(args.weights, "--weights")
+    return load_classifier(args.weights)
+
+
+def begin(
+    args: argparse.Namespace, pretrained: Classifier | None
+) -> tuple[Settings, RunFolder, bool]:
     """The run's settings and folder, and whether there is something to go on with.
 
     That is so with --resume, and where a launcher has started the same command before.
@@ -126,7 +141,11 @@ def begin(args: argparse.Namespace) -> tuple[Settings, RunFolder, bool]:
         return as_begun(args, folder), folder, True
     name = Path(args.data).resolve().stem or "data"
     folder = RunFolder(args.out) if args.out else NumberedRunFolder(Path("runs"), name)
-    return (resumed(args, folder) if args.resume else resolve(args)), folder, args.resume
+    return (
+        (resumed(args, folder) if args.resume else resolve(args, pretrained)),
+        folder,
+        args.resume,
+    )
 
 
 def resumed(args: argparse.Namespace, folder: RunFolder) -> Settings:
@@ -160,10 +179,9 @@ def as_begun(args: argparse.Namespace, folder: RunFolder) -> Settings:
     return replace(settings, data=args.data, workers=args.workers, cache=cache)
 
 
-def resolve(args: argparse.Namespace) -> Settings:
+def resolve(args: argparse.Namespace, source: Classifier | None) -> Settings:
     """The settings that the options mean, every default filled in."""
     from googlenet.images import turbo_jpeg
-    from googlenet.load import load_classifier, require_weights
     from googlenet.models.registry import has_batch_norm
     from googlenet.training.recipe import current_names
     from googlenet.training.recipes import recipe_named
@@ -173,9 +191,6 @@ def resolve(args: argparse.Namespace) -> Settings:
         turbo_jpeg.require()
     fields = recipe_fields(args.set, notice)
     recipe = recipe_named(args.recipe or "modern").with_settings(fields)
-    if args.weights:
-        require_weights(args.weights, "--weights")
-    source = load_classifier(args.weights) if args.weights else None
     asked = fields.get("variant", args.variant)
     variant = asked or (source.variant if source else recipe.variant)
     if source and variant != source.variant:

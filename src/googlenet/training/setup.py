@@ -14,6 +14,7 @@ from googlenet.data.dataset import DataError, DataSet
 from googlenet.data.load_data import load_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
+from googlenet.inference.classifier import Classifier
 from googlenet.load import load_classifier
 from googlenet.models.baselines import Baseline
 from googlenet.models.googlenet import AuxiliaryHead
@@ -67,21 +68,28 @@ def prepare(
     console: Console,
     resume: bool,
     plan: Plan | None = None,
+    pretrained: Classifier | None = None,
 ) -> Run:
     """Load the data, build the network, and restore the checkpoint of a resumed run.
 
-    `plan`: what is to be determined first, for a new run.  Afterwards the folder is locked and
+    plan: what is to be determined first, for a new run.  pretrained: the model of the settings'
+    `weights`, if it is loaded already.  Afterwards the folder is locked and
     holds a checkpoint, so there is enough disk space for one.
     """
     try:
-        return prepare_locked(settings, folder, console, resume, plan or Plan())
+        return prepare_locked(settings, folder, console, resume, plan or Plan(), pretrained)
     except BaseException:
         folder.release()
         raise
 
 
 def prepare_locked(
-    settings: Settings, folder: RunFolder, console: Console, resume: bool, plan: Plan
+    settings: Settings,
+    folder: RunFolder,
+    console: Console,
+    resume: bool,
+    plan: Plan,
+    pretrained: Classifier | None,
 ) -> Run:
     """`prepare`, which releases the lock if this fails."""
     if resume:
@@ -94,7 +102,9 @@ def prepare_locked(
         settings = resolve(
             plan, settings, throwaway_trainer(data, machine), data, folder.path, console
         )
-    trainer, progress = build_or_restore(settings, folder, data, machine, resume, console)
+    trainer, progress = build_or_restore(
+        settings, folder, data, machine, resume, console, pretrained
+    )
     if resume:
         console.say(resume_message(trainer))
         if plan.time_budget:
@@ -141,6 +151,7 @@ def build_or_restore(
     machine: ComputeDevice,
     resume: bool,
     console: Console,
+    pretrained: Classifier | None = None,
 ) -> tuple[Trainer, Progress]:
     """The trainer of a new run, or with `resume` in its checkpoint's state.
 
@@ -152,7 +163,10 @@ def build_or_restore(
     def begin() -> PretrainedSource | None:
         if checkpoint:
             return checkpoint.origin
-        return init_from_pretrained(network, settings, data, console) if settings.weights else None
+        if settings.weights is None:
+            return None
+        source = pretrained or load_classifier(settings.weights)
+        return init_from_pretrained(network, source, settings, data, console)
 
     origin = parallel.on_rank0(begin)
     trainer = build_trainer(settings, data, machine, network, origin.transferred if origin else ())
@@ -299,10 +313,9 @@ def require_any_size(network: Network) -> None:
 
 
 def init_from_pretrained(
-    network: Network, settings: Settings, data: DataSet, console: Console
+    network: Network, source: Classifier, settings: Settings, data: DataSet, console: Console
 ) -> PretrainedSource:
     """Fine-tuning: initialize the network from a trained model; returns what was transferred."""
-    source = load_classifier(str(settings.weights))
     same = source.classes == data.classes and source.multilabel == data.multilabel
     account = transfer(source.network.state_dict(), network, same)
     for line in account.lines():
