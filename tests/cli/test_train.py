@@ -143,7 +143,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert f"{trained.run}: transferred " in answer.err
-    assert "re-initialised classifier.weight, classifier.bias" in answer.err
+    assert "reinitialized classifier.weight, classifier.bias" in answer.err
 
 
 @pytest.mark.parametrize(
