@@ -51,12 +51,12 @@ def norm(tensors: list[Tensor]) -> float:
 def measure(
     begun: tuple[str, str], heads: float, crops: Tensor, labels: Tensor, seed: int
 ) -> dict[str, float]:
-    """The norms of a variant with an initialisation: the same filters, with or without heads."""
-    variant, initialisation = begun
+    """The norms of a variant with an initialization: the same filters, with or without heads."""
+    variant, initialization = begun
     network = GoogLeNet(
         variant,
         CLASSES,
-        initialisation=initialisation,
+        initialization=initialization,
         generator=torch.Generator().manual_seed(seed),
     )
     network.train()

@@ -74,7 +74,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
         setting.variant,
         len(task.data.classes),
         heads=recipe.aux_loss_weight > 0,
-        initialisation=recipe.initialization,
+        initialization=recipe.initialization,
         generator=torch.Generator().manual_seed(seed),
     )
     set_dropout(network, recipe)

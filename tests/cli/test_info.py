@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from googlenet import Classifier
 from tests.cli.conftest import Trained, command
@@ -68,3 +72,24 @@ def test_exported_file(form: str, tmp_path: Path) -> None:
     assert (export["format"], export["precision"], export["input"]) == (form, "fp32", "normalised")
     assert found == ours | {"file": str(out), "heads": []}
     assert "export:" in command("info", out).out
+
+
+def test_why_there_are_no_kernels(no_kernels: None, tmp_path: Path) -> None:
+    tiny_classifier().save(tmp_path / "m.safetensors")
+    lines = command("info", tmp_path / "m.safetensors").out.splitlines()
+    reason = "off: switched off by GOOGLENET_NATIVE=0"
+    assert lines[-2:] == [f"pixel kernels      {reason}", f"network kernels    {reason}"]
+
+
+def test_a_build_that_fails_is_said_once_on_stderr(trained: Trained, tmp_path: Path) -> None:
+    variables = os.environ | {"CXX": "false", "GOOGLENET_CACHE": str(tmp_path)}
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "googlenet", "predict", trained.run, tmp_path / "a.png"],
+        env=variables, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    told = "native kernels are unavailable (the C++ compiler 'false' failed: exit status 1)"
+    assert [line for line in done.stderr.splitlines() if "kernels" in line] == [
+        f"{told}: slower code runs"
+    ]

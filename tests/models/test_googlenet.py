@@ -241,7 +241,7 @@ def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
 @pytest.mark.parametrize(
     ("variant", "layers", "eps"), [("bn", 59, 1e-5), ("torchvision", 59, 1e-3), ("slim", 57, 1e-3)]
 )
-def test_batch_normalisation_in_place_of_biases(variant: str, layers: int, eps: float) -> None:
+def test_batch_normalization_in_place_of_biases(variant: str, layers: int, eps: float) -> None:
     network = narrow(variant)
     norms = batch_norms(network)
     assert (len(norms), {norm.eps for norm in norms}) == (layers, {eps})

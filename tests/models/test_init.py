@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from googlenet import GoogLeNet
-from googlenet.models.init import INITIALISATIONS, is_classifier, uninitialised
+from googlenet.models.init import INITIALIZATIONS, is_classifier, skip_init_layer
 from googlenet.runtime.errors import UsageError
 
 
-def network(seed: int, initialisation: str = "he", variant: str = "paper") -> GoogLeNet:
+def network(seed: int, initialization: str = "he", variant: str = "paper") -> GoogLeNet:
     generator = torch.Generator().manual_seed(seed)
     return GoogLeNet(
-        variant, width=0.5, classes=100, initialisation=initialisation, generator=generator
+        variant, width=0.5, classes=100, initialization=initialization, generator=generator
     )
 
 
@@ -32,20 +32,20 @@ def fan_in(weight: Tensor) -> int:
     return weight[0].numel()
 
 
-@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
 @pytest.mark.parametrize("variant", ["paper", "slim"])
-def test_a_seed_gives_the_same_network(initialisation: str, variant: str) -> None:
+def test_a_seed_gives_the_same_network(initialization: str, variant: str) -> None:
     first, again, other = (
-        network(seed, initialisation, variant).state_dict() for seed in (1, 1, 2)
+        network(seed, initialization, variant).state_dict() for seed in (1, 1, 2)
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["conv1.conv.weight"], other["conv1.conv.weight"])
 
 
-@pytest.mark.parametrize("initialisation", INITIALISATIONS)
-def test_the_global_generator_is_left_alone(initialisation: str) -> None:
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
+def test_the_global_generator_is_left_alone(initialization: str) -> None:
     before = torch.get_rng_state()
-    network(1, initialisation)
+    network(1, initialization)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -102,7 +102,7 @@ def test_is_classifier(name: str, expected: bool) -> None:
 
 def test_undrawn_layers_use_no_random_numbers_and_the_default_device() -> None:
     before = torch.get_rng_state()
-    assert uninitialised(nn.Linear, 3, 4).weight.device.type == "cpu"
+    assert skip_init_layer(nn.Linear, 3, 4).weight.device.type == "cpu"
     assert torch.equal(torch.get_rng_state(), before)
     with torch.device("meta"):
         devices = {tensor.device.type for tensor in GoogLeNet("bn").state_dict().values()}
@@ -110,5 +110,5 @@ def test_undrawn_layers_use_no_random_numbers_and_the_default_device() -> None:
 
 
 def test_unknown_initialisation_lists_those_that_exist() -> None:
-    with pytest.raises(UsageError, match="initialisation must be one of he, bvlc, got 'zeros'"):
-        GoogLeNet("bn", width=0.1, initialisation="zeros")
+    with pytest.raises(UsageError, match="initialization must be one of he, bvlc, got 'zeros'"):
+        GoogLeNet("bn", width=0.1, initialization="zeros")

@@ -1,4 +1,4 @@
-"""Local response normalisation against PyTorch's, Caffe's released numbers, TensorFlow's rule."""
+"""Local response normalization against PyTorch's, Caffe's released numbers, TensorFlow's rule."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_before_and_after_the_relu(variant: str) -> None:
         torch.testing.assert_close(activations[name], before.relu())
 
 
-def test_before_the_relu_is_after_the_normalisation() -> None:
+def test_before_the_relu_is_after_the_normalization() -> None:
     network = small("bn")
     unit = network.get_submodule("inception_3a.3x3")
     with network.tap("inception_3a.3x3_reduce", "inception_3a.3x3:pre") as activations:

@@ -25,7 +25,7 @@ def report(cost: NetworkCost, networks: Sequence[NetworkCost], width: float) -> 
 
 def heading(cost: NetworkCost, width: float) -> list[str]:
     if cost.name in table.VARIANTS:
-        about = f"Difference from the paper: {table.variant(cost.name).differs}"
+        about = f"Difference from the paper: {table.variant(cost.name).description}"
     else:
         about = BASELINES[cost.name].source
     scale = "" if width == 1 else f", width {width:g}"
@@ -75,7 +75,9 @@ def modules(cost: NetworkCost) -> list[str]:
     lines = [[*title, "3×3 and 5×5"]]
     for row in cost.rows:
         if row.widths:
-            widths = row.widths if network.reduced else row.widths._replace(r3=0, r5=0, proj=0)
+            widths = (
+                row.widths if network.has_reductions else row.widths._replace(r3=0, r5=0, proj=0)
+            )
             filters = [str(number or "-") for number in (*widths, row.output[2])]
             lines += [[row.name, *filters, f"{row.share:.1%}"]]
     return aligned(lines)

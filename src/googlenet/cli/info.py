@@ -15,12 +15,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    header = exported(args.model) or model(args.model)
+    file = exported(args.model)
+    header = file or model(args.model)
     if args.json:
         print(json.dumps(header, ensure_ascii=False))
     else:
-        print("\n".join(lines(header)))
+        print("\n".join([*lines(header), *kernel_lines(with_network=file is None)]))
     return 0
+
+
+def kernel_lines(with_network: bool) -> list[str]:
+    """Whether the native kernels work here, and why not; `with_network` imports PyTorch."""
+    from googlenet.images.library import LIBRARY as PIXELS
+
+    found = {"pixel kernels": PIXELS.status()}
+    if with_network:
+        from googlenet.kernels.library import LIBRARY as NETWORK
+
+        found["network kernels"] = NETWORK.status()
+    return [f"{name:<18} {status}" for name, status in found.items()]
 
 
 def model(path: str) -> dict[str, Any]:

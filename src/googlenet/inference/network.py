@@ -35,7 +35,7 @@ def build_empty(header: ModelHeader, numbers: int, subject: str) -> Network:
             in_channels=header.preprocessing.channels,
             width=header.width,
             heads=bool(header.heads),
-            initialisation=None,
+            initialization=None,
         )
         ood = header.calibration and header.calibration.ood
         widths = network.ood_widths if isinstance(network, GoogLeNet) else ()

@@ -39,7 +39,7 @@ class GlobalPool:
 
 
 @dataclass(frozen=True)
-class Normalise:
+class Normalize:
     name: str
     norm: LRN
 
@@ -50,7 +50,7 @@ class Dropout:
     rate: float
 
 
-Stage = Conv | Linear | MaxPool | GlobalPool | Normalise | Dropout
+Stage = Conv | Linear | MaxPool | GlobalPool | Normalize | Dropout
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ ALEXNET = Architecture(
     size=227,
     stages=(
         Conv("conv1", 96, 11, stride=4),
-        Normalise("norm1", CAFFE_LRN),
+        Normalize("norm1", CAFFE_LRN),
         MaxPool("pool1", 3),
         Conv("conv2", 256, 5, padding=2, groups=2),
-        Normalise("norm2", CAFFE_LRN),
+        Normalize("norm2", CAFFE_LRN),
         MaxPool("pool2", 3),
         Conv("conv3", 384, 3, padding=1),
         Conv("conv4", 384, 3, padding=1, groups=2),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet.models import baseline_tables as tables
-from googlenet.models.init import initialise, uninitialised
+from googlenet.models.init import initialize, skip_init_layer
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.table import MaxPool
 from googlenet.models.taps import tap, tap_names
@@ -25,7 +25,7 @@ class Baseline(nn.Module):
     `name` is one of `baseline_tables.BASELINES`; `classes`, `in_channels` and `size` default to
     those for which it was published; `width` multiplies every number of filters and units.
     Every weight is drawn from `generator` (PyTorch's global one if None) in the manner that
-    `initialisation` names.  Raises UsageError for a name, width or initialisation that does not
+    `initialization` names.  Raises UsageError for a name, width or initialization that does not
     exist, and for a size too small to leave a pixel of every map.
     """
 
@@ -40,7 +40,7 @@ class Baseline(nn.Module):
         in_channels: int | None = None,
         size: int | None = None,
         width: float = 1.0,
-        initialisation: str | None = "he",
+        initialization: str | None = "he",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Baseline(nn.Module):
         ):
             self.add_module(stage.name, build_stage(stage, channels, side, filters))
             channels, side = filters, next_side
-        initialise(self, initialisation, generator)
+        initialize(self, initialization, generator)
 
     @property
     def fixed(self) -> bool:
@@ -91,18 +91,18 @@ def build_stage(stage: tables.Stage, channels: int, side: int, filters: int) -> 
     """The layer of one stage, from (N, channels, side, side) to `filters` channels or units."""
     match stage:
         case tables.Conv(_, fixed, kernel, stride, padding, groups):
-            conv = uninitialised(
+            conv = skip_init_layer(
                 nn.Conv2d, channels, filters, kernel, stride, padding, groups=groups
             )
             return conv if fixed is None else unit(conv=conv)
         case tables.Linear(_, fixed):
-            linear = uninitialised(nn.Linear, channels * side * side, filters)
+            linear = skip_init_layer(nn.Linear, channels * side * side, filters)
             return linear if fixed is None else unit(flatten=nn.Flatten(), linear=linear)
         case MaxPool(_, kernel, stride):
             return nn.MaxPool2d(kernel, stride, ceil_mode=True)
         case tables.GlobalPool():
             return nn.AdaptiveAvgPool2d(1)
-        case tables.Normalise(_, norm):
+        case tables.Normalize(_, norm):
             return LocalResponseNorm(norm)
         case tables.Dropout(_, rate):
             return nn.Dropout(rate)

@@ -1,6 +1,6 @@
 """What each network costs for one photo, counted from its table, without torch.
 
-`network_cost("paper")` has the rows of Table 1 in order.  `accounting.py` says what counts.
+`network_cost("paper")` has the rows of Table 1 in order.  `cost_types.py` says what counts.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def trunk_rows(network: table.Variant, size: int, in_channels: int) -> tuple[Row
     """The rows from the photo to the last module.
 
     As in Table 1, a 1×1 convolution belongs to the row of the convolution that it reduces for,
-    and a normalisation, which Table 1 leaves out, to the row before it.
+    and a normalization, which Table 1 leaves out, to the row before it.
     """
     rows: list[Row] = []
     channels, side, reducing = in_channels, size, False
@@ -92,7 +92,7 @@ def trunk_rows(network: table.Variant, size: int, in_channels: int) -> tuple[Row
         channels = row.output[2]
         if reducing:
             rows[-1] = rows[-1].joined(row, title=row)
-        elif isinstance(stage, table.Normalise):
+        elif isinstance(stage, table.Normalize):
             rows[-1] = rows[-1].joined(row, title=rows[-1])
         else:
             rows.append(row)
@@ -112,13 +112,13 @@ def stage_row(stage: table.Stage, inputs: int, side: int, network: table.Variant
             cost = outputs_of(POOLS, inputs, side)
             title = f"max pool {kernel}×{kernel}/{stride}"
             return Row(title, (side, side, inputs), cost, (name,), pool=True)
-        case table.Normalise(name):
+        case table.Normalize(name):
             return Row(name, (side, side, inputs), outputs_of(LRNS, inputs, side), (name,))
         case table.InceptionModule(name, widths):
             cost = module_cost(inputs, widths, side, network)
             channels = network.module_channels(widths, inputs)
             title = f"inception ({name.removeprefix('inception_')})"
-            depth = 2 if network.reduced else 1
+            depth = 2 if network.has_reductions else 1
             return Row(title, (side, side, channels), cost, (name,), depth, widths=widths)
 
 
@@ -131,7 +131,7 @@ def conv_cost(
     *,
     separable: bool = False,
 ) -> Cost:
-    """A convolution with the variant's normalisation; a separable one has two halves."""
+    """A convolution with the variant's normalization; a separable one has two halves."""
     norm = network.norm
     biases = 1 + norm.scale if isinstance(norm, table.BatchNorm) else 1
     if not separable:
@@ -149,7 +149,7 @@ def module_cost(inputs: int, widths: table.Widths, side: int, network: table.Var
 
     large = network.large_kernel
     costs = [conv(inputs, widths.c1, 1)]
-    if network.reduced:
+    if network.has_reductions:
         costs += [conv(inputs, widths.r3, 1), conv(widths.r3, widths.c3, 3)]
         costs += [conv(inputs, widths.r5, 1), conv(widths.r5, widths.c5, large)]
         costs += [conv(inputs, widths.proj, 1)]
@@ -230,7 +230,7 @@ def baseline_row(stage: plain.Stage, inputs: int, before: int, channels: int, si
         case plain.GlobalPool():
             cost = outputs_of(POOLS, channels, side)
             return Row(f"{name} {before}×{before}/1", output, cost, modules, pool=True)
-        case plain.Normalise():
+        case plain.Normalize():
             return Row(name, output, outputs_of(LRNS, channels, side), modules)
         case plain.Dropout(_, rate):
             return Row(f"{name} ({rate:.0%})", output, in_place(DROPOUTS), modules)

@@ -2,14 +2,14 @@
 
 Counted as in Table 1:
 
-- multiply-adds are those of convolutions and linear layers; pools, normalisation, ReLU and
+- multiply-adds are those of convolutions and linear layers; pools, normalization, ReLU and
   softmax count none;
-- parameters are weights and biases; batch normalisation's scale and shift stand where the
+- parameters are weights and biases; batch normalization's scale and shift stand where the
   convolution's bias would;
 - activations are the outputs of convolutions, linear layers, pools and LRN in fp32, each once:
-  ReLU, batch normalisation, concatenation, dropout and softmax are taken to work in place;
+  ReLU, batch normalization, concatenation, dropout and softmax are taken to work in place;
 - building blocks are convolutions, linear layers, pools, LRN, concatenations, dropouts and
-  losses of the training graph, its auxiliary heads included; ReLU and batch normalisation
+  losses of the training graph, its auxiliary heads included; ReLU and batch normalization
   belong to their convolution.
 """
 
@@ -68,7 +68,7 @@ def convolution(
     """A square convolution with an output of side×side pixels.
 
     `biases` counts the values a filter has besides its weights: 0, 1 (a bias, or batch
-    normalisation's shift) or 2 (scale and shift).
+    normalization's shift) or 2 (scale and shift).
     """
     weights = kernel * kernel * (inputs // groups) * filters
     pixels = side * side

@@ -1,4 +1,4 @@
-"""The network as inference needs it: no heads, batch normalisation inside the convolutions."""
+"""The network as inference needs it: no heads, batch normalization inside the convolutions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from googlenet.models.registry import Network
 def folded(network: Network) -> Network:
     """A copy on the CPU, in evaluation mode, that computes the same with fewer layers.
 
-    Auxiliary heads are gone; each batch normalisation is part of the convolution before it,
+    Auxiliary heads are gone; each batch normalization is part of the convolution before it,
     which then has a bias.  The arithmetic of folding is in double precision, rounded once to
     float32, and the network that is given stays as it is.
     """
@@ -24,14 +24,14 @@ def folded(network: Network) -> Network:
 
 
 def fold_units(network: nn.Module) -> None:
-    """Let each unit's convolution do what the batch normalisation after it does, in place."""
+    """Let each unit's convolution do what the batch normalization after it does, in place."""
     for module in network.modules():
         if isinstance(module, ConvUnit) and isinstance(module.bn, nn.BatchNorm2d):
             module.conv, module.bn = with_norm(module.conv, module.bn), nn.Identity()
 
 
 def with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution for a convolution and the batch normalisation after it.
+    """One convolution for a convolution and the batch normalization after it.
 
     norm(conv(x)) = gain · conv(x) + (shift − gain · mean) with gain = scale / √(variance + eps),
     in double precision, rounded once to the convolution's own.

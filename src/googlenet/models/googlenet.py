@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet.models import table
-from googlenet.models.init import initialise, uninitialised
+from googlenet.models.init import initialize, skip_init_layer
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.taps import tap, tap_names
 
@@ -47,7 +47,7 @@ class MaxPool(nn.Module):
 
 
 class ConvUnit(nn.Module):
-    """A convolution with the variant's normalisation and a ReLU: (N, C, H, W) -> (N, F, H', W')."""
+    """A convolution with the variant's normalization and a ReLU: (N, C, H, W) -> (N, F, H', W')."""
 
     def __init__(
         self, in_channels: int, filters: int, kernel: int, stride: int, network: table.Variant
@@ -56,7 +56,7 @@ class ConvUnit(nn.Module):
         norm = network.norm
         padded_before = network.padding == "same" and stride > 1
         self.pad = SamePad(kernel, stride) if padded_before else nn.Identity()
-        self.conv = uninitialised(
+        self.conv = skip_init_layer(
             nn.Conv2d,
             in_channels,
             filters,
@@ -80,7 +80,7 @@ class SeparableUnit(nn.Module):
     ) -> None:
         super().__init__()
         hidden = in_channels * table.STEM_DEPTH_MULTIPLIER
-        self.depthwise = uninitialised(
+        self.depthwise = skip_init_layer(
             nn.Conv2d, in_channels, hidden, kernel, stride, kernel // 2, groups=in_channels,
             bias=False,
         )  # fmt: skip
@@ -107,7 +107,7 @@ class Inception(nn.ModuleDict):
         large = network.large_kernel
         super().__init__()
         self["1x1"] = conv(in_channels, widths.c1, 1)
-        if network.reduced:
+        if network.has_reductions:
             self["3x3_reduce"] = conv(in_channels, widths.r3, 1)
             self["3x3"] = conv(widths.r3, widths.c3, 3)
             self["5x5_reduce"] = conv(in_channels, widths.r5, 1)
@@ -118,7 +118,9 @@ class Inception(nn.ModuleDict):
             self["5x5_reduce"] = nn.Identity()
             self["5x5"] = conv(in_channels, widths.c5, large)
         self["pool"] = nn.MaxPool2d(3, stride=1, padding=1)
-        self["pool_proj"] = conv(in_channels, widths.proj, 1) if network.reduced else nn.Identity()
+        self["pool_proj"] = (
+            conv(in_channels, widths.proj, 1) if network.has_reductions else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat(
@@ -167,9 +169,9 @@ class AuxiliaryHead(nn.Module):
         adaptive = network.heads == "adaptive"
         self.pool = nn.AdaptiveAvgPool2d(4) if adaptive else HeadPool()
         self.conv = ConvUnit(in_channels, network.head_filters, 1, 1, network)
-        self.fc = uninitialised(LinearUnit, network.head_filters * 16, network.head_units)
+        self.fc = skip_init_layer(LinearUnit, network.head_filters * 16, network.head_units)
         self.dropout = nn.Dropout(network.head_dropout)
-        self.classifier = uninitialised(nn.Linear, network.head_units, classes)
+        self.classifier = skip_init_layer(nn.Linear, network.head_units, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.fc(self.conv(self.pool(x)).flatten(1))
@@ -186,9 +188,9 @@ class GoogLeNet(nn.Module):
 
     `variant` is a name of `table.VARIANTS` or a value of one's own; `classes` defaults to the
     variant's; `width` multiplies every number of filters.  Every weight is drawn from
-    `generator` (PyTorch's global one if None) in the manner that `initialisation` names,
+    `generator` (PyTorch's global one if None) in the manner that `initialization` names,
     or left undrawn for None, to be loaded.
-    Raises UsageError for a variant, width or initialisation that does not exist.
+    Raises UsageError for a variant, width or initialization that does not exist.
     """
 
     def __init__(
@@ -199,7 +201,7 @@ class GoogLeNet(nn.Module):
         in_channels: int = 3,
         width: float = 1.0,
         heads: bool = True,
-        initialisation: str | None = "he",
+        initialization: str | None = "he",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -219,8 +221,8 @@ class GoogLeNet(nn.Module):
         self.ood_widths = tuple(widths)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(network.dropout)
-        self.classifier = uninitialised(nn.Linear, channels, self.classes)
-        initialise(self, initialisation, generator)
+        self.classifier = skip_init_layer(nn.Linear, channels, self.classes)
+        initialize(self, initialization, generator)
 
     @property
     def name(self) -> str:
@@ -294,7 +296,7 @@ def build_stage(stage: table.Stage, channels: int, network: table.Variant) -> tu
             return unit(channels, filters, kernel, stride, network), filters
         case table.MaxPool(_, kernel, stride):
             return MaxPool(kernel, stride, network.padding), channels
-        case table.Normalise():
+        case table.Normalize():
             assert isinstance(network.norm, table.LRN)
             return LocalResponseNorm(network.norm), channels
         case table.InceptionModule(_, widths):

@@ -12,11 +12,11 @@ from torch.nn.utils import skip_init
 
 from googlenet.runtime.errors import UsageError
 
-Initialisation = Callable[[nn.Module, torch.Generator | None], None]
+Initialization = Callable[[nn.Module, torch.Generator | None], None]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
-def uninitialised(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
+def skip_init_layer(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
     """A layer whose weights nobody has drawn yet: no time lost, no global random state used.
 
     It lies on PyTorch's default device, like every other layer made beside it.
@@ -58,17 +58,17 @@ def is_classifier(name: str) -> bool:
     return name.split(".")[-1] == "classifier"
 
 
-INITIALISATIONS: dict[str, Initialisation] = {"he": he, "bvlc": bvlc}
+INITIALIZATIONS: dict[str, Initialization] = {"he": he, "bvlc": bvlc}
 
 
-def initialise(network: nn.Module, name: str | None, generator: torch.Generator | None) -> None:
+def initialize(network: nn.Module, name: str | None, generator: torch.Generator | None) -> None:
     """Draw every weight in the manner of that name, or none for None.
 
     Raises UsageError for an unknown name.
     """
     if name is None:
         return
-    if name not in INITIALISATIONS:
-        known = ", ".join(INITIALISATIONS)
-        raise UsageError(f"initialisation must be one of {known}, got {name!r}")
-    INITIALISATIONS[name](network, generator)
+    if name not in INITIALIZATIONS:
+        known = ", ".join(INITIALIZATIONS)
+        raise UsageError(f"initialization must be one of {known}, got {name!r}")
+    INITIALIZATIONS[name](network, generator)

@@ -22,7 +22,7 @@ def build_network(
     in_channels: int = 3,
     width: float = 1.0,
     heads: bool = True,
-    initialisation: str | None = "he",
+    initialization: str | None = "he",
     generator: torch.Generator | None = None,
 ) -> Network:
     """A network for photos of `size` pixels, its weights drawn from `generator`.
@@ -39,7 +39,7 @@ def build_network(
             in_channels=in_channels,
             size=size,
             width=width,
-            initialisation=initialisation,
+            initialization=initialization,
             generator=generator,
         )
     network = GoogLeNet(
@@ -48,7 +48,7 @@ def build_network(
         in_channels=in_channels,
         width=width,
         heads=heads,
-        initialisation=initialisation,
+        initialization=initialization,
         generator=generator,
     )
     table.final_side(network.variant, size)
@@ -66,7 +66,7 @@ def default_channels(variant: str) -> int:
 
 
 def has_batch_norm(variant: str) -> bool:
-    """Whether the network normalises its batches.  Raises UsageError for an unknown name."""
+    """Whether the network normalizes its batches.  Raises UsageError for an unknown name."""
     if variant in BASELINES:
         return False
     return isinstance(table.variant(variant).norm, table.BatchNorm)

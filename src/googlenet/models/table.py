@@ -56,7 +56,7 @@ STEM_DEPTH_MULTIPLIER = 8
 
 @dataclass(frozen=True)
 class LRN:
-    """Local response normalisation: x / (k + alpha/size · Σ x²)^beta over `size` channels.
+    """Local response normalization: x / (k + alpha/size · Σ x²)^beta over `size` channels.
 
     This is Caffe's and PyTorch's convention, in which alpha is divided by the window's size;
     TensorFlow's alpha is not, and its radius r is a size of 2r + 1.
@@ -70,7 +70,7 @@ class LRN:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalisation after each convolution, which then has no bias of its own."""
+    """Batch normalization after each convolution, which then has no bias of its own."""
 
     eps: float
     scale: bool = True
@@ -92,7 +92,7 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
-class Normalise:
+class Normalize:
     name: str
 
 
@@ -102,7 +102,7 @@ class InceptionModule:
     widths: Widths
 
 
-Stage = Conv | MaxPool | Normalise | InceptionModule
+Stage = Conv | MaxPool | Normalize | InceptionModule
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ class Variant:
     """One published form of the network.  A new one is a new value, not new code."""
 
     name: str
-    differs: str  # in what it differs from the paper, in a line
+    description: str  # in what it differs from the paper, in a line
     modules: Mapping[str, Widths]
     norm: LRN | BatchNorm
     stem: Literal["dense", "separable"] = "dense"
-    reduced: bool = True  # False: Figure 2(a), without reductions and pool projection
+    has_reductions: bool = True  # False: Figure 2(a), without reductions and pool projection
     large_kernel: int = 5  # of the module's third branch
     last_pool: int = 3  # side of the max pool before 5a
     padding: Literal["symmetric", "same"] = "symmetric"  # "same" is TensorFlow's rule
@@ -131,10 +131,10 @@ class Variant:
         conv1, reduce, conv2 = self.stem_filters
         stages: list[Stage] = [Conv("conv1", conv1, 7, stride=2), MaxPool("pool1", 3)]
         if isinstance(self.norm, LRN):
-            stages += [Normalise("norm1")]
+            stages += [Normalize("norm1")]
         stages += [Conv("conv2_reduce", reduce, 1), Conv("conv2", conv2, 3)]
         if isinstance(self.norm, LRN):
-            stages += [Normalise("norm2")]
+            stages += [Normalize("norm2")]
         stages += [MaxPool("pool2", 3)]
         for row, widths in self.modules.items():
             if row == "4a":
@@ -146,7 +146,7 @@ class Variant:
 
     def module_channels(self, widths: Widths, in_channels: int) -> int:
         """Output channels of a module: its branches side by side."""
-        pooled = widths.proj if self.reduced else in_channels
+        pooled = widths.proj if self.has_reductions else in_channels
         return widths.c1 + widths.c3 + widths.c5 + pooled
 
     def scaled(self, width: float) -> Variant:
@@ -170,14 +170,14 @@ class Variant:
 
 PAPER = Variant(
     name="paper",
-    differs="nothing: Table 1's columns, LRN, biases, 5×5, ceil-mode 3×3/2 pools",
+    description="nothing: Table 1's columns, LRN, biases, 5×5, ceil-mode 3×3/2 pools",
     modules=TABLE_1,
     norm=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0),
 )
 TORCHVISION = replace(
     PAPER,
     name="torchvision",
-    differs="3×3 in the 5×5 branch, BN (eps 1e-3), 2×2 pool before 5a, adaptive head pool",
+    description="3×3 in the 5×5 branch, BN (eps 1e-3), 2×2 pool before 5a, adaptive head pool",
     norm=BatchNorm(eps=1e-3),
     large_kernel=3,
     last_pool=2,
@@ -191,20 +191,20 @@ VARIANTS = {
         replace(
             PAPER,
             name="google2014",
-            differs="separable stem, 4a 3×3 = 204, 5a 5×5 reduction = 48: Table 1's printed cost",
+            description="separable stem, 4a 3×3 = 204, 5a 5×5 reduction = 48: the printed cost",
             modules=GOOGLE_2014,
             stem="separable",
         ),
         replace(
             PAPER,
             name="bn",
-            differs="batch normalisation in place of LRN and biases; the default for training",
+            description="batch normalization in place of LRN and biases; the default for training",
             norm=BatchNorm(eps=1e-5),
         ),
         replace(
             PAPER,
             name="inception5h",
-            differs="google2014's widths with the dense stem, its own LRN, SAME padding",
+            description="google2014's widths with the dense stem, its own LRN, SAME padding",
             modules=GOOGLE_2014,
             norm=LRN(size=11, alpha=1.1e-3, beta=0.5, k=2.0),
             padding="same",
@@ -214,7 +214,7 @@ VARIANTS = {
         replace(
             TORCHVISION,
             name="slim",
-            differs="torchvision's with SAME padding, BN without scale, no heads, 1001 classes",
+            description="torchvision's with SAME padding, BN without scale, no heads, 1001 classes",
             norm=BatchNorm(eps=1e-3, scale=False),
             padding="same",
             heads=None,
@@ -223,8 +223,8 @@ VARIANTS = {
         replace(
             PAPER,
             name="naive",
-            differs="Figure 2(a): no reductions, no pool projection",
-            reduced=False,
+            description="Figure 2(a): no reductions, no pool projection",
+            has_reductions=False,
         ),
     )
 }

@@ -19,7 +19,7 @@ def tap(network: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
         activations["inception_4a.5x5"]  # (N, 48, 14, 14), after the ReLU
 
     A name is a module's path in the network: the output after its ReLU, or with ":pre" before
-    it (after the normalisation, if any).  The tensors are the network's own, still in the
+    it (after the normalization, if any).  The tensors are the network's own, still in the
     graph, so that gradients reach them.  The hooks are removed when the context ends, however
     it ends.  Raises UsageError for a name that the network does not have.
     """

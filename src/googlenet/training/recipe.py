@@ -16,7 +16,7 @@ from googlenet.images.augment import (
     flip_if_allowed,
 )
 from googlenet.images.preprocess import INTERPOLATIONS, RESIZE_RATIO, Preprocessing
-from googlenet.models.init import INITIALISATIONS
+from googlenet.models.init import INITIALIZATIONS
 from googlenet.runtime.errors import UsageError
 from googlenet.training.balance import BALANCES
 from googlenet.training.schedule import SCHEDULES
@@ -204,7 +204,7 @@ class Recipe:
 
 
 CHOICES: dict[str, Sequence[str]] = {
-    "initialization": tuple(INITIALISATIONS),
+    "initialization": tuple(INITIALIZATIONS),
     "optimizer": OPTIMIZERS,
     "schedule": tuple(SCHEDULES),
     "weight_average": WEIGHT_AVERAGES,

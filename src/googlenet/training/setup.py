@@ -285,7 +285,7 @@ def build_training_network(settings: Settings, classes: int) -> Network:
         in_channels=settings.preprocessing.channels,
         width=settings.width,
         heads=settings.recipe.aux_loss_weight > 0,
-        initialisation=settings.recipe.initialization,
+        initialization=settings.recipe.initialization,
         generator=torch.Generator().manual_seed(settings.seed),
     )
     if settings.recipe.progressive_resize != (1.0, 1.0):
