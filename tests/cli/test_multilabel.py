@@ -79,7 +79,7 @@ def test_log_and_report(run: Path) -> None:
     assert {"val_loss", "mean_average_precision", "micro_f1", "macro_f1"} < set(rows[0])
     assert "top1_accuracy" not in rows[0]
     page = (run / "report.html").read_text()
-    for text in ("mean average precision over", "average precision</th>", "all labels right"):
+    for text in ("mean average precision on", "average precision</th>", "exact match"):
         assert text in page
     assert "Confusion matrix" not in page
     assert "Do the probabilities mean" not in page
@@ -134,7 +134,7 @@ def test_ensemble_averages_the_probabilities(run: Path, table: Path, trained: Tr
     one, _, both = answer.json()["results"]
     assert both["mean_average_precision"] == pytest.approx(one["mean_average_precision"])
     models = [Classifier.load(run), Classifier.load(trained.run)]
-    with pytest.raises(GoogLeNetError, match="one label a photo or all several: b is unlike a"):
+    with pytest.raises(GoogLeNetError, match="all single-label or all multi-label: b differs"):
         require_same_classes(models, ["a", "b"])
 
 
@@ -173,14 +173,14 @@ def test_prediction_of_one_label_has_no_labels(trained: Trained) -> None:
 
 def test_folder_of_classes_by_option(tmp_path: Path) -> None:
     data = photo_folder(tmp_path / "data", {"red": 8, "blue": 8})
-    answer = command("train", data, "--out", tmp_path / "run", *SMALL, "--multi-label", "--json")
+    answer = command("train", data, "--out", tmp_path / "run", *SMALL, "--multilabel", "--json")
     assert answer.code == 0, answer.err
     assert Classifier.load(tmp_path / "run").multilabel
     evaluated = command("evaluate", tmp_path / "run", "--data", data, "--json").json()
     assert evaluated["split"] == "val"  # it is the same data, told by its fingerprint
     assert evaluated["results"][0]["images"] == 4
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert settings["multi_label"] is True
+    assert settings["multilabel"] is True
 
 
 def test_fine_tuning_keeps_no_last_layer_of_another_question(run: Path, tmp_path: Path) -> None:
@@ -207,8 +207,11 @@ def test_fine_tuning_keeps_no_last_layer_of_another_question(run: Path, tmp_path
         ),
         (["evaluate", "SINGLE", "--data", "TABLE", "--threshold", "0.3"], "--threshold is for mul"),
         (["evaluate", "SINGLE", "--data", "TABLE"], "an image must have one label, got 'green|"),
-        (["train", "TABLE", "--balance", "sampling", "--out", "new"], "balance must be none or w"),
-        (["train", "TABLE", "--resume", "--out", "RUN", "--multi-label"], "got --multi-label"),
+        (
+            ["train", "TABLE", "--balance", "sampling", "--out", "new"],
+            "balance must be none or class_w",
+        ),
+        (["train", "TABLE", "--resume", "--out", "RUN", "--multilabel"], "got --multilabel"),
     ],
 )
 def test_refusals_are_one_sentence(

@@ -171,7 +171,7 @@ def test_fine_tuning(trained: Trained, tmp_path: Path) -> None:
         (["DATA", "--recipe", "bvlc", "--augment", "device"], 2, "augment must be host with crop "
          "bvlc, got device"),
         (["DATA", "--resume", "--out", "RUN", "--augment", "host"], 2, "own settings, got --aug"),
-        (["DATA", "--time-limit", "5", "--set", "epochs=3"], 2, "--time-limit takes the most epo"),
+        (["DATA", "--time-limit", "5", "--set", "epochs=3"], 2, "--time-limit takes the maximum"),
         (["DATA", "--resume", "--out", "RUN", "--time-limit", "5"], 2, "own settings, got --time"),
         (["DATA", "--resume", "--out", "RUN", "--patience", "5"], 2, "own settings, got --patie"),
         (["DATA", "--weights", "none.safetensors"], 2, "none.safetensors"),

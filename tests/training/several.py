@@ -126,7 +126,7 @@ def runs(data: str, out: Path) -> None:
     note_consoles()
     options = [
         *("--size", "32", "--width", "0.05", "--epochs", "2", "--batch", "6"),
-        *("--precision", "fp32", "--doubts", "4", "--seed", "3"),
+        *("--precision", "fp32", "--label-issues", "4", "--seed", "3"),
     ]
     assert command("train", data, *options, "--out", str(out / "straight")) == 0
     update = WeightAverage.update

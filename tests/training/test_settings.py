@@ -12,7 +12,7 @@ from googlenet.images.preprocess import Preprocessing
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.recipe import Recipe
 from googlenet.training.recipes import BVLC, MODERN, PAPER
-from googlenet.training.settings import LATER, Settings
+from googlenet.training.settings import DEFAULTS_BEFORE, Settings
 
 FULL = Settings(
     "photos", PAPER.with_settings({"epochs": 3, "crop_scale": "0.1,0.9"}),
@@ -42,14 +42,22 @@ def test_field_that_was_not_there_before_has_its_default() -> None:
     assert Settings.from_json(values) == replace(FULL, time_limit=None, cache="none")
 
 
+def test_old_names_of_settings_are_read() -> None:
+    values = json.loads(json.dumps(FULL.to_json()))
+    values["multi_label"] = values.pop("multilabel")
+    values["recipe"]["area"] = values["recipe"].pop("crop_scale")
+    values["recipe"]["decay_biases"] = False
+    assert Settings.from_json(values) == FULL
+
+
 def test_what_decides_a_run() -> None:
     moved = replace(FULL, data="elsewhere", weights=None, workers=1, cache="none")
-    assert moved.deciding() == FULL.deciding()
-    assert replace(FULL, seed=5).deciding() != FULL.deciding()
-    assert replace(FULL, decoder="turbo").deciding() != FULL.deciding()
-    assert replace(FULL, shuffle="blocks").deciding() != FULL.deciding()
+    assert moved.affecting_results() == FULL.affecting_results()
+    assert replace(FULL, seed=5).affecting_results() != FULL.affecting_results()
+    assert replace(FULL, decoder="turbo").affecting_results() != FULL.affecting_results()
+    assert replace(FULL, shuffle="blocks").affecting_results() != FULL.affecting_results()
     host, device = (Settings("x", MODERN, Preprocessing(), augment=a) for a in ("host", "device"))
-    assert device.deciding() != host.deciding()
+    assert device.affecting_results() != host.affecting_results()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +92,11 @@ def test_settings_that_cannot_be_used_are_one_sentence(changes: dict[str, Any]) 
 
 def test_settings_of_before_there_was_a_choice() -> None:
     values = json.loads(json.dumps(FULL.to_json()))
-    found = Settings.from_json({k: v for k, v in values.items() if k not in LATER})
-    assert found == Settings.from_json(values | LATER)
+    found = Settings.from_json({k: v for k, v in values.items() if k not in DEFAULTS_BEFORE})
+    assert found == Settings.from_json(values | DEFAULTS_BEFORE)
 
 
-@pytest.mark.parametrize("key", [name for name in FULL.to_json() if name not in LATER])
+@pytest.mark.parametrize("key", [name for name in FULL.to_json() if name not in DEFAULTS_BEFORE])
 def test_settings_without_a_value(key: str) -> None:
     values = FULL.to_json()
     del values[key]

@@ -181,7 +181,7 @@ def test_killed_worker_goes_on_from_the_checkpoint(data: Path, tmp_path: Path) -
     """`torchrun` starts both processes again, with the command that began the run."""
     run, log = tmp_path / "run", tmp_path / "run" / "log.jsonl"
     options = ["--size", "32", "--width", "0.05", "--epochs", "3", "--batch", "6"]
-    options += ["--precision", "fp32", "--doubts", "0", "--checkpoint-minutes", "0"]
+    options += ["--precision", "fp32", "--label-issues", "0", "--checkpoint-minutes", "0"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--max-restarts", "1", "--master-port", str(free_port())]
     command += ["-m", "googlenet", "train", str(data), *options, "--out", str(run)]

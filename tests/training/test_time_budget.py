@@ -147,7 +147,7 @@ def prepared(
 def test_measured_costs_are_those_of_the_clock(data: Path, tmp_path: Path, clock: Clock) -> None:
     began = clock.now
     prepared_run, _ = prepared(
-        settings(data, time_limit=900), tmp_path / "run", clock, views=(1, 10), doubts=5
+        settings(data, time_limit=900), tmp_path / "run", clock, views=(1, 10), label_check_images=5
     )
     limit = prepared_run.time_budget
     assert limit

@@ -18,7 +18,7 @@ from googlenet.inference.model_file import model_text, read_safetensors, write_t
 from googlenet.inference.network import load_tensors
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
 from googlenet.training.loop import Trainer
-from googlenet.training.recipe import current_names
+from googlenet.training.settings import current_settings
 from googlenet.training.transfer import PretrainedSource
 
 KEY = "googlenet-checkpoint"
@@ -122,9 +122,7 @@ def require_same(values: Mapping[str, Any], now: Progress, path: Path) -> None:
     if values.get("order", now.order) != now.order:
         raise UsageError(f"{path}: the run started with a different order or split of these images")
     here = json.loads(json.dumps(now.settings))
-    then = dict(values.get("settings", here))
-    if "recipe" in then:
-        then["recipe"] = current_names(then["recipe"])
+    then = current_settings(values.get("settings", here))
     for name, (old, new) in differences(then, here):
         raise UsageError(
             f"{path.with_name('settings.json')}: must not change during a run: "

@@ -277,6 +277,7 @@ class Trainer:
 
     def epoch_means(self) -> dict[str, float]:
         """The epoch's sums as means over images; resets the sums for the next epoch."""
+        self.read_metrics()
         images = self.sums.get("photos", 0.0)
         if not images:
             raise GoogLeNetError("none of the training images could be read")

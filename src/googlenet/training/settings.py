@@ -1,12 +1,11 @@
-"""Everything that decides a run, resolved, so that it can be read, repeated and resumed."""
+"""All settings of a run, resolved, so that it can be read, repeated and resumed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from types import NoneType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from googlenet.data.cache import CACHES
 from googlenet.data.loader import AUGMENTS, DECODERS
@@ -14,43 +13,54 @@ from googlenet.data.shuffle import SHUFFLES
 from googlenet.images.preprocess import Preprocessing
 from googlenet.runtime.device import PRECISIONS
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.training.recipe import Recipe
+from googlenet.training.recipe import Recipe, current_names
+
+
+def setting(
+    default: Any,
+    *,
+    choices: Sequence[str] = (),
+    before: Any = MISSING,
+    affects_results: bool = True,
+) -> Any:
+    """A field of Settings.
+
+    before: its value in runs from before it existed.  affects_results: whether a resumed run must
+    keep it.
+    """
+    metadata = {"choices": choices, "before": before, "affects_results": affects_results}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """data: as the user named it; weights: the model file to begin with, if any.
+    """A run's settings.  `googlenet train` fills in those that have an option of the same name.
 
-    time_limit: seconds, if there is one.  The recipe's epochs already fit into it; it is there
-    for a run that goes on, and for a machine that has become slower.  multi_label: photos can
-    have several labels, though the data do not say so.
-
-    decoder: what reads JPEGs, "pillow" or "turbo", whose pixels differ; shuffle: "full", or
-    "blocks" of shards; cache: of decoded photos, "auto", "memory" or "none"; augment: where
-    crops are resized and mirrored, on the "host" or the "device", whose pixels differ.
+    data: as the user gave it; weights: the model that fine-tuning starts from; time_limit: in
+    seconds, for a resumed run or a machine that became slower: the recipe's epochs already fit
+    into it; multilabel: force multi-label data; decoder and augment change pixels slightly.
     """
 
-    data: str
+    data: str = field(metadata={"affects_results": False})
     recipe: Recipe
     preprocessing: Preprocessing
     width: float = 1.0
     seed: int = 0
-    precision: str = "auto"
-    weights: str | None = None
-    workers: int = 2
-    time_limit: float | None = None
-    multi_label: bool = False
-    decoder: str = "pillow"
-    shuffle: str = "full"
-    cache: str = "auto"
-    augment: str = "host"
+    precision: str = setting("auto", choices=PRECISIONS)
+    weights: str | None = setting(None, affects_results=False)  # they are in the checkpoint
+    workers: int = setting(2, affects_results=False)
+    time_limit: float | None = setting(None, before=None)
+    multilabel: bool = setting(False, before=False)
+    decoder: str = setting("pillow", choices=DECODERS, before="pillow")
+    shuffle: str = setting("full", choices=SHUFFLES, before="full")
+    cache: str = setting("auto", choices=CACHES, before="none", affects_results=False)
+    augment: str = setting("host", choices=AUGMENTS, before="host")
 
     def __post_init__(self) -> None:
-        choose("precision", self.precision, PRECISIONS)
-        choose("decoder", self.decoder, DECODERS)
-        choose("shuffle", self.shuffle, SHUFFLES)
-        choose("cache", self.cache, CACHES)
-        choose("augment", self.augment, AUGMENTS)
+        for f in fields(self):
+            value, choices = getattr(self, f.name), f.metadata.get("choices")
+            if choices and value not in choices:
+                raise UsageError(f"{f.name} must be one of {', '.join(choices)}, got {value!r}")
         if self.shuffle == "blocks" and self.recipe.balance == "balanced_sampler":
             raise UsageError("shuffle must be full with balance balanced_sampler, got blocks")
         if self.augment == "device":
@@ -59,76 +69,69 @@ class Settings:
             raise UsageError(f"seed must be from 0 to 2^63 − 1, got {self.seed}")
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "data": self.data,
-            "recipe": self.recipe.to_json(),
-            "preprocessing": self.preprocessing.to_json(),
-            "width": self.width,
-            "seed": self.seed,
-            "precision": self.precision,
-            "weights": self.weights,
-            "workers": self.workers,
-            "time_limit": self.time_limit,
-            "multi_label": self.multi_label,
-            "decoder": self.decoder,
-            "shuffle": self.shuffle,
-            "cache": self.cache,
-            "augment": self.augment,
-        }
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        nested = {"recipe": self.recipe.to_json(), "preprocessing": self.preprocessing.to_json()}
+        return plain | nested
 
-    def deciding(self) -> dict[str, Any]:
-        """What must be the same when the run is resumed, as `to_json` has it.
-
-        Where the photos lie, how many threads read them and what is kept of them changes no bit,
-        and the weights that fine-tuning began with are in the checkpoint.
-        """
-        free = ("data", "weights", "workers", "cache")
-        return {k: v for k, v in self.to_json().items() if k not in free}
+    def affecting_results(self) -> dict[str, Any]:
+        """What a resumed run must not change, as `to_json` has it."""
+        names = [f.name for f in fields(self) if f.metadata.get("affects_results", True)]
+        values = self.to_json()
+        return {name: values[name] for name in names}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: Path | str = "settings.json") -> Settings:
-        """The settings that `to_json` wrote.  Raises GoogLeNetError, which says where, for others.
+        """The settings that `to_json` wrote, now or under old names.
 
-        They need nothing but themselves: the recipe of that name may have changed, or gone.
+        Independent of the recipes in the code.  Raises GoogLeNetError, which names `where`, for
+        invalid values.
         """
         try:
-            values = LATER | dict(values)
-            if values["cache"] == "disk":  # of earlier versions; a cache changes no bit
-                values["cache"] = "auto"
-            plain = {name: of_kind(name, values[name], kind) for name, kind in KINDS.items()}
+            values = DEFAULTS_BEFORE | current_settings(values)
+            types = get_type_hints(cls)
+            plain = {
+                f.name: of_type(f, values[f.name], types[f.name])
+                for f in fields(cls)
+                if f.name not in ("recipe", "preprocessing")
+            }
             return cls(
-                recipe=Recipe.from_json(dict(values["recipe"])),
+                recipe=Recipe.from_json(values["recipe"]),
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
                 **plain,
             )
-        except (KeyError, TypeError, ValueError, UsageError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
             raise GoogLeNetError(f"{where}: cannot be used ({error})") from error
 
 
-KINDS: dict[str, Any] = {
-    "data": str,
-    "width": (int, float),
-    "seed": int,
-    "precision": str,
-    "weights": (str, NoneType),
-    "workers": int,
-    "time_limit": (int, float, NoneType),
-    "multi_label": bool,
-    "decoder": str,
-    "shuffle": str,
-    "cache": str,
-    "augment": str,
+DEFAULTS_BEFORE = {
+    f.name: f.metadata["before"]
+    for f in fields(Settings)
+    if f.metadata.get("before", MISSING) is not MISSING
 }
-# What runs did before there was a choice.
-LATER: dict[str, Any] = {
-    "time_limit": None,
-    "multi_label": False,
-    "decoder": "pillow",
-    "shuffle": "full",
-    "cache": "none",
-    "augment": "host",
-}
-# What a recipe does to photos where the device does it.
+RENAMED_SETTINGS = {"multi_label": "multilabel"}
+
+
+def current_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of an earlier version's settings in today's names."""
+    found = {RENAMED_SETTINGS.get(name, name): value for name, value in values.items()}
+    if found.get("cache") == "disk":  # removed; a cache does not affect results
+        found["cache"] = "auto"
+    if isinstance(found.get("recipe"), Mapping):
+        found["recipe"] = current_names(found["recipe"])
+    return found
+
+
+def of_type(setting: Field[Any], value: Any, hint: Any) -> Any:
+    """The value, if it has the field's type; an int is a float, but a bool is no number."""
+    types = get_args(hint) or (hint,)
+    if float in types:
+        types += (int,)
+    if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
+        raise TypeError(f"{setting.name} must not be {value!r}")
+    return value
+
+
+# The only values that `augment device` supports.
 ON_DEVICE: dict[str, Any] = {
     "crop": "random_resized",
     "interpolations": ("bilinear",),
@@ -138,21 +141,9 @@ ON_DEVICE: dict[str, Any] = {
 
 
 def require_device_can(recipe: Recipe) -> None:
-    """Raises UsageError for a recipe that does to photos what only the host can."""
-    for name, able in ON_DEVICE.items():
+    """Raises UsageError for augmentation that only the host supports."""
+    for name, supported in ON_DEVICE.items():
         value = getattr(recipe, name)
-        if value != able:
+        if value != supported:
             shown = ",".join(value) if isinstance(value, tuple) else str(value).lower()
             raise UsageError(f"augment must be host with {name} {shown}, got device")
-
-
-def choose(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def of_kind(name: str, value: Any, kind: Any) -> Any:
-    """The value, if it is of that kind; JSON's true and false are no numbers."""
-    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise TypeError(f"{name} must not be {value!r}")
-    return value

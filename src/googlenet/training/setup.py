@@ -128,7 +128,7 @@ def load_training_data(settings: Settings) -> DataSet:
     """
 
     def read() -> DataSet:
-        data = load_data(settings.data, settings.seed, multilabel=settings.multi_label or None)
+        data = load_data(settings.data, settings.seed, multilabel=settings.multilabel or None)
         if not len(data.train) or not len(data.val):
             raise DataError(
                 f"{data.name}: needs training and validation images, got "
@@ -171,7 +171,9 @@ def build_or_restore(
     origin = parallel.on_rank0(begin)
     trainer = build_trainer(settings, data, machine, network, origin.transferred if origin else ())
     here = machine.describe() | {"processes": str(parallel.world_size())}
-    now = Progress(data.fingerprint(), data.order_hash(), settings.deciding(), here, origin)
+    now = Progress(
+        data.fingerprint(), data.order_hash(), settings.affecting_results(), here, origin
+    )
     progress = parallel.on_rank0(lambda: restore(checkpoint, trainer, now) if checkpoint else now)
     broadcast_state(trainer)
     if checkpoint:
