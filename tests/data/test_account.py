@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from googlenet.checks.image_file import examine, problems_of
 from googlenet.checks.scan import scan
 from googlenet.data.account import canonical, lookalikes
 from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet
@@ -153,3 +158,41 @@ def test_labels_read_as_indices_are_told_of(tmp_path: Path) -> None:
     assert data.all.labels == (0, 2)
     assert kinds(data) == ["integer-labels"]
     assert "0 is n00, 1 is n01, 2 is n02" in data.account.lines()[0]
+
+
+def shard(path: Path, names: Sequence[str]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            content = b"cat" if name.endswith(".cls") else IMAGE
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, BytesIO(content))
+    return path
+
+
+def test_images_that_shards_drop_are_counted(tmp_path: Path) -> None:
+    names = ["a.png", "a.cls", "b.1.png", "b.2.png", "c.jpg", "c.png", "c.cls", "._a.png"]
+    data = load_data(
+        str(shard(tmp_path / "d.tar", names)), None, [Class("cat", "cat"), Class("dog", "dog")]
+    )
+    assert len(data.all) == 2
+    assert [note.detail for note in data.account.notes] == [
+        "2 images with a dot in their name (the key ends at the first dot)",
+        "1 images of a key that another image has",
+    ]
+    assert kinds(data) == ["dropped"] * 2
+
+
+def test_index_of_another_program_does_not_make_a_packed_folder(tmp_path: Path) -> None:
+    root = folder(tmp_path / "photos", {"cat": 3, "dog": 3})
+    (root / "index.json").write_text('{"pages": ["a", "b"]}')
+    assert len(load_data(str(root)).all) == 6
+
+
+def test_twelve_bits_in_sixteen_are_named(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "xray.png")
+    Image.fromarray(levels * 16).save(tmp_path / "right.png")
+    found = problems_of("xray.png", examine(tmp_path / "xray.png"))
+    assert [(p.kind, p.detail) for p in found] == [("dark", "the brightest level is 15 of 255")]
+    assert problems_of("right.png", examine(tmp_path / "right.png")) == []

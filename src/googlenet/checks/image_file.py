@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from googlenet.images.decode import FORMATS, MAX_ASPECT, Header, ImageError, dec
 from googlenet.runtime.errors import printable
 
 TINY = 32  # pixels of the shorter side; below, no thumbnail can be compared either
+DARK = 32  # level of 255 below which the brightest pixel is
 EXTREME_ASPECT = 4  # longer side : shorter side; three quarters lie outside of a square crop
 
 Source = Path | NDArray[np.uint8] | ArchivedImage
@@ -28,6 +31,7 @@ class ImageReport:
     error: str | None = None
     header: Header | None = None
     digest: bytes | None = None  # of the file, byte for byte
+    brightest: int | None = None  # level of 255
     thumbnail: NDArray[np.uint8] | None = None  # None for a tiny image too
 
 
@@ -48,7 +52,8 @@ def examine(source: Source) -> ImageReport:
     if isinstance(source, ArchivedImage):  # its name is that of the file that was packed
         header = Header("packed", *image.size)
     small = min(image.size) < SIDE
-    return ImageReport(None, header, digest, None if small else thumbnail(image))
+    brightest = max(high for _, high in cast("Sequence[tuple[int, int]]", image.getextrema()))
+    return ImageReport(None, header, digest, brightest, None if small else thumbnail(image))
 
 
 def digest_of(source: Source) -> bytes:
@@ -75,6 +80,9 @@ def problems_of(name: str, image: ImageReport) -> list[Problem]:
     if longer > EXTREME_ASPECT * shorter > 0:
         more = "" if longer <= MAX_ASPECT * shorter else ", too long to be used"
         found.append(Problem(name, "extreme-aspect", f"{width}×{height} pixels{more}"))
+    if image.brightest is not None and image.brightest < DARK:
+        detail = f"the brightest level is {image.brightest} of 255"
+        found.append(Problem(name, "dark", detail))
     if image.error is None and shorter < TINY:
         found.append(Problem(name, "tiny", f"{width}×{height} pixels"))
     return found

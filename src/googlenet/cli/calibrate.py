@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     part = args.split or default_split(data, classifier)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
-    console.say(f"{data.name}: {len(samples)} photos ({SPLITS[part]})")
+    console.say(f"{data.name}: {len(samples)} images ({SPLITS[part]})")
+    console.say_all(data.account.lines())
     with console.bar(len(samples), "calibrate") as bar:
         scores = score(
             classifier, samples, workers=args.workers, progress=bar.update, keep_outputs=True

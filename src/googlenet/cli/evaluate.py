@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     console.say(
         f"{data.name}: {len(samples)} images ({SPLITS[part]}), {len(first.classes)} classes"
     )
+    console.say_all(data.account.lines())
     for views in args.views:
         name = protocol_name(views, first.preprocessing)
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")

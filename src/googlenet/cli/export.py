@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         source = args.calibrate or args.data
         calibration = calibration_crops(classifier, source, args.calibration_photos)
     console = Console(sys.stderr if args.json else sys.stdout)
+    console.say_all(photos.account.lines())
     if calibration is not None and len(calibration) < FEW:
         console.say(
             f"warning: {len(calibration)} photos calibrate int8: ranges found on so few may not "

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     side = None if args.original else args.resize
     packing = Packing(side, args.quality, args.shard_size << 20, args.seed)
     data = load_data(args.data, None)
+    console.say_all(data.account.lines())
     root = Path(args.data)
     with console.bar(len(data.all), "pack") as bar:
         packer = Packer(

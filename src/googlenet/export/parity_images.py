@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.dataset import Samples
+from googlenet.data.account import Account
+from googlenet.data.dataset import UNREMARKABLE, Samples
 from googlenet.data.load_data import choose_split, load_data
 from googlenet.data.loader import prefetch
 from googlenet.images.decode import ImageError
@@ -27,6 +28,7 @@ class ParityImages:
     name: str
     samples: Samples
     labelled: bool = True
+    account: Account = UNREMARKABLE
 
 
 def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
@@ -64,7 +66,9 @@ def parity_images(
     same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
     part = "val" if held_out or same or found.has_split else "all"
     samples = choose_split(found, part)
-    return ParityImages(f"{found.name} ({part})", samples.take(spread(len(samples), limit)))
+    return ParityImages(
+        f"{found.name} ({part})", samples.take(spread(len(samples), limit)), account=found.account
+    )
 
 
 def spread(count: int, limit: int) -> list[int]:

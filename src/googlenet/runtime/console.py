@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -42,6 +42,10 @@ class Console:
         with paused():  # a terminal may be held, a pager be read slowly
             tqdm.write(line, file=self.stream)
             self.stream.flush()
+
+    def say_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.say(line)
 
     def bar(self, total: int, name: str, done: int = 0, unit: str = "it") -> Any:
         return tqdm(

@@ -96,7 +96,7 @@ def prepare_locked(
         parallel.on_rank0(folder.lock_existing)
     machine = ComputeDevice.detect(settings.precision)
     data = load_training_data(settings)
-    console.say("\n".join((data.describe(), *data.account.lines())))
+    console.say_all([data.describe(), *data.account.lines()])
     if not resume and (plan.scale_epochs or plan.find_batch or plan.time_budget):
         parallel.on_rank0(folder.require_empty)
         settings = resolve(

@@ -7,6 +7,8 @@ each image is, its label and its name).  The second can be made again from the s
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.data.account import Account, Note, lookalikes
 from googlenet.data.dataset import (
     Class,
     ClassIndex,
@@ -111,7 +114,13 @@ class Part:
 
 
 def is_packed(folder: Path) -> bool:
-    return (folder / INDEX).is_file()
+    """Whether we packed it: other programs write files called `index.json`, too."""
+    try:
+        with (folder / INDEX).open("rb") as file:
+            ours = re.search(rb'"googlenet"\s*:\s*"packed"', file.read(4096))
+    except OSError:
+        return False
+    return bool(ours) or (folder / PLACES).is_file()
 
 
 def holds_shards(path: Path) -> bool:
@@ -257,7 +266,8 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
     paths = find_shards(folder) if folder.is_dir() else [folder]
     val = shards_named(folder, paths, VALIDATION) if folder.is_dir() else []
     train = shards_named(folder, paths, TRAIN) if val else paths
-    contents = {path: read_shard(path) for path in (*train, *val)}
+    dropped: Counter[str] = Counter()
+    contents = {path: read_shard(path, dropped) for path in (*train, *val)}
     for path, samples in contents.items():
         for sample in samples:
             if sample.label is None:
@@ -266,7 +276,13 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
     chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sort_labels(own))
     index = ClassIndex(chosen)
     every = [str(s.label) for samples in contents.values() for s in samples]
-    find = index.at if index.are_indices(every) else index.find
+    as_indices = index.are_indices(every)
+    find = index.at if as_indices else index.find
+    notes = [
+        *(Note("dropped", str(folder), f"{n:,} {reason}") for reason, n in dropped.items()),
+        *lookalikes(set(every)),
+        *[index.index_note(str(folder))] * as_indices,
+    ]
 
     def part(paths: Sequence[Path]) -> Samples:
         places = ShardIndex.of(
@@ -279,5 +295,11 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
         labels = tuple(find(str(s.label), str(p)) for p in paths for s in contents[p])
         return Samples(ShardSources(tuple(map(LocalShard, paths)), places), labels)
 
-    data = DataSet(folder.resolve().name, chosen, part(train), part(val) if val else Samples())
+    data = DataSet(
+        folder.resolve().name,
+        chosen,
+        part(train),
+        part(val) if val else Samples(),
+        account=Account(notes=tuple(notes)),
+    )
     return data if len(data.val) else random_split(data, seed)

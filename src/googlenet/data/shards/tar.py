@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from googlenet.data.dataset import DataError
+from googlenet.data.folder import is_hidden
 from googlenet.images.decode import EXTENSIONS
 from googlenet.runtime.watchdog import beat
 
@@ -29,9 +31,10 @@ class Sample(NamedTuple):
     label: str | None
 
 
-def read_shard(path: Path) -> list[Sample]:
+def read_shard(path: Path, dropped: Counter[str] | None = None) -> list[Sample]:
     """The samples of a shard, in order, without their pixels.
 
+    `dropped` gets how many images the convention leaves out, by the reason.
     Raises DataError for a file that is no whole tar file.
     """
     images: dict[str, Sample] = {}
@@ -43,6 +46,10 @@ def read_shard(path: Path) -> list[Sample]:
                 if not info.isfile():
                     continue
                 key, extension = split_name(info.name)
+                if any(map(is_hidden, PurePosixPath(info.name).parts)):
+                    continue
+                if dropped is not None and (reason := why_dropped(info.name, images)):
+                    dropped[reason] += 1
                 if extension in EXTENSIONS:
                     images[key] = Sample(key, extension, info.offset_data, info.size, None)
                 elif extension in (".cls", ".json"):
@@ -53,6 +60,15 @@ def read_shard(path: Path) -> list[Sample]:
     except (OSError, tarfile.TarError) as error:
         raise DataError(f"{path}: cannot be read as a tar file ({error})") from error
     return [image._replace(label=labels.get(key)) for key, image in images.items()]
+
+
+def why_dropped(name: str, kept: Collection[str]) -> str:
+    """Why a member that is an image by its ending is left out, or takes another's place."""
+    key, extension = split_name(name)
+    if extension in EXTENSIONS:
+        return "images of a key that another image has" if key in kept else ""
+    by_ending = PurePosixPath(name).suffix.lower() in EXTENSIONS
+    return "images with a dot in their name (the key ends at the first dot)" if by_ending else ""
 
 
 def split_name(name: str) -> tuple[str, str]:
