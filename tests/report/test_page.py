@@ -14,7 +14,7 @@ from googlenet.cli import main
 from googlenet.data.dataset import Class
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.details import class_metrics
-from googlenet.report.page import weakest_first
+from googlenet.report.page import worst_first
 
 CLASSES = [Class(str(i), f"class {i}") for i in range(6)]
 
@@ -30,7 +30,7 @@ def scores() -> Scores:
 
 
 def test_classes_are_scikit_learns_and_the_weakest_comes_first(scores: Scores) -> None:
-    rows = weakest_first(class_metrics(scores).rows([c.name for c in CLASSES]))
+    rows = worst_first(class_metrics(scores).rows([c.name for c in CLASSES]))
     precision, recall, f1, support = precision_recall_fscore_support(
         scores.labels, scores.predicted(), labels=range(5), zero_division=0
     )

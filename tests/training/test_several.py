@@ -136,8 +136,8 @@ def test_agreements(together: Path) -> None:
             "any_of": [True, False],
             "error in one": "GoogLeNetError: no such thing (process 1 of 2)",
             "error in the first": "GoogLeNetError: no such thing in 0",
-            "unlike": f"GoogLeNetError: photos: must be the same in all processes, are not in "
-            f"{1 - rank}",
+            "unlike": "GoogLeNetError: photos: must be the same in all processes, but differ in "
+            f"process {1 - rank}",
             # Weighted by photos; sums; the same model in both.
             "statistics": [3.0, 1.75, 3.0, 5.0],
             "pickled": several.digest(dict(tiny_classifier().network.state_dict())),
@@ -221,7 +221,7 @@ def test_files_are_those_of_one_process(data: Path, together: Path, tmp_path: Pa
     [
         ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK must be below WORLD_SIZE, 2, got 2"),
         ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK in the environment must be a number, got 'x'"),
-        ({"RANK": "0", "WORLD_SIZE": "2"}, "MASTER_ADDR must be in the environment"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "MASTER_ADDR must be set in the environment"),
     ],
 )
 def test_environment_that_makes_no_sense(variables: dict[str, str], message: str) -> None:

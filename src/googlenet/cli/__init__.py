@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         process = parallel.rank_info_from_env(os.environ)
-        if args.verb not in DISTRIBUTED and process.count > 1:
-            raise UsageError(f"this verb runs in one process, got WORLD_SIZE={process.count}")
+        if args.verb not in DISTRIBUTED and process.world_size > 1:
+            raise UsageError(f"this verb runs in one process, got WORLD_SIZE={process.world_size}")
         if process.rank > 0:  # one process warns for all
             logging.getLogger("googlenet").setLevel(logging.ERROR)
         limit = stall_seconds(os.environ) if owns_process and args.verb in WATCHED else 0.0

@@ -23,7 +23,7 @@ from googlenet.inference.outputs import Outputs
 from googlenet.runtime.errors import UsageError
 
 DEFAULT_TARGET_FPR = 5.0  # percent of in-distribution images
-# What a deviation of a part's angle takes from the score, in deviations of the energy.
+# Weight of each feature group's angle in the score, in standard deviations of the energy.
 SLOPES = (0.5, 1.0)
 WIDTH_PER_DIRECTION = 4  # of a part's dimensions at most one in so many is a known direction
 MIN_IMAGES_PER_DIRECTION = 4  # or more, to find it by

@@ -1,12 +1,12 @@
-"""Several processes, on one machine or on many, that do one work together.
+"""Collective operations for several processes, on one machine or many.
 
 `torchrun`, or any launcher that sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, starts the same
-command several times.  Within `joined` these processes share out work and agree on what happens;
-a process by itself, everywhere else, finds that every function here does nothing, or only what it
-was given to do.  PyTorch is imported where a group is joined, not before.
+command several times.  Within `process_group` these processes shard work and synchronize.  Outside
+of it, and in a single process, every function is a no-op or just calls what it is given.
+PyTorch is imported only when a group is joined.
 
-    {place, lost} ← group
-    {place, lost} ← tensors ← agreement
+    {ranks, peer_failure} ← process_group
+    {ranks, peer_failure} ← tensors ← objects
     restart
 """
 

@@ -1,4 +1,4 @@
-"""Values, results and errors that are the same in all processes."""
+"""Collectives on Python objects: values, results and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def all_gather(value: T) -> list[T]:
-    """Every process's value, in their order, to all of them."""
+    """Every process's value, in rank order."""
     if world_size() == 1:
         return [value]
     from torch import distributed
@@ -26,7 +26,7 @@ def all_gather(value: T) -> list[T]:
 
 
 def on_rank0(work: Callable[[], T]) -> T:
-    """What `work` gives in the first process, which alone does it; or its error, in all."""
+    """Run `work` on rank 0; returns its result, or raises its error, on all ranks."""
     if world_size() == 1:
         return work()
     outcome: Outcome[T] = capture(work) if rank() == 0 else (None, None)
@@ -34,16 +34,16 @@ def on_rank0(work: Callable[[], T]) -> T:
 
 
 def on_rank0_only(work: Callable[[], T]) -> T | None:
-    """The same, but the result stays in the first process: None elsewhere."""
+    """Like `on_rank0`, but the result stays on rank 0: None elsewhere."""
     found: list[T] = []
     on_rank0(lambda: found.append(work()))
     return found[0] if found else None
 
 
 def on_all_ranks(work: Callable[[], T]) -> T:
-    """What `work` gives in this process; if it fails in any, the first such error in all.
+    """Run `work` on every rank; if it fails on any, raises the first error on all.
 
-    `work` is done by each process for itself: nothing within it may be agreed upon.
+    `work` runs as in a single process: it must not use collectives.
     """
     if world_size() == 1:
         return work()
@@ -56,19 +56,19 @@ Outcome = tuple[T | None, Exception | None]
 
 
 def capture(work: Callable[[], T]) -> Outcome[T]:
-    """What comes of `work`, done alone."""
+    """The result or the exception of `work`, run as in a single process."""
     at = State.current
     with as_single_process():
         try:
             return work(), None
         except Exception as error:
             if at.rank and isinstance(error, GoogLeNetError):
-                error.args = (f"{error} (process {at.rank} of {at.count})",)
+                error.args = (f"{error} (process {at.rank} of {at.world_size})",)
             return None, error
 
 
 def unwrap(outcomes: Sequence[Outcome[T]]) -> T:
-    """The first result; raises the first error."""
+    """Raise the first error, if any, else return the first result."""
     for _, error in outcomes:
         if error is not None:
             raise error
@@ -76,7 +76,7 @@ def unwrap(outcomes: Sequence[Outcome[T]]) -> T:
 
 
 def broadcast(value: T) -> T:
-    """The first process's value."""
+    """Rank 0's value."""
     from torch import distributed
 
     values = [value]
@@ -86,14 +86,16 @@ def broadcast(value: T) -> T:
 
 
 def require_equal_across_ranks(value: object, what: str) -> None:
-    """Raises GoogLeNetError where `what`, of which this is a mark, is not that of the others."""
+    """Raises GoogLeNetError if `value`, which identifies `what`, differs between ranks."""
     for at, found in enumerate(all_gather(value)):
         if found != value:
-            raise GoogLeNetError(f"{what}: must be the same in all processes, are not in {at}")
+            raise GoogLeNetError(
+                f"{what}: must be the same in all processes, but differ in process {at}"
+            )
 
 
 def any_rank(*flags: bool) -> tuple[bool, ...]:
-    """Each flag, whether it is set in any process."""
+    """For each flag, whether it is set on any rank."""
     if world_size() == 1:
         return flags
     import torch

@@ -1,4 +1,4 @@
-"""What every message between processes may find: that one of them has ended."""
+"""Detecting that another process has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from googlenet.runtime.watchdog import paused
 
 
 class PeerLostError(GoogLeNetError):
-    """Another process has ended, so that this one cannot go on."""
+    """Another process has ended, so this one cannot continue."""
 
 
 @contextmanager

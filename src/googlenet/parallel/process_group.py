@@ -1,4 +1,4 @@
-"""Joining the processes of a launcher, and which of them speaks."""
+"""Joining a launcher's process group; only one process per machine reports an error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REPORTED_ELSEWHERE = "another process says so"  # a note on errors
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that the launcher has started, if it has started several.
+    """Join the process group if the launcher has started several processes.
 
-    What the others than the first write to stdout and stderr meanwhile goes nowhere.  An error
-    that this process should not tell, because another one on this machine does, is marked: `told`.
+    stdout and stderr of all ranks but 0 are discarded.  An error that another process on this
+    machine reports is marked: see `reported_elsewhere`.
     """
     at = rank_info_from_env(os.environ)
-    if at.count == 1:
+    if at.world_size == 1:
         yield
         return
     store = connect(at)
@@ -52,21 +52,21 @@ def muted(yes: bool) -> Iterator[None]:
 
 
 def reported_elsewhere(error: BaseException) -> bool:
-    """Whether another process tells the user of this error."""
+    """Whether another process reports this error to the user."""
     return REPORTED_ELSEWHERE in getattr(error, "__notes__", ())
 
 
 def claim_report(store: Any) -> bool:
-    """Whether no other process on this machine has had an error to tell."""
+    """Whether this is the first process on this machine to report an error."""
     machine = os.environ.get("GROUP_RANK") or socket.gethostname()
     try:
         return bool(store.add(f"googlenet/told/{machine}", 1) == 1)
-    except RuntimeError:  # the store went with the process that had it, which had its say
+    except RuntimeError:  # the store's process has ended, and has reported
         return State.current.rank == 0
 
 
 def connect(at: RankInfo) -> Any:
-    """Join the group; returns its store of keys and values.  Raises GoogLeNetError."""
+    """Join the group; returns its key-value store.  Raises GoogLeNetError."""
     import torch
     from torch import distributed
     from torch.distributed import PrefixStore  # type: ignore[attr-defined]
@@ -76,12 +76,11 @@ def connect(at: RankInfo) -> Any:
     if torch.cuda.is_available():
         cards = torch.cuda.device_count()
         torch.cuda.set_device(at.local_rank % cards)
-        if at.local_world_size <= cards:  # NCCL wants a card for each process
+        if at.local_world_size <= cards:  # NCCL needs one GPU per process
             backend = "cpu:gloo,cuda:nccl"
     try:
         store, rank, count = next(rendezvous("env://"))
-        # An elastic launcher's store outlives the processes: what those of an earlier attempt wrote
-        # there, these would take for each other's.
+        # An elastic launcher's store outlives the processes: keep attempts apart.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"googlenet/attempt/{attempt}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
@@ -89,7 +88,7 @@ def connect(at: RankInfo) -> Any:
         reason = str(error).partition("\n")[0]
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise GoogLeNetError(
-            f"process {at.rank} of {at.count} cannot join the others at {where} ({reason})"
+            f"process {at.rank} of {at.world_size} cannot join the others at {where} ({reason})"
         ) from error
     return store
 
@@ -98,7 +97,7 @@ def disconnect() -> None:
     from torch import distributed
 
     lost = isinstance(sys.exception(), PeerLostError)
-    if lost and "nccl" in distributed.get_backend():  # it would wait for who does not come
+    if lost and "nccl" in distributed.get_backend():  # it would wait for the lost process
         return
-    with suppress(RuntimeError):  # left as it is, Gloo's threads may abort the process at its end
+    with suppress(RuntimeError):  # otherwise Gloo's threads may abort the process at exit
         distributed.destroy_process_group()

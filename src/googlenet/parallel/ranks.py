@@ -1,4 +1,4 @@
-"""Which of how many processes this is, and its part of the work."""
+"""Rank and world size, and this process's shard of the work."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RankInfo:
-    """Which of how many processes this is, and which of those on its machine."""
+    """Rank and world size, global and on this machine."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
     local_world_size: int = 1
 
@@ -26,7 +26,7 @@ SINGLE_PROCESS = RankInfo()
 
 
 class State:
-    """What `joined` and `alone` change."""
+    """Changed by `process_group` and `as_single_process`."""
 
     current = SINGLE_PROCESS
 
@@ -36,19 +36,19 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes share the work."""
-    return State.current.count
+    """The number of processes."""
+    return State.current.world_size
 
 
 def local_world_size() -> int:
-    """How many of them are on this machine, and share its memory."""
+    """The number of processes on this machine."""
     return State.current.local_world_size
 
 
 def rank_info_from_env(environment: Mapping[str, str]) -> RankInfo:
-    """The place that a launcher has given to this process; alone where there was none.
+    """The rank that a launcher has set in the environment; SINGLE_PROCESS without one.
 
-    Raises UsageError for variables that cannot be.
+    Raises UsageError for invalid variables.
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return SINGLE_PROCESS
@@ -62,20 +62,20 @@ def rank_info_from_env(environment: Mapping[str, str]) -> RankInfo:
     at = RankInfo(
         number("RANK"), number("WORLD_SIZE"), number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1)
     )
-    if at.rank >= at.count:
-        raise UsageError(f"RANK must be below WORLD_SIZE, {at.count}, got {at.rank}")
-    if at.count > 1:
+    if at.rank >= at.world_size:
+        raise UsageError(f"RANK must be below WORLD_SIZE, {at.world_size}, got {at.rank}")
+    if at.world_size > 1:
         for name in ("MASTER_ADDR", "MASTER_PORT"):
             if not environment.get(name):
-                raise UsageError(f"{name} must be in the environment beside WORLD_SIZE, is not")
+                raise UsageError(f"{name} must be set in the environment along with WORLD_SIZE")
     return at
 
 
 @contextmanager
 def as_single_process() -> Iterator[None]:
-    """In here this process shares nothing."""
+    """Within this context, rank is 0 and world size 1."""
     before = State.current
-    State.current = replace(before, rank=0, count=1)  # of its machine it has no more than before
+    State.current = replace(before, rank=0, world_size=1)  # memory is still shared
     try:
         yield
     finally:
@@ -83,6 +83,6 @@ def as_single_process() -> Iterator[None]:
 
 
 def shard(items: Sequence[T], block: int = 1) -> list[T]:
-    """This process's part of the items: every `count`th block of so many."""
+    """This process's shard of the items, dealt out in blocks."""
     at = State.current
-    return [item for i, item in enumerate(items) if i // block % at.count == at.rank]
+    return [item for i, item in enumerate(items) if i // block % at.world_size == at.rank]

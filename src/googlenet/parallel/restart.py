@@ -1,4 +1,4 @@
-"""What the launcher's store keeps of a run, for when it is restarted."""
+"""Remember the run folder in an elastic launcher's store across restarts."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import os
 from pathlib import Path
 from typing import Any
 
-FOLDER = "googlenet/folder"  # where the launcher's store keeps the folder that its run has made
+RUN_DIR_KEY = "googlenet/folder"  # key of the run folder
 
 
 def record_run_dir(folder: Path) -> None:
-    """Let the launcher know, if it can restart this run, that it has made this folder."""
+    """Record the run's folder for a restart, if the launcher is elastic."""
     store = launcher_store()
     if store is not None:
-        store.set(FOLDER, str(folder.absolute()))
+        store.set(RUN_DIR_KEY, str(folder.absolute()))
 
 
 def run_dir_before_restart() -> Path | None:
-    """The folder that this run has made before the launcher restarted its processes.
-
-    A launcher's first start never finds one, nor does a start after one that was refused.
-    """
+    """The folder that this run recorded before the launcher restarted it, if any."""
     if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
         return None
     store = launcher_store()
-    return Path(store.get(FOLDER).decode()) if store is not None and store.check([FOLDER]) else None
+    return (
+        Path(store.get(RUN_DIR_KEY).decode())
+        if store is not None and store.check([RUN_DIR_KEY])
+        else None
+    )
 
 
 def launcher_store() -> Any:
-    """The keys and values that outlive the processes of an elastic launcher; None without one."""
+    """The key-value store of an elastic launcher, which outlives its workers; else None."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Tensors that all processes add up, or have from the first."""
+"""Collectives on tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def all_reduce(values: Tensor) -> Tensor:
-    """Sums over the processes, in place."""
+    """Sum over the processes, in place."""
     if world_size() > 1:
         from torch import distributed
 
@@ -23,13 +23,13 @@ def all_reduce(values: Tensor) -> Tensor:
 
 
 def all_reduce_coalesced_(tensors: Iterable[Tensor]) -> None:
-    """Set each tensor, float32 on one device, to its sum over the processes, in one message."""
+    """Sum each tensor (float32, one device) over the processes, in place, in one message."""
     if world_size() > 1:
         coalesced(list(tensors), all_reduce)
 
 
 def broadcast_(tensors: Iterable[Tensor]) -> None:
-    """Set each tensor to the first process's, in one message a type."""
+    """Set each tensor to rank 0's, in one message per dtype."""
     if world_size() == 1:
         return
     from torch import distributed
@@ -47,7 +47,7 @@ def broadcast_(tensors: Iterable[Tensor]) -> None:
 
 
 def coalesced(tensors: list[Tensor], change: Callable[[Tensor], Tensor]) -> None:
-    """Change tensors as if they were a single one, whatever their layouts in memory."""
+    """Apply `change` to the tensors as a single flat one, whatever their memory layouts."""
     if not tensors:
         return
     import torch

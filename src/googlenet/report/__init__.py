@@ -1,1 +1,1 @@
-"""The report of a run: what a reader wants to see of it, on one page."""
+"""The HTML report of a training run."""

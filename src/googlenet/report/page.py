@@ -1,4 +1,4 @@
-"""A run's report: one HTML file that needs nothing outside itself."""
+"""A run's report: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from googlenet.training.setup import Run
 
 THUMBNAIL = 128
 MISTAKES = 24
-SHEET = (4, 6)  # photos and augmented crops of each
+SHEET = (4, 6)  # images, and augmented crops of each
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Mistake:
 
 
 def write_report(run: Run, trained: Trained) -> None:
-    """Write report.html into the run's folder.  Raises GoogLeNetError where that fails."""
+    """Write report.html into the run's folder.  Raises GoogLeNetError if that fails."""
     write_text(run.folder.report, render(run, trained))
 
 
@@ -56,7 +56,7 @@ def render(run: Run, trained: Trained) -> str:
     views, scores = min(trained.scores.items())
     p, classes = run.settings.preprocessing, run.data.classes
     names = [c.name for c in classes]
-    judged = several_labels if run.data.multilabel else one_label
+    judged = multilabel_parts if run.data.multilabel else single_label_parts
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.report", "."),
         autoescape=True,
@@ -83,7 +83,9 @@ def render(run: Run, trained: Trained) -> str:
         curves=Markup(curves(run.progress.history)),
         **judged(run, trained, scores, names),
         headline=next(iter(trained.metrics[views].values())),
-        doubts=pictured([d for d in trained.label_issues if d.part == "train"], run.data.train, p),
+        doubts=with_thumbnails(
+            [d for d in trained.label_issues if d.part == "train"], run.data.train, p
+        ),
         sheet=augmented_sheet(run.data.train, p, run.trainer.loader.augmentation),
         bad={
             "training": sorted(run.trainer.unreadable.values()),
@@ -95,15 +97,17 @@ def render(run: Run, trained: Trained) -> str:
     )
 
 
-def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
-    """What the page says of a model that gives a photo one label."""
+def single_label_parts(
+    run: Run, trained: Trained, scores: Scores, names: list[str]
+) -> dict[str, Any]:
+    """The parts of the page for a single-label model."""
     metrics, calibrated = class_metrics(scores), trained.calibrated
     assert calibrated is not None
     fit, p = calibrated.temperature, run.settings.preprocessing
     return {
         "columns": ("recall", "precision", "f1"),
         "confusion": Markup(confusion(metrics.matrix, names)),
-        "per_class": weakest_first(metrics.rows(names)),
+        "per_class": worst_first(metrics.rows(names)),
         "missing": [names[i] for i in metrics.missing],
         "calibrated": calibrated,
         "reliability": Markup(
@@ -115,30 +119,32 @@ def one_label(run: Run, trained: Trained, scores: Scores, names: list[str]) -> d
     }
 
 
-def several_labels(run: Run, trained: Trained, scores: Scores, names: list[str]) -> dict[str, Any]:
-    """What the page says of a model that can give a photo several labels, or none."""
+def multilabel_parts(
+    run: Run, trained: Trained, scores: Scores, names: list[str]
+) -> dict[str, Any]:
+    """The parts of the page for a multi-label model."""
     metrics = MultilabelMetrics.of(scores, trained.classifier.threshold)
     wrong = [d for d in trained.label_issues if d.part == "val"]
     return {
         "columns": ("average_precision", "recall", "precision", "f1"),
         "confusion": None,
-        "per_class": weakest_first(metrics.rows(names), "average_precision"),
+        "per_class": worst_first(metrics.rows(names), "average_precision"),
         "missing": [names[i] for i in metrics.missing],
         "calibrated": None,
         "reliability": None,
-        "mistakes": pictured(wrong, run.data.val, run.settings.preprocessing),
+        "mistakes": with_thumbnails(wrong, run.data.val, run.settings.preprocessing),
     }
 
 
-def weakest_first(rows: list[dict[str, Any]], key: str = "recall") -> list[dict[str, Any]]:
-    """Classes by a figure, those without photos last."""
+def worst_first(rows: list[dict[str, Any]], key: str = "recall") -> list[dict[str, Any]]:
+    """Classes sorted by a metric, those without images last."""
     return sorted(rows, key=lambda row: 101 if row[key] is None else row[key])
 
 
 def mistakes(
     scores: Scores, samples: Samples, classes: Sequence[Class], p: Preprocessing
 ) -> list[Mistake]:
-    """The wrong answers that were given with the most certainty, with their photos."""
+    """The most confident errors, with thumbnails."""
     predicted = scores.predicted()
     certainty = scores.probabilities.max(1).values
     wrong = [
@@ -154,24 +160,26 @@ def mistakes(
     return found
 
 
-def pictured(found: Sequence[LabelIssue], samples: Samples, p: Preprocessing) -> list[Mistake]:
-    """The strongest doubts with their photos."""
+def with_thumbnails(
+    found: Sequence[LabelIssue], samples: Samples, p: Preprocessing
+) -> list[Mistake]:
+    """The strongest label issues, with thumbnails."""
     return [
         Mistake(
-            thumbnail(next(center(decode(samples.sources[doubt.index]), p))),
-            printable(doubt.path.replace("\\", "/").rsplit("/", 1)[-1]),
-            printable(doubt.label) or "nothing",
-            printable(doubt.answer) or "nothing",
-            doubt.probability,
+            thumbnail(next(center(decode(samples.sources[issue.index]), p))),
+            printable(issue.path.replace("\\", "/").rsplit("/", 1)[-1]),
+            printable(issue.label) or "nothing",
+            printable(issue.answer) or "nothing",
+            issue.probability,
         )
-        for doubt in found[:MISTAKES]
+        for issue in found[:MISTAKES]
     ]
 
 
 def augmented_sheet(
     samples: Samples, p: Preprocessing, augmentation: Augmentation
 ) -> list[list[str]]:
-    """Training photos, each as it is and as training draws it in the first epochs."""
+    """Rows of thumbnails: a training image as evaluated, then its crops of the first epochs."""
     photos, crops = SHEET
     rows: list[list[str]] = []
     for index in np.linspace(0, len(samples) - 1, min(photos, len(samples)), dtype=int).tolist():
@@ -185,7 +193,7 @@ def augmented_sheet(
 
 
 def thumbnail(photo: DecodedImage) -> str:
-    """A small JPEG as a data address."""
+    """A small JPEG as a data URL."""
     small = as_pillow(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)

@@ -1,4 +1,4 @@
-"""The report's drawings, as SVG text: curves, the confusion matrix, the reliability."""
+"""The report's plots as SVG: training curves, confusion matrix, reliability diagram."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from googlenet.evaluation.metrics import by_row
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: searchable, and small
+    "svg.fonttype": "none",  # keep text as text: searchable and small
     "text.parse_math": False,  # a class may be called "$5"
-    "svg.hashsalt": "googlenet",  # the same drawing gives the same file
+    "svg.hashsalt": "googlenet",  # deterministic output
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -30,17 +30,17 @@ STYLE: Any = {
     "axes.titlesize": 11,
     "legend.frameon": False,
 }
-MEASURES = {  # title of the middle drawing and name of the line of validation, by the log's column
+METRIC_TITLES = {  # by log column: the title of the plot, the label of the validation curve
     "top1_accuracy": ("Top-1 accuracy, %", "validation"),
     "mean_average_precision": ("Exact match and mAP, %", "validation, mAP"),
 }
-LABELLED_CLASSES = 40  # more than this many do not fit beside a matrix
+LABELLED_CLASSES = 40  # more do not fit beside a matrix
 
 
 def svg(figure: Figure) -> str:
     text = io.StringIO()
     with warnings.catch_warnings():
-        # Only the text's place is measured with Matplotlib's font; the browser has others.
+        # Matplotlib's font only determines text positions; the browser has others.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     whole = text.getvalue()
@@ -48,7 +48,7 @@ def svg(figure: Figure) -> str:
 
 
 def curves(history: Sequence[dict[str, float]]) -> str:
-    """Loss of every classifier, accuracy in training and validation, and the learning rate."""
+    """Loss of each head, training and validation accuracy, learning rate."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.1), layout="constrained")
         losses, accuracy, rate = figure.subplots(1, 3)
@@ -63,11 +63,18 @@ def curves(history: Sequence[dict[str, float]]) -> str:
             accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
         )
         measure = "top1_accuracy" if "top1_accuracy" in history[0] else "mean_average_precision"
-        line(accuracy, epochs, [row[measure] for row in history], MEASURES[measure][1], GREY, "--")
+        line(
+            accuracy,
+            epochs,
+            [row[measure] for row in history],
+            METRIC_TITLES[measure][1],
+            GREY,
+            "--",
+        )
         line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
         for axes, title in (
             (losses, "Loss"),
-            (accuracy, MEASURES[measure][0]),
+            (accuracy, METRIC_TITLES[measure][0]),
             (rate, "Learning rate"),
         ):
             axes.set_title(title)
@@ -87,9 +94,9 @@ def line(
 
 
 def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
-    """Accuracy by confidence without and with the temperature: bins of `evaluation.calibration`.
+    """Reliability diagrams before and after temperature scaling, with images per bin below.
 
-    Below each, the photos of its bins.
+    before, after: bins of `evaluation.calibration_error.reliability`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.2, 4.4), layout="constrained")
@@ -121,13 +128,13 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
 
 
 def confusion(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Counts of (true class, answer) and their shares of the true class, in percent."""
+    """Two matrices of (true class, predicted class): counts, and percent of the true class."""
     shares = by_row(matrix)
     return heat_map(matrix, shares, names) + heat_map(np.rint(100 * shares), shares, names)
 
 
 def heat_map(numbers: NDArray[np.number], shares: NDArray[np.float64], names: Sequence[str]) -> str:
-    """Numbers (true class, answer), each on a ground as dark as its share of the true class."""
+    """Numbers (true class, predicted class), shaded by their fraction of the true class."""
     few = len(names) <= LABELLED_CLASSES
     side = min(9.0, 2.0 + 0.3 * len(names))
     with mpl.rc_context(STYLE):
