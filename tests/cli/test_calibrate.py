@@ -37,7 +37,8 @@ def test_json_and_file_say_the_same(calibrated: tuple[Path, Answer], trained: Tr
     found = answer.json()
     model = Classifier.load(out)
     assert model.calibration
-    assert found["temperature"] == model.calibration.temperature != 1
+    assert found["temperature"] == model.calibration.temperature
+    assert found["temperature_kept"] == (found["temperature"] != 1)
     assert (found["out"], found["split"], found["images"]) == (str(out), "all", 60)
     assert found["unknown"]["false_alarms"] == 10
     assert 0 <= found["rejected"] <= 40

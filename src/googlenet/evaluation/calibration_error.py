@@ -99,26 +99,67 @@ def two_folds(photos: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.
 class TemperatureFit:
     """A temperature and its cross-fitted effect.
 
-    temperature: fitted on all images.  before, after: confidence of each image (N,), uncalibrated
-    and with the temperature fitted on the other fold.  correct: (N,).
+    fitted: the temperature fitted on all images.  before, after: confidence of each image (N,),
+    uncalibrated and with the temperature fitted on the other fold; nll_before, nll_after: the
+    mean negative log-likelihood of the labels, likewise.  correct: (N,).
     """
 
-    temperature: float
+    fitted: float
     before: Floats
     after: Floats
+    nll_before: float
+    nll_after: float
     correct: Flags
+
+    @property
+    def kept(self) -> bool:
+        """Whether the temperature helps images on which it was not fitted.
+
+        Both cross-fitted numbers must say so: the negative log-likelihood is lower, and the
+        expected calibration error is not higher.  The likelihood is a proper score, so an
+        improvement of it is one of the probabilities themselves, but a few surprising images
+        decide it; the calibration error is what a temperature is for and what is reported, but
+        in bins of few images it is noisy and can improve by chance.  A temperature that passes
+        only one of the two has not been shown to help, and 1 needs no evidence.
+        """
+        errors = (
+            expected_calibration_error(each, self.correct) for each in (self.before, self.after)
+        )
+        ece_before, ece_after = errors
+        return self.nll_after < self.nll_before and ece_after <= ece_before
+
+    @property
+    def temperature(self) -> float:
+        """The fitted temperature if it is kept, else 1."""
+        return self.fitted if self.kept else 1.0
 
 
 def cross_fit(logits: Floats, labels: Labels, seed: int = 0) -> TemperatureFit:
     """Fit the temperature on all images; evaluate each fold with the one fitted on the other.
 
-    logits: (N, classes), labels: (N,).  A single image is evaluated with its own temperature.
+    logits: (N, classes), labels: (N,).  A single image has no other fold: it is evaluated with
+    the temperature 1.
     """
     z = np.asarray(logits, np.float64)
-    temperature = fit_temperature(z, labels)
-    after = softmax(z / temperature).max(1)
+    p = softmax(z)
+    before, nll_before = p.max(1), nll_of(p, labels)
+    after, nll_after = before.copy(), nll_before.copy()
     parts = two_folds(len(z), seed)
     if len(z) > 1:
         for own, other in (parts, parts[::-1]):
-            after[own] = softmax(z[own] / fit_temperature(z[other], labels[other])).max(1)
-    return TemperatureFit(temperature, softmax(z).max(1), after, z.argmax(1) == labels)
+            p = softmax(z[own] / fit_temperature(z[other], labels[other]))
+            after[own], nll_after[own] = p.max(1), nll_of(p, labels[own])
+    return TemperatureFit(
+        fit_temperature(z, labels),
+        before,
+        after,
+        float(nll_before.mean()),
+        float(nll_after.mean()),
+        z.argmax(1) == labels,
+    )
+
+
+def nll_of(probabilities: Floats, labels: Labels) -> Floats:
+    """Negative log-likelihood of each image's label: (N, classes), (N,) -> (N,)."""
+    true = probabilities[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.maximum(true, np.finfo(np.float64).tiny)))
