@@ -58,9 +58,9 @@ def test_a_temperature_that_does_not_help_is_not_kept() -> None:
 def test_what_is_kept_is_never_reported_as_worse() -> None:
     kept = 0
     for seed in range(40):
-        fit = cross_fit(*(lambda s: (s.outputs.logits, s.labels.numpy()))(scores(60, seed, 1.2)))
-        kept += fit.kept
-        facts = fit_calibration(scores(60, seed, 1.2)).to_json()
+        found = fit_calibration(scores(60, seed, 1.2))
+        kept += found.temperature.kept
+        facts = found.to_json()
         assert facts["calibration_error"] <= facts["calibration_error_before"]
     assert 0 < kept < 40
 
