@@ -73,7 +73,7 @@ def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
     network = GoogLeNet(
         setting.variant,
         len(task.data.classes),
-        heads=recipe.aux_loss_weight > 0,
+        with_aux_heads=recipe.aux_loss_weight > 0,
         initialization=recipe.initialization,
         generator=torch.Generator().manual_seed(seed),
     )
@@ -149,14 +149,14 @@ def scores(
 
 def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
     """What each head says of today's centre view, and all by the weights they were trained with."""
-    if not trainer.network.heads:
+    if not trainer.network.aux_heads:
         return {}
     network = deepcopy(trainer.network)
     trainer.average.copy_to(network)
     network.eval()
-    whole = dict.fromkeys(("main", *network.heads), 1.0)
+    whole = dict.fromkeys(("main", *network.aux_heads), 1.0)
     trainer.recompute_bn_stats(Voters(network, whole), BN_STATS_IMAGES, lambda: None)
-    by_weight = whole | dict.fromkeys(network.heads, trainer.recipe.aux_loss_weight)
+    by_weight = whole | dict.fromkeys(network.aux_heads, trainer.recipe.aux_loss_weight)
     asked = {row: {row: 1.0} for row in whole} | {"all": by_weight}
     resize, found = resize_size(task.size, MODERN.resize_ratio), {}
     for name, weights in asked.items():

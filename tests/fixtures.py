@@ -84,7 +84,7 @@ def tiny_classifier(
     """A network of a twentieth of the width, whose answers differ from photo to photo."""
     generator = torch.Generator().manual_seed(seed)
     network = build_network(
-        variant, classes, size=size, width=0.05, heads=heads, generator=generator
+        variant, classes, size=size, width=0.05, with_aux_heads=heads, generator=generator
     )
     network.eval()
     # As drawn it says nearly the same of everything: statistics of its own spread its features.

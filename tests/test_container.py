@@ -165,12 +165,13 @@ def answer_once(environment: Path, container: Path, variables: dict[str, str]) -
         assert service.stderr
         first = service.stderr.readline()
         assert "there is no --token" in first, first
-        found = re.search(r" on http://0\.0\.0\.0:(\d+)$", service.stderr.readline())
-        assert found
+        second = service.stderr.readline()
+        found = re.search(r"http://0\.0\.0\.0:(\d+)\b", second)
+        assert found, second
         at = f"http://127.0.0.1:{found[1]}"
         with httpx.Client(base_url=at, timeout=60, trust_env=False) as client:
             (result,) = client.post("/predict", content=photo).json()["results"]
-            assert "What is in a photo?" in client.get("/").text
+            assert "<h1>Image classification</h1>" in client.get("/").text
         check = re.sub(r"^--.* CMD ", "", only("HEALTHCHECK").rest)
         *_, code = json.loads(check)
         run_python(environment, code.replace(":8000", f":{found[1]}"), variables)

@@ -84,7 +84,7 @@ def test_the_network_itself_is_left_alone() -> None:
     state, before = deepcopy(net.state_dict()), len(list(net.modules()))
     form = optimize_for_inference(net, precision="fp32")
     assert net.training
-    assert net.heads == ("4a", "4d")
+    assert net.aux_heads == ("4a", "4d")
     assert len(list(net.modules())) == before
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in state.items())
     assert not any(p.requires_grad for p in form.parameters())

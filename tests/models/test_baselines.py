@@ -84,7 +84,7 @@ def test_any_channels_classes_and_size(name: str, channels: int) -> None:
 def test_speaks_like_googlenet(name: str) -> None:
     network = narrow(name, size=67, classes=4)
     crops = torch.rand(2, network.in_channels, 67, 67)
-    assert network.heads == ()
+    assert network.aux_heads == ()
     network.drop_heads()
     outputs = network.forward_heads(crops)
     assert list(outputs) == ["main"]

@@ -273,7 +273,7 @@ def test_every_shape_agrees_with_the_built_network(name: str, size: int) -> None
 
 
 def test_a_value_of_ones_own_can_be_counted() -> None:
-    no_heads = replace(table.PAPER, name="mine", heads=None, classes=3)
+    no_heads = replace(table.PAPER, name="mine", aux_pool=None, classes=3)
     cost = variant_cost(no_heads)
     assert cost.heads == ()
     assert cost.total.params == 6_998_552 - 1_025_000 + 3 * 1025

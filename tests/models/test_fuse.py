@@ -41,7 +41,7 @@ def test_folded_network_computes_the_same(variant: str) -> None:
         expected, found = network(photos), folded(network)(photos)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded(network).modules())
-    assert not folded(network).heads
+    assert not folded(network).aux_heads
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 

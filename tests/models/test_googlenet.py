@@ -20,7 +20,7 @@ from googlenet.runtime.errors import UsageError
 
 # ../shared/paper.md, "Other input sizes"
 FINAL_SIDES = {96: 3, 128: 4, 160: 5, 224: 7}
-HEADED = [name for name, variant in table.VARIANTS.items() if variant.heads]
+HEADED = [name for name, variant in table.VARIANTS.items() if variant.aux_pool]
 
 
 def narrow(variant: str = "paper", classes: int = 5, in_channels: int = 3) -> GoogLeNet:
@@ -62,7 +62,7 @@ def test_forward_heads_names_its_outputs(variant: str) -> None:
     outputs = network.forward_heads(x)
     expected = ["main", "4a", "4d"] if variant in HEADED else ["main"]
     assert list(outputs) == expected
-    assert network.heads == tuple(expected[1:])
+    assert network.aux_heads == tuple(expected[1:])
     torch.testing.assert_close(outputs["main"], network(x))
 
 
@@ -104,12 +104,12 @@ def test_heads_can_be_dropped_and_left_out() -> None:
     network, x = narrow(), torch.rand(1, 3, 64, 64)
     before = network(x)
     network.drop_heads()
-    assert network.heads == ()
+    assert network.aux_heads == ()
     assert list(network.forward_heads(x)) == ["main"]
     assert torch.equal(network(x), before)
     assert not [name for name in network.state_dict() if name.startswith("aux")]
     network.drop_heads()  # twice does no harm
-    assert GoogLeNet("bn", width=0.125, heads=False).heads == ()
+    assert GoogLeNet("bn", width=0.125, with_aux_heads=False).aux_heads == ()
 
 
 def test_head_pool_is_the_papers_average_pool_on_its_own_map() -> None:

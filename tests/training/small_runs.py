@@ -60,7 +60,7 @@ def trainer(
         recipe.variant,
         len(COLOURS),
         size=size,
-        heads=recipe.aux_loss_weight > 0,
+        with_aux_heads=recipe.aux_loss_weight > 0,
         generator=torch.Generator().manual_seed(seed),
         **{"width": 0.05, **network},
     )

@@ -89,7 +89,7 @@ def test_statistics_are_the_means_over_the_batches() -> None:
 
 def test_statistics_of_a_network_agree_with_pytorch_s_update_bn() -> None:
     ours, theirs = (
-        build_network("bn", 3, size=32, width=0.05, heads=False,
+        build_network("bn", 3, size=32, width=0.05, with_aux_heads=False,
                       generator=torch.Generator().manual_seed(1))
         for _ in range(2)
     )  # fmt: skip
@@ -104,7 +104,7 @@ def test_statistics_of_a_network_agree_with_pytorch_s_update_bn() -> None:
 
 
 def test_frozen_stages_keep_their_statistics() -> None:
-    network = build_network("bn", 3, size=32, width=0.05, heads=False).eval()
+    network = build_network("bn", 3, size=32, width=0.05, with_aux_heads=False).eval()
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     recompute_bn_stats(network, [torch.randn(4, 3, 32, 32)], ("conv1", "inception_3a"))
     changed = {n.split(".")[0] for n, b in network.named_buffers() if not torch.equal(b, before[n])}

@@ -146,7 +146,7 @@ def test_accuracy_counts_photos() -> None:
 
 def test_without_heads_there_are_no_heads() -> None:
     t = trainer(QUICK.with_settings({"aux_loss_weight": 0}))
-    assert t.network.heads == ()
+    assert t.network.aux_heads == ()
     assert "loss_4a" not in t.train_epoch(nothing)
 
 
@@ -276,7 +276,7 @@ def test_model_is_the_average_without_heads_and_leaves_the_run_alone() -> None:
     before, average = state(t.network), {n: v.clone() for n, v in t.average.values.items()}
     random_state = torch.get_rng_state()
     model = t.averaged_model()
-    assert model.heads == ()
+    assert model.aux_heads == ()
     assert not model.training
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, average[name])

@@ -128,7 +128,7 @@ def test_sgd_has_one_rate_for_filters_and_the_rest() -> None:
 
 def test_at_the_full_rate_a_step_turns_by_the_recipe_s_angle() -> None:
     recipe = MODERN.with_settings({"optimizer": "muon", "muon_lr": 0.02, "momentum": 0})
-    network = build_network("bn", 3, size=32, width=0.05, heads=False)
+    network = build_network("bn", 3, size=32, width=0.05, with_aux_heads=False)
     filters = network.get_parameter("inception_4a.3x3.conv.weight")
     before = filters.detach().clone()
     filters.grad = random(*filters.shape)

@@ -115,7 +115,7 @@ def test_stage_that_the_network_lacks() -> None:
 
 
 def test_something_must_be_left_to_train() -> None:
-    net = build_network("bn", 3, size=32, width=0.05, heads=False)
+    net = build_network("bn", 3, size=32, width=0.05, with_aux_heads=False)
     freeze_up_to(net, "classifier")
     with pytest.raises(UsageError, match="freeze must leave something to train"):
         build_optimizer(net, MODERN)

@@ -28,7 +28,7 @@ def test_files_of_a_run(done: Run) -> None:
 def test_model_says_how_good_it_is_and_where_it_comes_from(done: Run, data: Path) -> None:
     model = Classifier.load(done.folder.path)
     assert [c.name for c in model.classes] == ["blue", "green", "red"]
-    assert (model.variant, model.network.heads) == ("bn", ())
+    assert (model.variant, model.network.aux_heads) == ("bn", ())
     assert model.provenance["data_fingerprint"] == done.data.fingerprint()
     assert (model.provenance["epochs"], model.provenance["weights"]) == (2, None)
     assert str(data) not in json.dumps(model.header.to_json())

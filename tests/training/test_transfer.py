@@ -40,10 +40,10 @@ def test_other_classes_of_the_same_number_keep_no_logits() -> None:
 
 
 def test_heads_that_only_one_side_has() -> None:
-    headless, whole = network(heads=False), network()
+    headless, whole = network(with_aux_heads=False), network()
     account = transfer(headless.state_dict(), whole, same_classes=True)
     assert {name.split(".")[0] for name in account.reinitialized} == {"aux_4a", "aux_4d"}
-    back = transfer(whole.state_dict(), network(heads=False), same_classes=True)
+    back = transfer(whole.state_dict(), network(with_aux_heads=False), same_classes=True)
     assert set(back.dropped) == set(account.reinitialized)
     assert set(back.dropped.values()) == {"the new network has no such layer"}
 

@@ -47,7 +47,7 @@ def test_every_scheme_gives_the_network_back(name: str, networks: dict[str, Goog
     assert header.variant == scheme.variant
     assert header.preprocessing == scheme.preprocessing
     assert len(header.classes) == VARIANTS[scheme.variant].classes
-    assert header.heads == network.heads
+    assert header.heads == network.aux_heads
 
 
 def test_meaning_of_each_scheme() -> None:

@@ -42,7 +42,7 @@ def test_a_foreign_file_loads_like_a_model_of_ours(bvlc: Classifier, bvlc_data: 
     assert bvlc.classes[0] == Class("n01440764", "tench, Tinca tinca")
     assert len(bvlc.classes) == 1000
     assert bvlc.preprocessing.channel_order == "BGR"
-    assert bvlc.network.heads == ()
+    assert bvlc.network.aux_heads == ()
     assert bvlc.network.training is False
 
 

@@ -56,7 +56,7 @@ def summary(args: argparse.Namespace, classifier: Classifier, report: Report) ->
         "out": str(args.out),
         **report.to_json(),
         "classes": len(classifier.classes),
-        "heads": list(classifier.network.heads),
+        "heads": list(classifier.network.aux_heads),
         "preprocessing": classifier.preprocessing.to_json(),
         "provenance": dict(classifier.provenance),
         "licence": classifier.licence,
@@ -76,7 +76,7 @@ def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> l
         f"re-initialised {len(report.reinitialised)}",
         *first([f"{name}: {value}" for name, value in report.reinitialised.items()]),
     ]
-    heads = ", ".join(classifier.network.heads) or "none"
+    heads = ", ".join(classifier.network.aux_heads) or "none"
     untrained = " (untrained in this file)" if report.untrained_heads else ""
     found.append(f"heads          {heads}{untrained}")
     found.append(f"licence        {classifier.licence or 'not stated'}")

@@ -59,7 +59,7 @@ class Classifier:
             tuple(classes),
             preprocessing,
             width=network.width,
-            heads=network.heads,
+            heads=network.aux_heads,
             **facts,
         )
         return cls(header, TorchBackend(network, device))
@@ -123,7 +123,7 @@ class Classifier:
         """Write the model file atomically.  Raises GoogLeNetError if that fails."""
         if self.header.export is not None:
             raise GoogLeNetError("an exported model cannot be saved as a model file")
-        header = replace(self.header, heads=self.network.heads)
+        header = replace(self.header, heads=self.network.aux_heads)
         write_model_file(Path(path), header, self.network.state_dict())
 
     def load_input(self, source: Source) -> Pixels:

@@ -34,7 +34,7 @@ def build_empty(header: ModelHeader, numbers: int, subject: str) -> Network:
             size=header.preprocessing.size,
             in_channels=header.preprocessing.channels,
             width=header.width,
-            heads=bool(header.heads),
+            with_aux_heads=bool(header.heads),
             initialization=None,
         )
         ood = header.calibration and header.calibration.ood

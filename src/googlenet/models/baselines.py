@@ -29,7 +29,7 @@ class Baseline(nn.Module):
     exist, and for a size too small to leave a pixel of every map.
     """
 
-    heads: tuple[str, ...] = ()  # no auxiliary heads
+    aux_heads: tuple[str, ...] = ()  # no auxiliary heads
     dropout: nn.Dropout  # before the logits
 
     def __init__(

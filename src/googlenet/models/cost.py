@@ -72,7 +72,7 @@ def variant_cost(
         head_row(key, row.output[2], classes, network)
         for row in trunk
         for key in table.HEADS
-        if network.heads and row.modules == (f"inception_{key}",)
+        if network.aux_pool and row.modules == (f"inception_{key}",)
     )
     rows = (*trunk, *classifier_rows(network, final, features, classes))
     return NetworkCost(network.name, size, in_channels, classes, rows, tuple(heads))

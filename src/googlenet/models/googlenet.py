@@ -166,7 +166,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, in_channels: int, classes: int, network: table.Variant) -> None:
         super().__init__()
-        adaptive = network.heads == "adaptive"
+        adaptive = network.aux_pool == "adaptive"
         self.pool = nn.AdaptiveAvgPool2d(4) if adaptive else HeadPool()
         self.conv = ConvUnit(in_channels, network.head_filters, 1, 1, network)
         self.fc = skip_init_layer(LinearUnit, network.head_filters * 16, network.head_units)
@@ -200,7 +200,7 @@ class GoogLeNet(nn.Module):
         *,
         in_channels: int = 3,
         width: float = 1.0,
-        heads: bool = True,
+        with_aux_heads: bool = True,
         initialization: str | None = "he",
         generator: torch.Generator | None = None,
     ) -> None:
@@ -216,7 +216,7 @@ class GoogLeNet(nn.Module):
             self.add_module(stage.name, layer)
             widths += [channels] if stage.name in OOD_LAYERS else []
             row = stage.name.removeprefix("inception_")
-            if heads and network.heads and row in table.HEADS:
+            if with_aux_heads and network.aux_pool and row in table.HEADS:
                 self.add_module(f"aux_{row}", AuxiliaryHead(channels, self.classes, network))
         self.ood_widths = tuple(widths)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -230,13 +230,13 @@ class GoogLeNet(nn.Module):
         return self.variant.name
 
     @property
-    def heads(self) -> tuple[str, ...]:
+    def aux_heads(self) -> tuple[str, ...]:
         """The auxiliary heads that this network has, by the module that feeds them."""
         return tuple(row for row in table.HEADS if f"aux_{row}" in self._modules)
 
     def drop_heads(self) -> None:
         """Remove the auxiliary heads, which inference does not need (section 5)."""
-        for row in self.heads:
+        for row in self.aux_heads:
             delattr(self, f"aux_{row}")
 
     def features(self, x: Tensor) -> Tensor:
@@ -274,7 +274,7 @@ class GoogLeNet(nn.Module):
         for name in self.trunk:
             x = getattr(self, name)(x)
             row = name.removeprefix("inception_")
-            if row in self.heads:
+            if row in self.aux_heads:
                 logits[row] = getattr(self, f"aux_{row}")(x)
         return {"main": self.classify(x)} | logits
 

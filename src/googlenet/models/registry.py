@@ -21,13 +21,13 @@ def build_network(
     size: int,
     in_channels: int = 3,
     width: float = 1.0,
-    heads: bool = True,
+    with_aux_heads: bool = True,
     initialization: str | None = "he",
     generator: torch.Generator | None = None,
 ) -> Network:
     """A network for photos of `size` pixels, its weights drawn from `generator`.
 
-    `heads` is for the variants that have auxiliary heads; the compared networks have none.
+    `with_aux_heads` is for the variants that have auxiliary heads; the compared networks have none.
     Raises UsageError for an unknown name and for a size that is too small for the network.
     """
     if variant not in NAMES:
@@ -47,7 +47,7 @@ def build_network(
         classes,
         in_channels=in_channels,
         width=width,
-        heads=heads,
+        with_aux_heads=with_aux_heads,
         initialization=initialization,
         generator=generator,
     )

@@ -118,7 +118,7 @@ class Variant:
     large_kernel: int = 5  # of the module's third branch
     last_pool: int = 3  # side of the max pool before 5a
     padding: Literal["symmetric", "same"] = "symmetric"  # "same" is TensorFlow's rule
-    heads: Literal["windows", "adaptive"] | None = "windows"  # how a head pools to 4×4
+    aux_pool: Literal["windows", "adaptive"] | None = "windows"  # how a head pools to 4×4
     stem_filters: tuple[int, int, int] = (64, 64, 192)  # conv1, conv2_reduce, conv2
     head_filters: int = 128
     head_units: int = 1024
@@ -181,7 +181,7 @@ TORCHVISION = replace(
     norm=BatchNorm(eps=1e-3),
     large_kernel=3,
     last_pool=2,
-    heads="adaptive",
+    aux_pool="adaptive",
     dropout=0.2,
 )
 VARIANTS = {
@@ -217,7 +217,7 @@ VARIANTS = {
             description="torchvision's with SAME padding, BN without scale, no heads, 1001 classes",
             norm=BatchNorm(eps=1e-3, scale=False),
             padding="same",
-            heads=None,
+            aux_pool=None,
             classes=1001,
         ),
         replace(

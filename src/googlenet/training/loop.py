@@ -206,7 +206,7 @@ class Trainer:
             correct = self.objective.correct(logits["main"], labels).float()
         if whole is None:
             return losses, correct
-        heads = ("main", *(self.network.heads if self.recipe.aux_loss_weight else ()))
+        heads = ("main", *(self.network.aux_heads if self.recipe.aux_loss_weight else ()))
         metrics = torch.zeros(len(heads) + 1, device=self.machine.device)
         if losses:
             metrics += torch.stack([*(losses[head] for head in heads), correct])

@@ -286,7 +286,7 @@ def build_training_network(settings: Settings, classes: int) -> Network:
         size=settings.preprocessing.size,
         in_channels=settings.preprocessing.channels,
         width=settings.width,
-        heads=settings.recipe.aux_loss_weight > 0,
+        with_aux_heads=settings.recipe.aux_loss_weight > 0,
         initialization=settings.recipe.initialization,
         generator=torch.Generator().manual_seed(settings.seed),
     )

@@ -102,8 +102,8 @@ def convert(file: WeightFile) -> Converted:
             report.dropped.setdefault(name, "has no place in the network")
     report.dropped |= file.unread
     if scheme.untrained_heads:
-        report.untrained_heads = list(network.heads)
-    return Converted(replace(header, heads=network.heads), tensors, report)
+        report.untrained_heads = list(network.aux_heads)
+    return Converted(replace(header, heads=network.aux_heads), tensors, report)
 
 
 def by_canonical_name(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,7 +121,7 @@ def published_header(scheme: Scheme, theirs: Mapping[str, Tensor]) -> ModelHeade
     count = theirs[name].numel()
     if not 2 <= count <= MAX_CLASSES:
         raise WeightFileError(f"must have 2 to {MAX_CLASSES:,} classes, has {count:,}")
-    heads = tuple(table.HEADS) if table.variant(scheme.variant).heads else ()
+    heads = tuple(table.HEADS) if table.variant(scheme.variant).aux_pool else ()
     classes = class_list(scheme.classes, count)
     return ModelHeader(scheme.variant, classes, scheme.preprocessing, heads=heads)
 
