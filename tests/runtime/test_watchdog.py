@@ -109,7 +109,7 @@ def test_long_work_in_one_thread_beats(tmp_path: Path) -> None:
 
 
 def test_resampling_beats() -> None:
-    resampled(lambda draws: {"mean": draws.mean(1)}, photos=3, resamples=2)
+    resampled(lambda draws: {"mean": draws.mean(1)}, images=3, resamples=2)
     assert State.moved
 
 

@@ -315,8 +315,8 @@ def accuracies(scores: Scores) -> dict[str, float]:
     return {f"top{k}_accuracy": round(100 - scores.error(k), 4) for k in (1, 5)}
 
 
-def report_results(run: Run, trained: Trained, as_json: bool) -> None:
-    """Print the results: lines of text, or a JSON object."""
+def summarize(run: Run, trained: Trained) -> dict[str, Any]:
+    """The results as --json prints them."""
     from googlenet.evaluation.metric_ci import to_json
 
     views, first = next(iter(trained.scores.items()))
@@ -341,6 +341,12 @@ def report_results(run: Run, trained: Trained, as_json: bool) -> None:
         for name in ("temperature", "calibration_error_before", "calibration_error"):
             summary[name] = calibrated[name]
         summary["intervals"] |= calibrated["intervals"]
+    return summary
+
+
+def report_results(run: Run, trained: Trained, as_json: bool) -> None:
+    """Print the results: lines of text, or a JSON object."""
+    summary = summarize(run, trained)
     if as_json:
         print(json.dumps(summary))
         return
@@ -354,8 +360,8 @@ def report_results(run: Run, trained: Trained, as_json: bool) -> None:
         run.console.say(f"{views:>3} view{many}  {shown}  of {len(scores):,} images")
     if summary["skipped"]:
         run.console.say(
-            f"skipped: {len(run.trainer.unreadable)} of {len(run.data.train):,} training images, "
-            f"{len(first.unreadable)} of {len(run.data.val):,} validation images"
+            f"skipped: {summary['skipped_train']} of {len(run.data.train):,} training images, "
+            f"{summary['skipped_val']} of {len(run.data.val):,} validation images"
         )
     run.console.say(f"model   {summary['model']}\nreport  {summary['report']}")
     if trained.label_issues:

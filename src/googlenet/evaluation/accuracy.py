@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import gcd
 
@@ -159,20 +159,8 @@ def score_partial(
         if keep_outputs:
             kept.append(outputs)
 
-    owners: list[int] = []
-    crops: list[NDArray[np.uint8]] = []
-    for index, found in image_crops(classifier, samples, chosen, views, workers):
-        progress()
-        if isinstance(found, str):
-            bad[index] = found
-            continue
-        for crop in found:
-            owners.append(index)
-            crops.append(crop)
-            if len(crops) == CROP_BATCH_SIZE:
-                add(owners, crops)
-                owners, crops = [], []
-    if crops:
+    views_of = image_crops(classifier, samples, chosen, views, workers)
+    for owners, crops in crop_batches(views_of, progress, bad):
         add(owners, crops)
     indices = tuple(sums)
     means = [sums[i] / counts[i] for i in indices]
@@ -183,6 +171,29 @@ def score_partial(
         torch.tensor([known[i] / counts[i] for i in indices]) if ood else None,
         concatenate(kept) if keep_outputs and kept else None,
     )
+
+
+def crop_batches(
+    views_of: Iterable[tuple[int, list[NDArray[np.uint8]] | str]],
+    progress: Callable[[], object],
+    unreadable: dict[int, str],
+) -> Iterator[tuple[list[int], list[NDArray[np.uint8]]]]:
+    """Batches of crops with their images' indices; unreadable images are added to `unreadable`."""
+    owners: list[int] = []
+    crops: list[NDArray[np.uint8]] = []
+    for index, found in views_of:
+        progress()
+        if isinstance(found, str):
+            unreadable[index] = found
+            continue
+        for crop in found:
+            owners.append(index)
+            crops.append(crop)
+            if len(crops) == CROP_BATCH_SIZE:
+                yield owners, crops
+                owners, crops = [], []
+    if crops:
+        yield owners, crops
 
 
 def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
@@ -227,10 +238,10 @@ def image_crops(
 
     def crops(index: int) -> tuple[int, list[NDArray[np.uint8]] | str]:
         try:
-            photo = load_image(samples.sources[index])
+            image = load_image(samples.sources[index])
         except ImageError as error:
             return index, str(error)
-        return index, classifier.crops(photo, views)
+        return index, classifier.crops(image, views)
 
     return prefetch(crops, chosen, workers)
 

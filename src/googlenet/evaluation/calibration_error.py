@@ -41,18 +41,18 @@ def reliability(
 ) -> list[dict[str, Any]]:
     """The nonempty bins: their range, images, mean confidence and accuracy."""
     where = bin_of(confidence, bins)
-    photos = np.bincount(where, minlength=bins)
+    images = np.bincount(where, minlength=bins)
     sums = (np.bincount(where, values, bins) for values in (confidence, correct))
-    confidences, accuracies = (total / np.maximum(1, photos) for total in sums)
+    confidences, accuracies = (total / np.maximum(1, images) for total in sums)
     return [
         {
             "low": k / bins,
             "high": (k + 1) / bins,
-            "photos": int(photos[k]),
+            "photos": int(images[k]),
             "confidence": float(confidences[k]),
             "accuracy": float(accuracies[k]),
         }
-        for k in np.flatnonzero(photos)
+        for k in np.flatnonzero(images)
     ]
 
 
@@ -89,10 +89,10 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def two_folds(photos: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def two_folds(images: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the images in two random folds of (nearly) the same size."""
-    order = np.random.default_rng((seed, photos)).permutation(photos)
-    return np.sort(order[: photos // 2]), np.sort(order[photos // 2 :])
+    order = np.random.default_rng((seed, images)).permutation(images)
+    return np.sort(order[: images // 2]), np.sort(order[images // 2 :])
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,15 @@ class Interval(NamedTuple):
 
 
 def resampled(
-    statistic: Statistic, photos: int, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Statistic, images: int, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Floats]:
     """The metrics of `resamples` draws with replacement: (resamples,) each."""
-    rng = np.random.default_rng((seed, photos))
+    rng = np.random.default_rng((seed, images))
     parts: list[Mapping[str, Floats]] = []
-    at_once = max(1, MAX_DRAWN_AT_ONCE // photos)
+    at_once = max(1, MAX_DRAWN_AT_ONCE // images)
     for begin in range(0, resamples, at_once):
         rows = min(at_once, resamples - begin)
-        parts.append(statistic(rng.integers(0, photos, (rows, photos))))
+        parts.append(statistic(rng.integers(0, images, (rows, images))))
         beat()
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -64,14 +64,14 @@ def bias_corrected(
     return Interval(max(low, of_draws.low - 2 * bias), min(high, of_draws.high - 2 * bias))
 
 
-def proportion_interval(values: Floats, hits: int, photos: int) -> Interval:
+def proportion_interval(values: Floats, hits: int, images: int) -> Interval:
     """`percentile` for a proportion of images; the exact bound if all or none are hits.
 
     All draws are then equal, so the interval is that of Clopper and Pearson (1934).
     """
-    if 0 < hits < photos:
+    if 0 < hits < images:
         return percentile(values)
-    least = ((1 - LEVEL) / 2) ** (1 / photos)
+    least = ((1 - LEVEL) / 2) ** (1 / images)
     return Interval(least, 1.0) if hits else Interval(0.0, 1 - least)
 
 

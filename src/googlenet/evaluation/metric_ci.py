@@ -55,17 +55,17 @@ def compute_metrics(
     All use the same bootstrap draws, so the result depends on the seed alone.
     """
     labels, answers = scores.labels.numpy(), scores.predicted().numpy()
-    classes, photos = scores.probabilities.shape[1], len(scores)
+    classes, images = scores.probabilities.shape[1], len(scores)
     hits = {"top1_accuracy": scores.hits(1).numpy(), "top5_accuracy": scores.hits(5).numpy()}
 
     def statistic(draws: Draws) -> dict[str, Floats]:
         shares = {name: right[draws].mean(1) for name, right in hits.items()}
         return shares | class_means(labels, answers, draws, classes)
 
-    values = resampled(statistic, photos, resamples, seed)
+    values = resampled(statistic, images, resamples, seed)
     found = {
         name: in_percent(
-            float(right.mean()), proportion_interval(values[name], int(right.sum()), photos)
+            float(right.mean()), proportion_interval(values[name], int(right.sum()), images)
         )
         for name, right in hits.items()
     }
@@ -124,27 +124,27 @@ def ece_metric(
     confidence: Floats, correct: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0
 ) -> MetricCI:
     """The expected calibration error of (N,) confidences, 15 bins, in percent."""
-    where, photos = bin_of(confidence, BINS), len(confidence)
+    where, images = bin_of(confidence, BINS), len(confidence)
     gaps = confidence - correct
 
     def mean_gap(bins: NDArray[np.intp], values: Floats) -> Floats:
         rows = len(values)
         flat = (bins + BINS * np.arange(rows)[:, None]).ravel()
         sums = np.bincount(flat, values.ravel(), rows * BINS).reshape(rows, BINS)
-        return np.asarray(np.abs(sums).sum(1) / photos)
+        return np.asarray(np.abs(sums).sum(1) / images)
 
     def of_draws(draws: Draws) -> dict[str, Floats]:
         return {"error": mean_gap(where[draws], gaps[draws])}
 
-    rng = np.random.default_rng((seed, photos, 1))
+    rng = np.random.default_rng((seed, images, 1))
 
     def if_calibrated(draws: Draws) -> dict[str, Floats]:
         drawn = rng.random(draws.shape) < confidence
         return {"error": mean_gap(np.broadcast_to(where, draws.shape), confidence - drawn)}
 
     error = expected_calibration_error(confidence, correct)
-    drawn = resampled(of_draws, photos, resamples, seed)["error"]
-    chance = resampled(if_calibrated, photos, resamples, seed)["error"]
+    drawn = resampled(of_draws, images, resamples, seed)["error"]
+    chance = resampled(if_calibrated, images, resamples, seed)["error"]
     return in_percent(error, ece_ci(drawn, error, chance))
 
 

@@ -130,14 +130,14 @@ def multilabel_metrics(
 ) -> dict[str, MetricCI]:
     """The defined MULTILABEL_METRICS of the scores in percent, with intervals."""
     found = MultilabelMetrics.of(scores, threshold)
-    photos = len(scores)
+    images = len(scores)
 
     def statistic(draws: NDArray[np.intp]) -> dict[str, Floats]:
-        where = draws + photos * np.arange(len(draws))[:, None]
-        counts = np.bincount(where.ravel(), minlength=draws.shape[0] * photos)
-        return found.means(counts.reshape(draws.shape[0], photos).astype(np.float64))
+        where = draws + images * np.arange(len(draws))[:, None]
+        counts = np.bincount(where.ravel(), minlength=draws.shape[0] * images)
+        return found.means(counts.reshape(draws.shape[0], images).astype(np.float64))
 
-    values = resampled(statistic, photos, resamples, seed)
+    values = resampled(statistic, images, resamples, seed)
     return {
         name: in_percent(float(value[0]), percentile(values[name]))
         for name, value in found.means().items()

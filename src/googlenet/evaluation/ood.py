@@ -99,9 +99,9 @@ def rank(images: int, target_fpr: float) -> int:
 
 
 def threshold_of(scores: NDArray[np.floating], target_fpr: float) -> float | None:
-    """The score below which a further photo, drawn as these (N,) were, lies that seldom.
+    """The score below which a new image from the same distribution as these (N,) rarely falls.
 
-    That is the k-th lowest, k = ⌊share · (N + 1)⌋ (Vovk et al. 2005, conformal prediction);
+    That is the k-th lowest, k = ⌊target FPR · (N + 1)⌋ (Vovk et al. 2005, conformal prediction);
     None where k is 0.
     """
     k = rank(len(scores), target_fpr)
@@ -120,7 +120,7 @@ def rejected(outputs: Outputs, target_fpr: float, parts: Folds) -> NDArray[np.bo
 
 
 def area_under_roc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
-    """The chance that a known photo has the higher score of the two; a tie counts half."""
+    """AUROC: the probability that an in-distribution image scores higher; ties count half."""
     both = np.concatenate([known, unknown])
     _, place, count = np.unique(both, return_inverse=True, return_counts=True)
     rank = np.cumsum(count) - (count - 1) / 2  # the mean rank of equal scores

@@ -153,10 +153,10 @@ def mistakes(
     found = []
     for i in wrong[:MISTAKES]:
         index = scores.indices[i]
-        photo = next(center(decode(samples.sources[index]), p))
+        image = next(center(decode(samples.sources[index]), p))
         name = printable(samples.name(index).replace("\\", "/").rsplit("/", 1)[-1])
         true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
-        found.append(Mistake(thumbnail(photo), name, true, answer, float(certainty[i])))
+        found.append(Mistake(thumbnail(image), name, true, answer, float(certainty[i])))
     return found
 
 
@@ -180,21 +180,21 @@ def augmented_sheet(
     samples: Samples, p: Preprocessing, augmentation: Augmentation
 ) -> list[list[str]]:
     """Rows of thumbnails: a training image as evaluated, then its crops of the first epochs."""
-    photos, crops = SHEET
+    images, crops = SHEET
     rows: list[list[str]] = []
-    for index in np.linspace(0, len(samples) - 1, min(photos, len(samples)), dtype=int).tolist():
+    for index in np.linspace(0, len(samples) - 1, min(images, len(samples)), dtype=int).tolist():
         try:
-            photo = decode(samples.sources[index])
+            image = decode(samples.sources[index])
         except ImageError:
             continue
-        drawn = [augmentation(photo, epoch, index) for epoch in range(crops)]
-        rows.append([thumbnail(next(center(photo, p))), *map(thumbnail, drawn)])
+        drawn = [augmentation(image, epoch, index) for epoch in range(crops)]
+        rows.append([thumbnail(next(center(image, p))), *map(thumbnail, drawn)])
     return rows
 
 
-def thumbnail(photo: DecodedImage) -> str:
+def thumbnail(image: DecodedImage) -> str:
     """A small JPEG as a data URL."""
-    small = as_pillow(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small = as_pillow(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

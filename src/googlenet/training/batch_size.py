@@ -37,7 +37,7 @@ def find_batch(
     With several processes, one of them tries its shard.  `trainer` cannot be used afterwards: its
     weights change.  Raises GoogLeNetError if nothing fits.
     """
-    photo, least = first_readable_image(trainer), processes * trainer.min_batch
+    image, least = first_readable_image(trainer), processes * trainer.min_batch
     tries = [batch for batch in candidates(max_batch) if batch >= least]
 
     def own(batch: int) -> int:
@@ -46,9 +46,9 @@ def find_batch(
     with fork_rng():
         if trainer.machine.device == "cuda":
             found = "tried on the GPU"
-            fitting = (batch for batch in tries if fits_cuda(trainer, photo, own(batch)))
+            fitting = (batch for batch in tries if fits_cuda(trainer, image, own(batch)))
         else:
-            each, room = MEMORY_HEADROOM * bytes_per_image(trainer, photo), available()
+            each, room = MEMORY_HEADROOM * bytes_per_image(trainer, image), available()
             room //= parallel.local_world_size()
             found = f"{each / 1e6:.1f} MB per image, {room / 1e9:.1f} GB free"
             fitting = (batch for batch in tries if own(batch) * each <= room)
@@ -70,16 +70,16 @@ def first_readable_image(trainer: Trainer) -> Batch:
     raise GoogLeNetError("none of the training images could be read")
 
 
-def step(trainer: Trainer, photo: Batch, batch: int) -> None:
+def step(trainer: Trainer, image: Batch, batch: int) -> None:
     """A training step on a batch of copies of one image."""
-    trainer.train_step(photo.take(np.zeros(batch, np.int64)))
+    trainer.train_step(image.take(np.zeros(batch, np.int64)))
 
 
-def fits_cuda(trainer: Trainer, photo: Batch, batch: int) -> bool:
+def fits_cuda(trainer: Trainer, image: Batch, batch: int) -> bool:
     """Whether two steps succeed: the second one also has the optimizer's state."""
     try:
         for _ in range(2):
-            step(trainer, photo, batch)
+            step(trainer, image, batch)
     except torch.OutOfMemoryError:
         return False
     finally:
@@ -88,17 +88,17 @@ def fits_cuda(trainer: Trainer, photo: Batch, batch: int) -> bool:
     return True
 
 
-def bytes_per_image(trainer: Trainer, photo: Batch) -> float:
+def bytes_per_image(trainer: Trainer, image: Batch) -> float:
     """Bytes that each image of a batch adds to the activations saved for the backward pass.
 
     The process's memory would say less: the allocator reuses what it has.
     """
-    step(trainer, photo, MEASURED_BATCHES[0])  # allocates gradients and optimizer state
-    one, other = (saved_bytes(trainer, photo, batch) for batch in MEASURED_BATCHES)
+    step(trainer, image, MEASURED_BATCHES[0])  # allocates gradients and optimizer state
+    one, other = (saved_bytes(trainer, image, batch) for batch in MEASURED_BATCHES)
     return (other - one) / (MEASURED_BATCHES[1] - MEASURED_BATCHES[0])
 
 
-def saved_bytes(trainer: Trainer, photo: Batch, batch: int) -> int:
+def saved_bytes(trainer: Trainer, image: Batch, batch: int) -> int:
     """Bytes of the tensors that a step saves for the backward pass, each storage once."""
     blocks: dict[int, int] = {}
 
@@ -108,5 +108,5 @@ def saved_bytes(trainer: Trainer, photo: Batch, batch: int) -> int:
         return tensor
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        step(trainer, photo, batch)
+        step(trainer, image, batch)
     return sum(blocks.values())

@@ -41,7 +41,7 @@ BVLC = Recipe(
         """BVLC's released quick_solver.prototxt and train_val.prototxt: rate 0.01 falling to zero
         as the square root of what is left over 60 epochs at batch 32, weight decay 2e-4 but not
         on biases, whose rate is double, "xavier" weights and biases of 0.2, random crops of the
-        squashed photo and mirroring. 2.4 million steps gave 68.7 % top-1 and 88.9 % top-5 on
+        squashed image and mirroring. 2.4 million steps gave 68.7 % top-1 and 88.9 % top-5 on
         ILSVRC 2012. Imagenette, 128 px, 5 epochs: 57.4 % top-1."""
     ),
     variant="paper",
@@ -60,7 +60,7 @@ BVLC_STEP = replace(
     name="bvlc-step",
     description=prose(
         """BVLC's other released policy, solver.prototxt: as `bvlc`, but the rate falls by 4 %
-        every 320,000 steps of 32 photos, which are 8 epochs of ILSVRC 2012, for 250 epochs, 10
+        every 320,000 steps of 32 images, which are 8 epochs of ILSVRC 2012, for 250 epochs, 10
         million steps. Imagenette, 128 px, 5 epochs: 44.4 % top-1."""
     ),
     schedule="step",

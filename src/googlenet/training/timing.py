@@ -65,8 +65,8 @@ def measure_costs(
         parallel.on_rank0(budget.require_time)
         each = {v: image_seconds(exact, data.val, v, budget.clock) for v in sorted({*views, 1})}
     # Calibration needs one view per image, whether or not it is among the views.
-    photos = min(label_check_images, len(data.train)) + (0 if 1 in views else len(data.val))
-    end = epoch + REPORT_SECONDS + photos * each[1]
+    images = min(label_check_images, len(data.train)) + (0 if 1 in views else len(data.val))
+    end = epoch + REPORT_SECONDS + images * each[1]
     costs = Costs(step, validation, end + sum(len(data.val) * each[v] for v in views))
     return parallel.on_rank0(lambda: costs)
 
@@ -100,13 +100,13 @@ def step_seconds(trainer: Trainer, budget: TimeBudget) -> float:
 
 def model_seconds(trainer: Trainer, clock: Callable[[], float]) -> float:
     """Seconds to build the averaged model, including its batch statistics."""
-    photos, batch = min(BN_STATS_IMAGES, len(trainer.loader.samples)), trainer.recipe.batch
+    images, batch = min(BN_STATS_IMAGES, len(trainer.loader.samples)), trainer.recipe.batch
     times = [clock()]
     for batches in (1, 1, TIMED_BN_BATCHES):  # the first includes setup
         trainer.averaged_model(images=batches * batch)
         times.append(clock())
     _, one, some = np.diff(times).tolist()
-    return one + max(0.0, some - one) / (TIMED_BN_BATCHES - 1) * max(0.0, photos / batch - 1)
+    return one + max(0.0, some - one) / (TIMED_BN_BATCHES - 1) * max(0.0, images / batch - 1)
 
 
 def image_seconds(
@@ -114,15 +114,15 @@ def image_seconds(
 ) -> float:
     """Seconds per image to evaluate."""
     crops = view_count(views, classifier.preprocessing)
-    photos = min(len(samples), max(2, 2 * CROP_BATCH_SIZE // crops))
-    some = samples.take(np.linspace(0, len(samples) - 1, photos, dtype=int).tolist())
+    images = min(len(samples), max(2, 2 * CROP_BATCH_SIZE // crops))
+    some = samples.take(np.linspace(0, len(samples) - 1, images, dtype=int).tolist())
     began = clock()
     with suppress(GoogLeNetError):  # none of these images can be read; others may
         if views == 1:  # the first time includes setup
             score(classifier, some, views)
             began = clock()
         score(classifier, some, views)
-    return (clock() - began) / photos
+    return (clock() - began) / images
 
 
 def file_seconds(
