@@ -27,7 +27,7 @@ def calibrated(
 ) -> tuple[Path, Answer]:
     out = tmp_path_factory.mktemp("calibrated") / "m.safetensors"
     answer = command("calibrate", trained.run, "--data", photos, "--out", out, "--json",
-                     "--false-alarms", "10")  # fmt: skip
+                     "--target-fpr", "10")  # fmt: skip
     assert answer.code == 0, answer.err
     return out, answer
 
@@ -60,7 +60,7 @@ def test_lines_for_a_reader(trained: Trained, photos: Path, tmp_path: Path) -> N
     answer = command("calibrate", trained.run, "--data", photos, "--out", out)
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0].endswith(": 60 photos (all of them)")
+    assert lines[0].endswith(": 60 images (all of the data)")
     assert lines[1].startswith("temperature ")
     assert lines[1].count("(95 %: ") == 2
     assert lines[2].startswith("OOD threshold ")
@@ -122,7 +122,7 @@ def test_evaluation_in_full(calibrated: tuple[Path, Answer], photos: Path, tmp_p
         "… before",
         "unknown",
         "macro-F1",
-        "chosen for 10 % of known",
+        "target false positive rate: 10 %",
     ):
         assert words in text
 
@@ -183,9 +183,9 @@ def test_refusals_are_one_sentence(
 
 @pytest.mark.parametrize("value", ["0", "100", "-5", "nan", "few"])
 def test_false_alarms_that_are_no_share(value: str) -> None:
-    answer = command("calibrate", "m", "--data", "d", "--out", "o", f"--false-alarms={value}")
+    answer = command("calibrate", "m", "--data", "d", "--out", "o", f"--target-fpr={value}")
     assert answer.code == 2
-    assert "argument --false-alarms: must be a percentage" in answer.err.splitlines()[-1]
+    assert "argument --target-fpr: must be a percentage" in answer.err.splitlines()[-1]
 
 
 def test_evaluation_goes_into_json_or_csv(trained: Trained) -> None:

@@ -39,7 +39,7 @@ def test_the_released_weights(
         "dropped        0",
         "missing        12",
         "… and 8 more, see --json",
-        "re-initialised 0",
+        "re-initialized 0",
         "heads          none",
         "licence        released for unrestricted use",
     ):

@@ -50,7 +50,7 @@ def test_table_for_a_reader(trained: Trained) -> None:
     error = Classifier.load(trained.run).metrics["1"]["top1_error"]
     low, high = Classifier.load(trained.run).metrics["1"]["intervals"]["top1_error"]
     assert f"6  {error:.2f} % ({low:.1f}–{high:.1f})  0.00 % (0.0–0.0)  " in lines[3]
-    assert lines[4] == "in brackets: 95 % intervals (bootstrap over photos)"
+    assert lines[4] == "in parentheses: 95 % confidence intervals (bootstrap over images)"
 
 
 def test_ensemble_follows_its_models(trained: Trained, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_undivided_data_of_the_model_s_own_and_of_others(tmp_path: Path) -> None
     set_header(classifier, provenance={**classifier.provenance, "seed": 4})
     classifier.save(other)
     warned = command("evaluate", model, other, "--data", own, "--json")
-    assert "warning: the models held out different photos, by seeds 4, 9" in warned.err
+    assert "their splits differ (seeds 4, 9)" in warned.err
     assert "warning" not in command("evaluate", model, other, "--data", strange, "--json").err
 
 
@@ -115,7 +115,7 @@ def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
     assert answer.code == 0
     row = answer.json()["results"][0]
     assert (row["images"], row["skipped"]) == (1, 1)
-    assert f"left out: {tmp_path / 'bad.png'}: cannot be read as an image" in answer.err
+    assert f"skipped: {tmp_path / 'bad.png'}: cannot be read as an image" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_lines_for_a_reader(tmp_path: Path) -> None:
     assert found["variant"] == "bn"
     assert found["heads"] == "4a, 4d"
     assert found["classes"].startswith("20: name0; name1; ")
-    assert found["classes"].endswith("name11; … (20 in all)")
+    assert found["classes"].endswith("name11; … (20 in total)")
     assert found["1"] == "{'top1_error': 30.5}"
     assert "licence" not in found  # nothing is said of what is not known
 
@@ -63,7 +63,7 @@ def test_exported_file(form: str, tmp_path: Path) -> None:
     model = tiny_classifier(size=32)
     model.save(tmp_path / "m.safetensors")
     out = tmp_path / ("m.onnx" if form == "onnx" else "m.xml")
-    options = ("--to", form, "--out", out, "--photos", 4)
+    options = ("--to", form, "--out", out, "--images", 4)
     assert command("export", tmp_path / "m.safetensors", *options).code == 0
     found = command("info", out, "--json").json()
     ours = command("info", tmp_path / "m.safetensors", "--json").json()

@@ -27,7 +27,7 @@ OPTIONS = {
     "--json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
     "--engine --threads --out --workers --json",
-    "calibrate": "MODEL --data --out --false-alarms --split --workers --json",
+    "calibrate": "MODEL --data --out --target-fpr --split --workers --json",
     "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --engine --precision --threads --max-body "
@@ -35,8 +35,8 @@ OPTIONS = {
     "--read-timeout --batch --batch-wait --workers",
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
-    "export": "MODEL --to --out --precision --int8 --data --calibrate --calibration-photos "
-    "--photos --with-preprocessing --workers --json",
+    "export": "MODEL --to --out --precision --int8 --data --calibration-data --calibration-images "
+    "--images --with-preprocessing --workers --json",
     "bench": "KIND --data --images --size --batch --threads --repeats --clock --device "
     "--precision --allocator --peers --compile --out --json",
 }

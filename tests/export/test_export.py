@@ -71,7 +71,7 @@ class Exported(dict[str, tuple[Path, dict[str, Any]]]):
         report = out.with_suffix(f".{form}.json")
         with FileLock(report.with_suffix(".lock")):
             if not report.exists():
-                options = ("--to", form, "--out", out, "--photos", 16, "--json")
+                options = ("--to", form, "--out", out, "--images", 16, "--json")
                 answer = command("export", self.model, *options)
                 assert answer.code == 0, answer.err
                 report.write_text(answer.out)
@@ -234,7 +234,7 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
 ) -> None:
     out = tmp_path / FILES[form]
     answer = command(
-        "export", model, "--to", form, "--out", out, "--with-preprocessing", "--photos", 8
+        "export", model, "--to", form, "--out", out, "--with-preprocessing", "--images", 8
     )
     assert answer.code == 0, answer.err
     assert "its network         100.00 % the same on the same crops, by at most" in answer.out
@@ -320,7 +320,7 @@ def test_bf16(
         out = tmp_path / FILES[form]
         answer = command(
             "export", model, "--to", form, "--out", out, "--precision", "bf16", "--json",
-            "--photos", 8,
+            "--images", 8,
         )  # fmt: skip
         assert answer.code == 0, answer.err
         assert answer.json()["max_difference"] > 0
@@ -474,7 +474,7 @@ def test_the_service_answers_with_exported_files(exported: Exported, form: str) 
     ("arguments", "code", "message"),
     [
         (["MODEL", "--to", "onnx", "--out", "x.xml"], 2, "--out must end in .onnx for --to onnx"),
-        (["MODEL", "--to", "onnx", "--out", "x.onnx", "--int8"], 2, "--int8 needs photos"),
+        (["MODEL", "--to", "onnx", "--out", "x.onnx", "--int8"], 2, "--int8 needs images"),
         (
             ["MODEL", "--to", "onnx", "--out", "x.onnx", "--int8", "--precision", "fp32"],
             2, "--precision must be int8 with --int8, got fp32",
@@ -499,7 +499,7 @@ def test_the_service_answers_with_exported_files(exported: Exported, form: str) 
             2, "--int8 --with-preprocessing must go with openvino, got onnx",
         ),
         (
-            ["MODEL", "--to", "onnx", "--out", "x.onnx", "--calibrate", "digits"],
+            ["MODEL", "--to", "onnx", "--out", "x.onnx", "--calibration-data", "digits"],
             2, "--calibrate must go with --int8, got it with fp32",
         ),
         (["none", "--to", "onnx", "--out", "x.onnx"], 2, "none"),

@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for form, name in {"onnx": "m.onnx", "openvino": "m.xml"}.items():
         with FileLock(folder / "lock"):
             out = made[form] = folder / name
-            answer = command("export", made["model"], "--to", form, "--out", out, "--photos", 8)
+            answer = command("export", made["model"], "--to", form, "--out", out, "--images", 8)
             assert answer.code == 0, answer.err
     return made
 
@@ -124,7 +124,7 @@ def test_other_streams_wait_for_one_photo_not_for_a_batch(files: dict[str, Path]
 def test_several_labels(tmp_path: Path) -> None:
     model = saved(tmp_path, multi=True)
     out = tmp_path / "m.onnx"
-    assert command("export", model, "--to", "onnx", "--out", out, "--photos", 8).code == 0
+    assert command("export", model, "--to", "onnx", "--out", out, "--images", 8).code == 0
     exported = Classifier.load(out)
     assert (exported.multilabel, exported.threshold) == (True, 0.4)
     (ours,), (theirs,) = (p.predict([noise(50, 60)]) for p in (exported, Classifier.load(model)))

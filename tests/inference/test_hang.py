@@ -47,7 +47,7 @@ def exported(folder: Path, engine: str) -> Path:
     out = folder / FILES[engine]
     with FileLock(folder / "lock"):
         if not out.exists():
-            words = ("--to", FORMS[engine], "--out", out, "--photos", 8)
+            words = ("--to", FORMS[engine], "--out", out, "--images", 8)
             answer = command("export", folder / "m.safetensors", *words)
             assert answer.code == 0, answer.err
     return out

@@ -1,4 +1,4 @@
-"""fit a model's temperature and its threshold for unknown on photos that it has not learnt from"""
+"""fit a model's temperature and out-of-distribution threshold on held-out images"""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from googlenet.cli.options import (
+    DATA,
     SPLITS,
     WEIGHTS,
     add_json,
+    add_renamed,
     add_split,
     add_workers,
     check_out,
     default_split,
-    share,
+    percent,
 )
 from googlenet.runtime.errors import UsageError
 
@@ -24,13 +26,14 @@ from googlenet.runtime.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=WEIGHTS)
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file or digits")
+    add("--data", required=True, metavar="DATA", help=DATA)
     add("--out", required=True, metavar="FILE", type=Path, help="the .safetensors file to write")
-    add("--false-alarms", type=share, default=5.0, metavar="PERCENT", help="how many photos of "
-        "known classes may be called unknown (default: 5)")  # fmt: skip
+    rate = "false positive rate: in-distribution images flagged as unknown (default: 5)"
+    add("--target-fpr", type=percent, default=5.0, metavar="PERCENT", help=rate)
     add_split(parser)
     add_workers(parser)
     add_json(parser)
+    add_renamed(parser, old="--false-alarms", new="--target-fpr")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,15 +58,15 @@ def run(args: argparse.Namespace) -> int:
     part = args.split or default_split(data, classifier)
     samples = choose_split(data, part)
     console = Console(sys.stderr if args.json else sys.stdout)
-    console.say(f"{data.name}: {len(samples)} images ({SPLITS[part]})")
+    console.say(f"{data.name}: {len(samples):,} images ({SPLITS[part]})")
     console.say_all(data.account.lines())
     with console.bar(len(samples), "calibrate") as bar:
         scores = score(
             classifier, samples, workers=args.workers, progress=bar.update, keep_outputs=True
         )
     for error in scores.unreadable.values():
-        console.say(f"left out: {error}")
-    found = fit_calibration(scores, args.false_alarms)
+        console.say(f"skipped: {error}")
+    found = fit_calibration(scores, args.target_fpr)
     classifier.header = replace(classifier.header, calibration=found.calibration)
     classifier.save(args.out)
     if args.json:

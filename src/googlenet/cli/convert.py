@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
     from googlenet.weights.convert import Report
 
-SHOWN = 4  # names of one kind; --json prints all
+MAX_NAMES = 4  # printed per kind; --json prints all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="a Caffe, TensorFlow, ONNX, PyTorch or safetensors file, a model file, or "
-        f"{', '.join(KNOWN)}: downloaded once",
+        f"published weights, downloaded once: {', '.join(KNOWN)}",
     )
     add("--out", metavar="FILE", type=Path, required=True, help="the .safetensors file to write")
-    add("--to", choices=("googlenet", "caffe"), default="googlenet", help="whose tensor names")
+    add(
+        "--to",
+        choices=("googlenet", "caffe"),
+        default="googlenet",
+        help="naming scheme of the tensors (default: googlenet)",
+    )
     add_json(parser)
 
 
@@ -64,7 +69,7 @@ def summary(args: argparse.Namespace, classifier: Classifier, report: Report) ->
 
 
 def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> list[str]:
-    """The account for a reader: a line a kind of tensor, a line a dropped one."""
+    """The report as text: one line per kind of tensor, and the names of the first few."""
     found = [
         f"{args.source}: {report.format}, {report.scheme} names, "
         f"variant {report.variant}, {len(classifier.classes)} classes",
@@ -72,12 +77,12 @@ def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> l
         f"dropped        {len(report.dropped)}",
         *first([f"{name}: {reason}" for name, reason in report.dropped.items()]),
         f"missing        {len(report.missing)}",
-        *first([f"{name}: the network does without" for name in report.missing]),
-        f"re-initialised {len(report.reinitialised)}",
+        *first([f"{name}: not needed" for name in report.missing]),
+        f"re-initialized {len(report.reinitialised)}",
         *first([f"{name}: {value}" for name, value in report.reinitialised.items()]),
     ]
     heads = ", ".join(classifier.network.aux_heads) or "none"
-    untrained = " (untrained in this file)" if report.untrained_heads else ""
+    untrained = " (untrained)" if report.untrained_heads else ""
     found.append(f"heads          {heads}{untrained}")
     found.append(f"licence        {classifier.licence or 'not stated'}")
     found.append(f"written to     {args.out}")
@@ -85,7 +90,7 @@ def lines(args: argparse.Namespace, classifier: Classifier, report: Report) -> l
 
 
 def first(entries: list[str]) -> list[str]:
-    """The first few of them, indented, and how many more there are."""
-    rest = len(entries) - SHOWN
+    """The first few entries, indented, and how many more there are."""
+    rest = len(entries) - MAX_NAMES
     more = [f"  … and {rest} more, see --json"] if rest > 0 else []
-    return [f"  {entry}" for entry in entries[:SHOWN]] + more
+    return [f"  {entry}" for entry in entries[:MAX_NAMES]] + more

@@ -1,4 +1,4 @@
-"""errors and other figures of models and their ensemble, with 1, 10 and 144 views a photo"""
+"""evaluate models and their ensemble, with 1, 10 or 144 views per image"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from googlenet import parallel
 from googlenet.cli.options import (
+    DATA,
     MODEL,
     SPLITS,
     add_engine,
@@ -38,18 +39,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", metavar="MODEL", nargs="+", help=f"each {MODEL}")
-    add("--data", required=True, metavar="DATA", help="a folder, a CSV file, shards or digits")
-    add("--views", type=view_list, default=(1,), help="1, 10, 144 or several: 1,10,144")
+    add("models", metavar="MODEL", nargs="+", help=f"one or several: {MODEL}")
+    add("--data", required=True, metavar="DATA", help=DATA)
+    views = "views per image: 1, 10, 144 or several, as in 1,10,144 (default: 1)"
+    add("--views", type=view_list, default=(1,), metavar="N,…", help=views)
     add_split(parser)
-    add("--mode", help="crop, squash or letterbox, instead of the models' own")
-    add("--restrict", action="store_true", help="allow only the data's classes as answers")
+    mode = "how an image becomes square: crop, squash or letterbox (default: the models' own)"
+    add("--mode", metavar="NAME", help=mode)
+    add("--restrict", action="store_true", help="predict only classes that occur in the data")
     add_precision(parser)
     add_threshold(parser)
     add_engine(parser)
     add_threads(parser)
-    add("--out", metavar="FILE", type=Path, help="write all of it: a .json file with figures by "
-        "class, or a .csv file with a row a photo")  # fmt: skip
+    add("--out", metavar="FILE", type=Path, help="write details to a .json file with metrics per "
+        "class, or a .csv file with one row per image")  # fmt: skip
     add_workers(parser)
     add_json(parser)
 
@@ -83,26 +86,26 @@ def run(args: argparse.Namespace) -> int:
     part = args.split or default_split(data, first)
     samples = choose_split(data, part)
     if parallel.world_size() > 1:
-        parallel.require_equal_across_ranks((data.order_hash(), part), f"photos of {args.data}")
+        parallel.require_equal_across_ranks((data.order_hash(), part), f"images of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(
-        f"{data.name}: {len(samples)} images ({SPLITS[part]}), {len(first.classes)} classes"
+        f"{data.name}: {len(samples):,} images ({SPLITS[part]}), {len(first.classes)} classes"
     )
     console.say_all(data.account.lines())
     for views in args.views:
         name = protocol_name(views, first.preprocessing)
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")
     answers = sorted(set(samples.labels)) if args.restrict else None
-    say_what_answers_count(console, len(first.classes), samples, args.restrict)
+    say_class_coverage(console, len(first.classes), samples, args.restrict)
     if part != "all" and not data.has_split:
         warn_of_other_splits(console, classifiers)
     rows = results_table(
         classifiers, args.models, samples, args.views, args.workers, console.bar, answers
     )
     for error in rows[0].scores.unreadable.values():
-        console.say(f"left out: {error}")
+        console.say(f"skipped: {error}")
     if rows[0].scores.unreadable:
-        console.say(f"left out: {len(rows[0].scores.unreadable)} of {len(samples)} photos")
+        console.say(f"skipped: {len(rows[0].scores.unreadable):,} of {len(samples):,} images")
     head = {"data": data.name, "split": part}
     if args.out:
         parallel.on_rank0(lambda: write(args.out, head, rows, samples, first.classes))
@@ -120,12 +123,12 @@ def write(
     samples: Samples,
     classes: Sequence[Class],
 ) -> None:
-    """The whole evaluation, in the format that the file's name says."""
+    """Write the details, in the format of the file's extension."""
     from googlenet.evaluation.details import details, image_csv
     from googlenet.runtime.files import write_text
 
     if path.suffix == ".csv":
-        # What is no text in a path is escaped.
+        # Undecodable bytes in a path are escaped.
         text = image_csv(rows, samples, classes).encode(errors="backslashreplace").decode()
     else:
         text = json.dumps(head | {"results": [details(row, classes) for row in rows]}) + "\n"
@@ -133,42 +136,42 @@ def write(
 
 
 def warn_of_other_splits(console: Console, classifiers: Sequence[Classifier]) -> None:
-    """Say it where some of the models have learnt from photos that others held out."""
+    """Warn if some of the models were trained on images that others held out."""
     seeds = sorted({classifier.header.split_seed for classifier in classifiers})
     if len(seeds) > 1:
         console.say(
-            f"warning: the models held out different photos, by seeds {', '.join(map(str, seeds))}:"
-            " some of them have learnt from photos that count here"
+            "warning: some of the models have seen these images in training, because their splits "
+            f"differ (seeds {', '.join(map(str, seeds))})"
         )
 
 
-def say_what_answers_count(
-    console: Console, classes: int, samples: Samples, restricted: bool
-) -> None:
-    """Where the data has fewer classes than the model, whether the others count as answers."""
+def say_class_coverage(console: Console, classes: int, samples: Samples, restricted: bool) -> None:
+    """If the data lacks some of the model's classes, say whether they can be predicted."""
     present = len({label for i in range(len(samples)) for label in samples.classes_of(i)})
     if present == classes:
         return
     if samples.multi_hot is not None:
         console.say(f"the data has {present} of the model's {classes} classes")
         return
-    says = "are restricted to those" if restricted else "may be any (--restrict allows only those)"
-    console.say(f"the data has {present} of the model's {classes} classes; answers {says}")
+    predicted = "only these are" if restricted else "all are (--restrict changes that)"
+    console.say(f"the data has {present} of the model's {classes} classes; {predicted} predicted")
 
 
-NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
+COLUMN_NAMES = {"mean_average_precision": "mAP", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
          "calibration_error_before": "… before", "called_unknown": "unknown"}  # fmt: skip
 
 
 def table(rows: Sequence[Result]) -> list[str]:
-    """The paper's grid, each figure with its 95 % interval: a line for each model and number of
-    views, then the ensemble's.  Figures that no line has get no column.
+    """Metrics with their 95 % intervals: one line per model and number of views, then the
+    ensemble.  Metrics that no line has get no column.
     """
     from googlenet.cli.columns import aligned
     from googlenet.evaluation.results_table import names_of
 
     shown = [name for name in names_of(rows[0].scores) if any(name in row.metrics for row in rows)]
-    titles = [NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown]
+    titles = [
+        COLUMN_NAMES.get(name, name.replace("_", " ").replace("top", "top-")) for name in shown
+    ]
     lines = [["models", "protocol", "images", *titles]]
     for row in rows:
         name = row.names[0][-40:] if len(row.names) == 1 else f"ensemble of {len(row.names)}"
@@ -178,7 +181,7 @@ def table(rows: Sequence[Result]) -> list[str]:
 
 
 def cell(figure: MetricCI) -> str:
-    """An error to two places, as the paper has it, with its interval: "18.62 % (17.4–19.8)"."""
+    """With two decimals, as in the paper, and its interval: "18.62 % (17.4–19.8)"."""
     shown = f"{figure.value:.2f} %"
     return shown + (
         f" ({figure.interval.low:.1f}–{figure.interval.high:.1f})" if figure.interval else ""
@@ -186,37 +189,35 @@ def cell(figure: MetricCI) -> str:
 
 
 def remarks(rows: Sequence[Result], classes: Sequence[Class]) -> list[str]:
-    """What a reader must know to read the table."""
+    """Notes below the table."""
     from googlenet.evaluation.details import class_metrics
     from googlenet.evaluation.multilabel import MultilabelMetrics
 
-    found = ["in brackets: 95 % intervals (bootstrap over photos)"]
+    found = ["in parentheses: 95 % confidence intervals (bootstrap over images)"]
     if rows[0].scores.multilabel:
         several = MultilabelMetrics.of(rows[0].scores, rows[0].threshold)
         found.append(
-            "mAP: mean average precision, the mean over classes of the area under precision over "
-            f"recall; the others at the threshold {rows[0].threshold:g}"
+            "mAP: mean average precision over classes; the others are at the threshold "
+            f"{rows[0].threshold:g}"
         )
         if several.missing:
             found.append(
                 f"mAP and macro-F1 are means over {len(classes) - len(several.missing)} classes: "
-                f"{len(several.missing)} are on no photo"
+                f"{len(several.missing)} have no image"
             )
         return found
     missing = class_metrics(rows[0].scores).missing
     if missing:
         found.append(
             f"macro-F1 and balanced accuracy are means over {len(classes) - len(missing)} classes: "
-            f"of {len(missing)} there is no photo"
+            f"{len(missing)} have no image"
         )
     if any(row.calibration for row in rows):
+        found.append("calibration error: ECE with the model's temperature; … before: without it")
+    ood = next((r.calibration.ood for r in rows if r.calibration), None)
+    if ood:
         found.append(
-            "calibration error: of the probabilities by the model's temperature; … before: without"
-        )
-    unknown = next((r.calibration.ood for r in rows if r.calibration), None)
-    if unknown:
-        found.append(
-            "unknown: photos that are called so; the threshold was chosen for "
-            f"{unknown.target_fpr:g} % of known ones"
+            "unknown: images flagged as out-of-distribution; target false positive rate: "
+            f"{ood.target_fpr:g} %"
         )
     return found

@@ -1,4 +1,4 @@
-"""write a model for ONNX Runtime, OpenVINO or PyTorch alone, and check that it agrees"""
+"""export a model to ONNX Runtime, OpenVINO or torch.export, and verify the result"""
 
 from __future__ import annotations
 
@@ -8,47 +8,58 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import WEIGHTS, add_json, add_workers, positive
+from googlenet.cli.options import WEIGHTS, add_json, add_renamed, add_workers, positive
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
 
-FEW = 50  # photos that calibrate int8, below which a user is warned
+MIN_CALIBRATION_IMAGES = 50  # with fewer, int8 calibration warns
 SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml",), "torch": (".pt2", ".pt")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=WEIGHTS)
-    add("--to", required=True, choices=tuple(SUFFIXES), help="for which engine")
-    add("--out", metavar="FILE", type=Path, required=True, help="a .onnx, .xml or .pt2 file")
-    add("--precision", choices=("fp32", "bf16", "int8"), help="what to compute in (default: fp32)")
-    add("--int8", action="store_true", help="the same as --precision int8")
+    add("--to", required=True, choices=tuple(SUFFIXES), help="target engine")
+    add(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="the file: .onnx, .xml or .pt2",
+    )
+    add("--precision", choices=("fp32", "bf16", "int8"), help="numeric precision (default: fp32)")
+    add("--int8", action="store_true", help="short for --precision int8")
     add(
         "--data",
         metavar="DATA",
-        help="your photos, for the comparison and for int8's calibration (default: generated ones)",
+        help="images to compare on and, for int8, to calibrate with (default: synthetic ones)",
     )
-    add("--calibrate", metavar="DATA", help="other photos that calibrate int8 (default: --data)")
     add(
-        "--calibration-photos", type=positive, default=300, metavar="N",
-        help="how many calibrate int8, of the training part (default: 300)",
+        "--calibration-data", metavar="DATA", help="images to calibrate int8 with (default: --data)"
+    )
+    add(
+        "--calibration-images", type=positive, default=300, metavar="N",
+        help="number of images to calibrate int8 with, from the training split (default: 300)",
     )  # fmt: skip
     add(
-        "--photos",
+        "--images",
         type=positive,
         default=1000,
         metavar="N",
-        help="compare at most N (default: 1000)",
+        help="maximum number of images to compare on (default: 1000)",
     )
     add(
         "--with-preprocessing",
         action="store_true",
-        help="resizing, cropping and normalising built in: takes one uint8 photo of any size",
+        help="include resizing, cropping and normalization; the input is a uint8 image of any size",
     )
     add_workers(parser)
     add_json(parser)
+    add_renamed(parser, old="--photos", new="--images")
+    add_renamed(parser, old="--calibration-photos", new="--calibration-images")
+    add_renamed(parser, old="--calibrate", new="--calibration-data")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,29 +71,29 @@ def run(args: argparse.Namespace) -> int:
     precision = chosen_precision(args)
     check_out(args)
     ExportOptions(args.to, precision, args.with_preprocessing).check()
-    if args.calibrate and precision != "int8":
-        raise UsageError(f"--calibrate must go with --int8, got it with {precision}")
+    if args.calibration_data and precision != "int8":
+        raise UsageError(f"--calibration-data is only valid with --int8, got precision {precision}")
     require_weights(args.model, "MODEL")
     classifier = load_classifier(args.model)
-    own = precision == "int8" and not args.calibrate
-    photos = parity_images(classifier, args.data, own, args.photos)
+    held_out = precision == "int8" and not args.calibration_data
+    images = parity_images(classifier, args.data, held_out, args.images)
     calibration = None
     if precision == "int8":
-        source = args.calibrate or args.data
-        calibration = calibration_crops(classifier, source, args.calibration_photos)
+        source = args.calibration_data or args.data
+        calibration = calibration_crops(classifier, source, args.calibration_images)
     console = Console(sys.stderr if args.json else sys.stdout)
-    console.say_all(photos.account.lines())
-    if calibration is not None and len(calibration) < FEW:
+    console.say_all(images.account.lines())
+    if calibration is not None and len(calibration) < MIN_CALIBRATION_IMAGES:
         console.say(
-            f"warning: {len(calibration)} photos calibrate int8: ranges found on so few may not "
-            f"hold for others (take {FEW} or more)"
+            f"warning: int8 is calibrated on {len(calibration)} images only; use "
+            f"{MIN_CALIBRATION_IMAGES} or more for reliable ranges"
         )
     plan = ExportOptions(args.to, precision, args.with_preprocessing, calibration)
-    with console.bar(len(photos.samples), "compare") as shown:
+    with console.bar(len(images.samples), "compare") as shown:
         report = export(
-            classifier, plan, args.out, photos,
+            classifier, plan, args.out, images,
             workers=args.workers, progress=shown.update,
-            on_unreadable=lambda error: console.say(f"left out: {error}"),
+            on_unreadable=lambda error: console.say(f"skipped: {error}"),
         )  # fmt: skip
     report = {"model": args.model} | report
     if args.json:
@@ -91,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(lines(report, classifier)))
     if not report["passed"]:
         raise GoogLeNetError(
-            f"{args.out}: does not agree with {args.model} and was not written: {report['failure']}"
+            f"{args.out}: not written, it disagrees with {args.model}: {report['failure']}"
         )
     return 0
 
@@ -101,8 +112,8 @@ def chosen_precision(args: argparse.Namespace) -> str:
     if args.int8 and args.precision not in (None, "int8"):
         raise UsageError(f"--precision must be int8 with --int8, got {args.precision}")
     precision = "int8" if args.int8 else args.precision or "fp32"
-    if precision == "int8" and not (args.data or args.calibrate):
-        raise UsageError("--int8 needs photos to calibrate with: --data DATA or --calibrate DATA")
+    if precision == "int8" and not (args.data or args.calibration_data):
+        raise UsageError("--int8 needs images for calibration: --data or --calibration-data")
     return precision
 
 
@@ -121,35 +132,35 @@ def check_out(args: argparse.Namespace) -> None:
 
 
 def lines(report: dict[str, Any], classifier: Classifier) -> list[str]:
-    """The report for a reader."""
+    """The report as text."""
     size = classifier.preprocessing.size
-    takes = (
-        "one photo (height, width, 3) uint8 of any size"
+    shape = (
+        "one image (height, width, 3) uint8 of any size"
         if report["with_preprocessing"]
-        else f"photos (N, {classifier.preprocessing.channels}, {size}, {size}) float32, normalised"
+        else f"images (N, {classifier.preprocessing.channels}, {size}, {size}) float32, normalized"
     )
     found = [
         f"{report['model']} → {report['out']}: {report['format']}, {report['precision']}, "
         f"{report['bytes'] / 1e6:.1f} MB",
-        f"takes               {takes}",
-        f"compared on         {report['images']} photos: {report['data']}",
-        f"same answer         {report['agreement']:.2f} %",
-        f"probabilities       differ by at most {report['max_difference']:.2g}, "
-        f"by {report['mean_difference']:.2g} in the mean",
+        f"input               {shape}",
+        f"compared on         {report['images']:,} images: {report['data']}",
+        f"top-1 agreement     {report['agreement']:.2f} %",
+        f"probabilities       maximum difference {report['max_difference']:.2g}, "
+        f"mean {report['mean_difference']:.2g}",
     ]
     if report["network_agreement"] is not None:
         found.append(
-            f"its network         {report['network_agreement']:.2f} % the same on the same crops, "
-            f"by at most {report['network_max_difference']:.2g}"
+            f"network alone       top-1 agreement {report['network_agreement']:.2f} % on the same "
+            f"crops, maximum difference {report['network_max_difference']:.2g}"
         )
     if report["calibration_images"]:
-        found.insert(2, f"calibrated on       {report['calibration_images']} photos")
+        found.insert(2, f"calibrated on       {report['calibration_images']} images")
     if report["accuracy_before"] is not None:
         found.append(
             f"accuracy            {report['accuracy_before']:.2f} % before, "
-            f"{report['accuracy_after']:.2f} % after: {len(report['became_wrong'])} became wrong, "
-            f"{len(report['became_right'])} right"
+            f"{report['accuracy_after']:.2f} % after: {len(report['became_wrong'])} regressions, "
+            f"{len(report['became_right'])} fixes"
         )
     if report["precision"] == "bf16" and not report["native_bf16"]:
-        found.append("note                this processor has no bf16: computed in fp32 here")
+        found.append("note                this CPU has no bf16: compared in fp32")
     return found

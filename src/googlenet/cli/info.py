@@ -1,4 +1,4 @@
-"""what a model file holds"""
+"""print what a model file contains"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kernel_lines(with_network: bool) -> list[str]:
 
 
 def model(path: str) -> dict[str, Any]:
-    """What is in a model file."""
+    """The header of a model file."""
     from googlenet.inference.model_file import model_path
     from googlenet.load import load_classifier
 
@@ -47,7 +47,7 @@ def model(path: str) -> dict[str, Any]:
 
 
 def exported(path: str) -> dict[str, Any] | None:
-    """What is in an exported file, None for another; parameters are its network's, unfolded."""
+    """The header of an exported file, None for another; `parameters` before fusion."""
     from googlenet.inference.exported_file import read_exported
     from googlenet.inference.model_file import model_path
     from googlenet.runtime.files import map_file
@@ -58,10 +58,10 @@ def exported(path: str) -> dict[str, Any] | None:
 
 
 def lines(header: dict[str, Any]) -> list[str]:
-    """The header for a reader: a line a fact, long class lists cut."""
+    """The header as text: one line per entry, long class lists cut."""
     shown = dict(header)
     names = [c["name"] for c in header["classes"]]
-    more = f"; … ({len(names)} in all)" if len(names) > 12 else ""
+    more = f"; … ({len(names)} in total)" if len(names) > 12 else ""
     shown["classes"] = f"{len(names)}: " + "; ".join(names[:12]) + more
     shown["parameters"] = f"{header['parameters']:,}"
     shown["heads"] = ", ".join(header["heads"]) or "none"

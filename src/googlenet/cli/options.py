@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their values are read."""
+"""Options that several verbs share, and parsers of their values."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def duration(text: str) -> float:
     return seconds
 
 
-def share(text: str) -> float:
-    """A share in percent, above 0 and below 100."""
+def percent(text: str) -> float:
+    """A percentage above 0 and below 100."""
     try:
         value = float(text)
     except ValueError:
@@ -124,7 +124,7 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=threshold,
         metavar="P",
-        help="probability above which a label counts, instead of the model's own (multilabel)",
+        help="multilabel: probability above which a class is predicted (default: the model's)",
     )
 
 
@@ -147,14 +147,15 @@ def check_out(out: Path, source: Path, name: str = "SOURCE") -> None:
         raise GoogLeNetError(f"{out}: exists and is read-only")
 
 
-SPLITS = {"train": "training split", "val": "validation split", "all": "all of them"}
+SPLITS = {"train": "training split", "val": "validation split", "all": "all of the data"}
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=tuple(SPLITS),
-        help="split of the data (default: val if it has one or trained the model, else all)",
+        help="split of the data (default: val if the data has one or the model was trained on it, "
+        "else all)",
     )
 
 
@@ -197,7 +198,11 @@ def add_json(
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=positive, default=2, help="threads that read photos (default: 2)"
+        "--workers",
+        type=positive,
+        default=2,
+        metavar="N",
+        help="threads that load images (default: 2)",
     )
 
 
@@ -205,8 +210,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         metavar="NAME",
-        help="what computes: torch, onnxruntime, openvino, or auto, the fastest that is installed "
-        "(default: torch, or the engine that an exported file is for)",
+        help="inference engine: torch, onnxruntime, openvino, or auto, the fastest one installed "
+        "(default: torch, or the engine of an exported file)",
     )
 
 
@@ -221,12 +226,12 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads that compute (default: all cores)"
+        "--threads", type=positive, metavar="N", help="compute threads (default: all cores)"
     )
 
 
 def use_threads(args: argparse.Namespace) -> None:
-    """Compute with --threads, in whatever engine: each takes as many as PyTorch does or would."""
+    """Apply --threads to every engine: all take their number from PyTorch or its variable."""
     if not args.threads:
         return
     if "torch" in sys.modules:
@@ -234,4 +239,4 @@ def use_threads(args: argparse.Namespace) -> None:
 
         torch.set_num_threads(args.threads)
     else:
-        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # PyTorch reads it when it is loaded
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # which PyTorch reads when it is imported
