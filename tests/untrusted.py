@@ -140,7 +140,7 @@ def exported(format_name: str, suffix: str) -> Callable[[Path], Kind]:
     def kind(folder: Path) -> Kind:
         model, out = folder / "model.safetensors", folder / f"exported{suffix}"
         tiny_classifier().save(model)
-        command = ["export", str(model), "--to", format_name, "--out", str(out), "--photos", "2"]
+        command = ["export", str(model), "--to", format_name, "--out", str(out), "--images", "2"]
         assert googlenet([*command, "--json"]) == 0
         asked = encoded(noise(40, 50))
         return Kind(out.name, out.read_bytes(), lambda p: answers(Classifier.load(p), asked), ANY)

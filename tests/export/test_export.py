@@ -500,7 +500,7 @@ def test_the_service_answers_with_exported_files(exported: Exported, form: str) 
         ),
         (
             ["MODEL", "--to", "onnx", "--out", "x.onnx", "--calibration-data", "digits"],
-            2, "--calibrate must go with --int8, got it with fp32",
+            2, "--calibration-data is only valid with --int8, got precision fp32",
         ),
         (["none", "--to", "onnx", "--out", "x.onnx"], 2, "none"),
         (["EXPORTED", "--to", "onnx", "--out", "x.onnx"], 2, "MODEL must be a model file, got "),
