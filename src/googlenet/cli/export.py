@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import WEIGHTS, add_json, add_renamed, add_workers, positive
+from googlenet.export.formats import FORMATS, PRECISIONS
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
 
 MIN_CALIBRATION_IMAGES = 50  # with fewer, int8 calibration warns
-SUFFIXES = {"onnx": (".onnx",), "openvino": (".xml",), "torch": (".pt2", ".pt")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=WEIGHTS)
-    add("--to", required=True, choices=tuple(SUFFIXES), help="target engine")
+    add("--to", required=True, choices=tuple(FORMATS), help="target engine")
     add(
         "--out",
         metavar="FILE",
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the file: .onnx, .xml or .pt2",
     )
-    add("--precision", choices=("fp32", "bf16", "int8"), help="numeric precision (default: fp32)")
+    add("--precision", choices=PRECISIONS, help="numeric precision (default: fp32)")
     add("--int8", action="store_true", help="short for --precision int8")
     add(
         "--data",
@@ -121,7 +121,7 @@ def check_out(args: argparse.Namespace) -> None:
     """Refuse, before any work, to write where nothing should be written."""
     from googlenet.inference.model_file import model_path
 
-    out, suffixes = args.out, SUFFIXES[args.to]
+    out, suffixes = args.out, FORMATS[args.to].suffixes
     if out.suffix not in suffixes:
         raise UsageError(f"--out must end in {' or '.join(suffixes)} for --to {args.to}, got {out}")
     if out.is_dir():

@@ -1,1 +1,1 @@
-"""A trained model outside of training: folded, exported, quantised, run by other engines."""
+"""A trained model outside of training: fused, exported, quantized, run by other engines."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet import __version__
+from googlenet.export.formats import FORMATS
 from googlenet.export.parity import LIMITS, RAW_IMAGE_LIMITS, Parity
 from googlenet.export.parity_images import ParityImages, decoded
 from googlenet.images.turbo_jpeg import DecodedImage
@@ -27,23 +28,6 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.runtime.files import map_file, parent_dir
 
 BATCH = 16  # images compared at a time
-
-
-@dataclass(frozen=True)
-class Format:
-    """precisions: those that it can hold.  suffixes: of its files, the usual one first.
-    packages: what writing and checking it needs."""
-
-    precisions: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    packages: tuple[str, ...] = ()
-
-
-FORMATS = {
-    "onnx": Format(("fp32", "int8"), (".onnx",), ("onnx", "onnxruntime")),
-    "openvino": Format(("fp32", "bf16", "int8"), (".xml",), ("onnx", "openvino")),
-    "torch": Format(("fp32", "bf16"), (".pt2", ".pt")),
-}
 
 
 @dataclass(frozen=True)
