@@ -13,11 +13,11 @@ from typing import Any
 
 from googlenet.cli.columns import aligned
 from googlenet.cli.options import add_json, add_renamed, add_threads, positive
+from googlenet.runtime.device import PRECISIONS
 from googlenet.runtime.errors import UsageError
 
 KINDS = ("input", "training", "inference")
 ALLOCATORS, CLOCKS, DEVICES = ("tuned", "stock"), ("wall", "cpu"), ("cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16")
 BATCHES = {"cpu": 32, "cuda": 256}
 
 
