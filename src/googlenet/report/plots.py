@@ -53,10 +53,10 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         figure = Figure(figsize=(10, 3.1), layout="constrained")
         losses, accuracy, rate = figure.subplots(1, 3)
         epochs = [row["epoch"] for row in history]
-        for key, colour in (("main", BLUE), ("4a", ORANGE), ("4d", GREEN)):
+        for key, color in (("main", BLUE), ("4a", ORANGE), ("4d", GREEN)):
             if f"loss_{key}" in history[0]:
                 line(
-                    losses, epochs, [row[f"loss_{key}"] for row in history], f"train, {key}", colour
+                    losses, epochs, [row[f"loss_{key}"] for row in history], f"train, {key}", color
                 )
         line(losses, epochs, [row["val_loss"] for row in history], "validation", GREY, "--")
         line(
@@ -87,10 +87,10 @@ def curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def line(
-    axes: Axes, x: Sequence[float], y: Sequence[float], label: str, colour: str, style: str = "-"
+    axes: Axes, x: Sequence[float], y: Sequence[float], label: str, color: str, style: str = "-"
 ) -> None:
     marker = "o" if len(x) < 30 else ""
-    axes.plot(x, y, style, label=label, color=colour, marker=marker, markersize=3.5)
+    axes.plot(x, y, style, label=label, color=color, marker=marker, markersize=3.5)
 
 
 def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
@@ -101,7 +101,7 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.2, 4.4), layout="constrained")
         drawn = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
-        for at, (bins, title, colour) in enumerate(
+        for at, (bins, title, color) in enumerate(
             (
                 (before, "Before temperature scaling", GREY),
                 (after, "After temperature scaling", BLUE),
@@ -110,7 +110,7 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
             upper, lower = drawn[0, at], drawn[1, at]
             upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1, label="perfect calibration")
             lows, width = [row["low"] for row in bins], [row["high"] - row["low"] for row in bins]
-            shape: Any = {"width": width, "align": "edge", "edgecolor": "white", "color": colour}
+            shape: Any = {"width": width, "align": "edge", "edgecolor": "white", "color": color}
             upper.bar(lows, [row["accuracy"] for row in bins], **shape, label="accuracy")
             upper.plot(
                 [row["confidence"] for row in bins], [row["accuracy"] for row in bins],

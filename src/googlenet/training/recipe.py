@@ -1,4 +1,4 @@
-"""What decides how a network is trained, as a value, and its fields from text."""
+"""A training recipe: its fields, their ranges, and parsing."""
 
 from __future__ import annotations
 
