@@ -291,7 +291,9 @@ SETTINGS = {
 }
 
 # What the paper believed, tested with the recipe that is best on few images.
-NAIVE = replace(table.VARIANTS["bn"], name="naive-bn", reduced=False).scaled(ideas.EQUAL_WIDTH)
+NAIVE = replace(table.VARIANTS["bn"], name="naive-bn", has_reductions=False).scaled(
+    ideas.EQUAL_WIDTH
+)
 SETTINGS |= {
     "muon-connected": Setting("a fully connected layer", MUON, change=ideas.fully_connected),
     "muon-connected-dropout": Setting(

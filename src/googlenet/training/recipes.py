@@ -20,8 +20,9 @@ PAPER = Recipe(
         every 8 epochs, Polyak averaging, crops of 8–100 % of the area with aspect ratios from 3/4
         to 4/3, color jitter after Howard, random interpolation, dropout of 40 % and 70 %, both
         auxiliary heads at 0.3. The paper gives no learning rate, batch size, weight decay or
-        initialization: those are ours. It estimates a week on a few GPUs; reported there: 10.07 % top-5 error on ILSVRC 2012 from one crop. Imagenette, 128
-        px, 5 epochs: 49.2 % top-1."""
+        initialization: those are ours. It estimates a week on a few GPUs;
+        reported there: 10.07 % top-5 error on ILSVRC 2012 from one crop.
+        Imagenette, 128 px, 5 epochs: 49.2 % top-1."""
     ),
     variant="paper",
     epochs=60,
@@ -40,8 +41,8 @@ BVLC = Recipe(
         """BVLC's released quick_solver.prototxt and train_val.prototxt: learning rate 0.01 with
         a polynomial schedule of power 0.5 over 60 epochs at batch size 32, weight decay 2e-4 but
         not on biases, whose rate is doubled, "xavier" weights and biases of 0.2, random crops of
-        the squashed image and horizontal flips. 2.4 million steps gave 68.7 % top-1 and 88.9 % top-5 on
-        ILSVRC 2012. Imagenette, 128 px, 5 epochs: 57.4 % top-1."""
+        the squashed image and horizontal flips. 2.4 million steps gave 68.7 % top-1
+        and 88.9 % top-5 on ILSVRC 2012. Imagenette, 128 px, 5 epochs: 57.4 % top-1."""
     ),
     variant="paper",
     initialization="bvlc",
