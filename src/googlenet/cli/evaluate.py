@@ -59,24 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from googlenet.data.load_data import choose_split, load_data
-    from googlenet.evaluation.accuracy import require_same_classes
     from googlenet.evaluation.results_table import protocol, protocol_name, results_table
-    from googlenet.load import load_classifier
     from googlenet.runtime.console import Console
 
     if args.out and args.out.suffix not in (".csv", ".json"):
         raise UsageError(f"--out must end in .csv or .json, got {args.out}")
     use_threads(args)
-    classifiers = parallel.on_all_ranks(
-        lambda: [load_classifier(path, "auto", args.engine, args.precision) for path in args.models]
-    )
-    require_same_classes(classifiers, args.models)
-    for classifier in classifiers:
-        set_threshold(classifier, args.threshold)
-    if args.mode:
-        for classifier in classifiers:
-            changed = replace(classifier.preprocessing, mode=args.mode)
-            classifier.header = replace(classifier.header, preprocessing=changed)
+    classifiers = load_models(args)
     first = classifiers[0]
     if args.restrict and first.multilabel:
         raise UsageError("--restrict is for single-label models, this model is multilabel")
@@ -114,6 +103,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.say("\n".join([*table(rows), *remarks(rows, first.classes)]))
     return 0
+
+
+def load_models(args: argparse.Namespace) -> list[Classifier]:
+    """The models, with --threshold and --mode applied.  Raises UsageError if classes differ."""
+    from googlenet.evaluation.accuracy import require_same_classes
+    from googlenet.load import load_classifier
+
+    classifiers: list[Classifier] = parallel.on_all_ranks(
+        lambda: [load_classifier(path, "auto", args.engine, args.precision) for path in args.models]
+    )
+    require_same_classes(classifiers, args.models)
+    for classifier in classifiers:
+        set_threshold(classifier, args.threshold)
+        if args.mode:
+            changed = replace(classifier.preprocessing, mode=args.mode)
+            classifier.header = replace(classifier.header, preprocessing=changed)
+    return classifiers
 
 
 def write(
