@@ -44,4 +44,4 @@ def test_synthetic_images_without_data() -> None:
 def test_data_without_files() -> None:
     answer = command("bench", "input", "--data", "digits")
     assert answer.code == 1
-    assert "the data must hold photos as files to measure reading them, has none" in answer.err
+    assert "the data must hold images as files to measure reading them, has none" in answer.err

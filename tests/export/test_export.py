@@ -298,7 +298,7 @@ def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert answer.code == 0, answer.err
     report = answer.json()
     assert (report["images"], report["calibration_images"]) == (6, 12)
-    assert "warning: 12 photos calibrate int8" in answer.err
+    assert "warning: int8 is calibrated on 12 images only" in answer.err
     assert report["data"] == "data (val)"
     assert 1e-5 < report["max_difference"] < far
     assert report["accuracy_before"] is not None
@@ -359,7 +359,7 @@ def test_a_file_that_disagrees_is_not_written(
     monkeypatch.setattr(exporting, "write", wrong)
     answer = command("export", model, "--to", "onnx", "--out", out, "--json")
     assert answer.code == 1
-    assert f"{out}: does not agree with {model} and was not written: " in answer.err
+    assert f"{out}: not written, it disagrees with {model}" in answer.err
     assert answer.err.count("\n") == 1
     report = answer.json()
     assert not report["passed"]
