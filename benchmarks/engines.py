@@ -78,26 +78,15 @@ def contestant(name: str, site: str, threads: int) -> Any:
         network = peer_network(site)  # contiguous, as everybody's script has it
         return lambda x: network(torch.from_numpy(x))
     path, _, engine = name.partition("@")
-    from googlenet import Classifier
-    from googlenet.runtime.device import ComputeDevice
+    from googlenet.load import load_classifier
 
     if path.endswith(".pt2"):  # the program itself
         program = torch.export.load(path).module()
         last = torch.channels_last
         return lambda x: program(torch.from_numpy(x).contiguous(memory_format=last))
     precision = "bf16" if engine.endswith("+bf16") else "fp32"
-    classifier = Classifier.load(
-        path, ComputeDevice("cpu", precision), engine.removesuffix("+bf16") or None
-    )
-    if hasattr(classifier, "engine"):
-        return classifier.engine.run
-    last = torch.channels_last
-
-    def run(x: Any) -> Any:
-        with classifier.machine.autocast():
-            return classifier.network(torch.from_numpy(x).contiguous(memory_format=last))
-
-    return run
+    classifier = load_classifier(path, "cpu", engine.removesuffix("+bf16") or None, precision)
+    return classifier.backend.run
 
 
 def work(name: str, site: str, batch: int, threads: int) -> None:

@@ -38,6 +38,8 @@ from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.view import center_view
+from googlenet.inference.backends.torch import TorchBackend
+from googlenet.inference.header import ModelHeader
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
 from googlenet.training.averaging import WeightAverage, recompute_bn_stats
@@ -137,13 +139,8 @@ def scores(
 ) -> Scores:
     """What the model says of the held-out photos, their shorter side made so long."""
     preprocessing = replace(trainer.loader.preprocessing, resize_size=resize, mode=mode)
-    classifier = Classifier(
-        model,
-        task.data.classes,
-        preprocessing,
-        trainer.recipe.variant,
-        machine=trainer.machine,
-    )
+    header = ModelHeader(trainer.recipe.variant, task.data.classes, preprocessing)
+    classifier = Classifier(header, TorchBackend(model, trainer.machine))  # type: ignore[arg-type]
     return score(classifier, task.data.val, workers=1)
 
 

@@ -40,7 +40,7 @@ from googlenet.evaluation.ood import (
     fit_ood_detector,
     threshold_of,
 )
-from googlenet.inference.calibration import Outputs
+from googlenet.inference.outputs import Outputs
 from googlenet.runtime.device import ComputeDevice
 
 Array = NDArray[np.float64]
@@ -96,10 +96,9 @@ def write_outputs(model: Path, data: Path, target: Path) -> None:
     for name, samples in parts.items():
         outputs = score(classifier, samples, keep_outputs=True).outputs
         assert outputs is not None
-        assert outputs.summary is not None
-        assert outputs.widths == WIDTHS
-        found[f"{name} logits"] = outputs.logits.numpy()
-        found[f"{name} summary"] = outputs.summary.numpy()
+        assert outputs.ood_features is not None
+        found[f"{name} logits"] = outputs.logits
+        found[f"{name} summary"] = outputs.ood_features
         found[f"{name} features"] = torch.cat(seen).numpy()
         seen.clear()
     found["labels"] = np.array(known.labels)
@@ -207,7 +206,7 @@ class Methods:
         """What the package stores; its features are the summary."""
         unknown = fit_ood_detector(tensors(self.z, self.x))
         assert unknown is not None
-        return lambda z, x: unknown.scores(tensors(z, x)).double().numpy()
+        return lambda z, x: unknown.id_scores(tensors(z, x)).astype(float)
 
 
 METHODS = {
@@ -228,7 +227,7 @@ OURS, PLAIN = "energy and angles", "softmax maximum"
 
 
 def tensors(logits: Array, summary: Array) -> Outputs:
-    return Outputs(torch.from_numpy(logits).float(), torch.from_numpy(summary).float(), WIDTHS)
+    return Outputs(logits.astype(np.float32), summary.astype(np.float32), WIDTHS)
 
 
 def shrunk_precision(centred: Array, shrinkage: float = 0.1) -> Array:
