@@ -191,8 +191,8 @@ def test_format_of_another_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("drop", "add", "message"),
     [
-        ("network/conv1.conv.weight", {}, "must hold the tensor conv1.conv.weight, has it not"),
-        ("", {"network/conv9.weight": torch.zeros(1)}, "holds the tensor conv9.weight, which"),
+        ("network/conv1.conv.weight", {}, r"1 missing tensor \(conv1.conv.weight\)"),
+        ("", {"network/conv9.weight": torch.zeros(1)}, r"1 unexpected tensor \(conv9.weight\)"),
         ("", {"network/conv1.conv.weight": torch.zeros(2)}, r"conv1.conv.weight must have shape"),
         ("average/conv1.conv.weight", {}, "holds the weight average of another network"),
         ("", {"average/classifier.bias": torch.zeros(9)}, "is a damaged checkpoint"),
@@ -215,7 +215,9 @@ def test_tensors_that_do_not_fit(
 
 
 def test_checkpoint_of_another_network(path: Path) -> None:
-    with pytest.raises(GoogLeNetError, match=r"tensor .* must have shape .*, has"):
+    with pytest.raises(
+        GoogLeNetError, match=r"misshapen tensors \(conv1.conv.weight must have shape .*, has"
+    ):
         load_checkpoint(path, trainer(width=0.1), DATA)
     with pytest.raises(GoogLeNetError, match=r"holds the tensor aux_4a\..*, which the network"):
         load_checkpoint(path, trainer(QUICK.with_settings({"aux_loss_weight": 0})), DATA)
