@@ -6,11 +6,13 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
 
 from googlenet import Classifier
+from googlenet.cli import predict
 from tests.cli.conftest import Trained, command
 from tests.dirty_photos import FUZZED, mutated, samples_of
 from tests.fixtures import encoded, noise
@@ -179,3 +181,21 @@ def test_the_folder_of_out_is_made_and_a_failure_leaves_nothing(
     elsewhere = tmp_path / "other" / "x.csv"
     assert command("predict", photos / "notes.txt", photos, "--out", elsewhere).code == 1
     assert not elsewhere.parent.exists()
+
+
+def test_unfinished_file_is_not_taken_for_a_complete_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted, the earlier file is still there and the rows so far are beside it."""
+
+    def interrupted(file: TextIO, *_: object) -> None:
+        file.write("a row\n")
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out.csv"
+    out.write_text("earlier")
+    monkeypatch.setattr(predict, "write_csv", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict.write(out, [], 1, False)
+    assert out.read_text() == "earlier"
+    assert (tmp_path / "out.csv.part").read_text() == "a row\n"

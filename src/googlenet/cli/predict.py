@@ -179,16 +179,19 @@ def format_classes(found: Iterable[tuple[str, float]]) -> str:
 
 
 def write(path: Path, predictions: Iterable[Prediction], top: int, multilabel: bool) -> None:
+    """Rows go to a file PATH.part, which is renamed when it is complete."""
+    part = path.with_name(f"{path.name}.part")
     try:
-        # What is no text in a path is escaped, in JSON's own way.
+        # Undecodable bytes in a path are escaped, as in JSON.
         with (
             parent_dir(path),
-            path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+            part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
             if path.suffix == ".jsonl":
                 write_jsonl(file, predictions)
             else:
                 write_csv(file, predictions, top, multilabel)
+        part.replace(path)
     except OSError as error:
         raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
 
