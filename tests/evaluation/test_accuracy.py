@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from googlenet.evaluation.accuracy import (
     require_same_classes,
     score,
 )
+from googlenet.evaluation.probability_rows import restrict
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
 from googlenet.runtime.errors import GoogLeNetError, UsageError
@@ -51,7 +53,7 @@ def test_predicted_is_the_likeliest() -> None:
 
 def test_restricted_answers_are_the_best_of_the_allowed() -> None:
     found = scores(50, 6, seed=1)
-    kept = found.restricted([1, 4])
+    kept = replace(found, probabilities=restrict(found.probabilities, [1, 4]))
     raw = found.probabilities.numpy()
     assert kept.predicted().tolist() == [[1, 4][int(np.argmax(row))] for row in raw[:, [1, 4]]]
     assert kept.probabilities[:, [0, 2, 3, 5]].abs().max() == 0

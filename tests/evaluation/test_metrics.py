@@ -37,7 +37,7 @@ def test_confusion_matrix_is_scikit_learn_s(drawn: tuple[np.ndarray, np.ndarray,
 @given(answers())
 def test_figures_by_class_are_scikit_learn_s(drawn: tuple[np.ndarray, np.ndarray, int]) -> None:
     labels, found, classes = drawn
-    ours = ClassMetrics(confusion_matrix(labels, found, classes))
+    ours = ClassMetrics.of(labels, found, classes)
     precision, recall, f1, support = reference.precision_recall_fscore_support(
         labels, found, labels=range(classes), zero_division=np.nan
     )
@@ -53,7 +53,7 @@ def test_figures_by_class_are_scikit_learn_s(drawn: tuple[np.ndarray, np.ndarray
 @given(answers())
 def test_means_are_scikit_learn_s(drawn: tuple[np.ndarray, np.ndarray, int]) -> None:
     labels, found, classes = drawn
-    ours = ClassMetrics(confusion_matrix(labels, found, classes))
+    ours = ClassMetrics.of(labels, found, classes)
     f1 = reference.f1_score(
         labels, found, labels=np.unique(labels), average="macro", zero_division=0
     )
@@ -67,12 +67,12 @@ def test_means_are_scikit_learn_s(drawn: tuple[np.ndarray, np.ndarray, int]) -> 
 def test_balanced_accuracy_is_scikit_learn_s() -> None:
     rng = np.random.default_rng(0)
     labels, found = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-    ours = ClassMetrics(confusion_matrix(labels, found, 5)).balanced_accuracy
+    ours = ClassMetrics.of(labels, found, 5).balanced_accuracy
     assert ours == pytest.approx(reference.balanced_accuracy_score(labels, found))
 
 
 def test_class_without_photos_is_named_and_undefined_not_bad() -> None:
-    ours = ClassMetrics(confusion_matrix(np.array([0, 0, 1]), np.array([0, 2, 1]), 4))
+    ours = ClassMetrics.of(np.array([0, 0, 1]), np.array([0, 2, 1]), 4)
     assert ours.missing == [2, 3]
     rows = ours.rows(["a", "b", "c", "d"])
     assert rows[0] == {
@@ -88,5 +88,5 @@ def test_class_without_photos_is_named_and_undefined_not_bad() -> None:
 
 
 def test_class_that_is_never_answered_has_an_f1_of_0() -> None:
-    ours = ClassMetrics(confusion_matrix(np.array([0, 1]), np.array([0, 0]), 2))
+    ours = ClassMetrics.of(np.array([0, 1]), np.array([0, 0]), 2)
     assert ours.f1.tolist() == [pytest.approx(2 / 3), 0.0]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from googlenet.evaluation.accuracy import ensemble, score
+from googlenet.evaluation.probability_rows import restrict
 from googlenet.evaluation.results_table import protocol, protocol_name, results_table
 from googlenet.images.preprocess import Preprocessing
 from tests.evaluation.test_accuracy import photos
@@ -50,7 +53,10 @@ def test_single_model_is_no_ensemble() -> None:
 def test_answers_may_be_restricted() -> None:
     classifier, samples = tiny_classifier(), photos(6)
     (row,) = results_table([classifier], ["a"], samples, (1,), 1, silent, [0, 2])
-    assert row.top1_error == score(classifier, samples).restricted([0, 2]).error(1)
+    found = score(classifier, samples)
+    kept = replace(found, probabilities=restrict(found.probabilities, [0, 2]))
+    assert row.top1_error == kept.error(1)
+    torch.testing.assert_close(row.scores.probabilities, kept.probabilities)
 
 
 def test_crops_are_halved_without_mirrors() -> None:

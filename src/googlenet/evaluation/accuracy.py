@@ -14,6 +14,13 @@ from torch import Tensor
 from googlenet import parallel
 from googlenet.data.dataset import Samples
 from googlenet.data.loader import prefetch
+from googlenet.evaluation.probability_rows import (
+    WHOLE_VALUES,
+    ProbabilityRows,
+    concatenate_rows,
+    condense,
+    restrict,
+)
 from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import load_image
 from googlenet.images.views import VIEWS, view_count
@@ -24,6 +31,8 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.runtime.watchdog import beat
 
 CROP_BATCH_SIZE = 64
+BLOCK = 256  # images whose rows are finished together
+OUTPUT_VALUES = 1 << 22  # logits kept for calibration: 16 MiB
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,12 @@ class Scores:
     Multi-label data have (N, classes) bool labels, the metrics of `evaluation.multilabel`, and no
     single prediction.  Probabilities are uncalibrated: `temperature_scaled` calibrates them.
     known: (N,), the in-distribution score, if the model has one.  outputs: logits and
-    out-of-distribution features of one view per image, if requested.
+    out-of-distribution features of one view per image, if requested, of the images
+    `output_indices`.
+
+    Of very many images and classes the rows are condensed (`evaluation.probability_rows`):
+    probabilities (N, K + 1) are those of the classes `columns`, the last of which is the label,
+    and `scaled` has them with the model's temperature.
     """
 
     probabilities: Tensor
@@ -42,9 +56,18 @@ class Scores:
     unreadable: dict[str, str] = field(default_factory=dict)  # images, and why
     known: Tensor | None = None
     outputs: Outputs | None = None
+    output_indices: tuple[int, ...] = ()
+    columns: Tensor | None = None
+    scaled: Tensor | None = None
+    class_count: int = 0  # of condensed rows
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.class_count if self.columns is not None else self.probabilities.shape[1]
 
     @property
     def multilabel(self) -> bool:
@@ -53,7 +76,12 @@ class Scores:
     def hits(self, k: int) -> Tensor:
         """Whether each image's class is among the k most probable: (N,) bool."""
         assert not self.multilabel
-        best = self.probabilities.topk(min(k, self.probabilities.shape[1])).indices
+        k = min(k, self.classes)
+        if self.columns is not None:
+            assert k < self.columns.shape[1]
+            best = self.columns[:, :k]
+        else:
+            best = self.probabilities.topk(k).indices
         return (best == self.labels[:, None]).any(1)
 
     def error(self, k: int) -> float:
@@ -61,9 +89,15 @@ class Scores:
         return 100 * (len(self) - int(self.hits(k).sum())) / len(self)
 
     def temperature_scaled(self, calibration: Calibration | None) -> Scores:
-        """The scores with calibrated probabilities; the ranking of classes does not change."""
+        """The scores with calibrated probabilities; the ranking of classes does not change.
+
+        Condensed scores have them only for the temperature with which they were computed;
+        without it they stay uncalibrated.
+        """
         if calibration is None:
             return self
+        if self.columns is not None:
+            return self if self.scaled is None else replace(self, probabilities=self.scaled)
         scaled = calibration.temperature_scaled(self.probabilities.numpy())
         return replace(self, probabilities=torch.from_numpy(scaled))
 
@@ -71,16 +105,16 @@ class Scores:
         """The probability of each image's prediction: (N,)."""
         return self.probabilities.amax(1)
 
+    def label_probability(self) -> Tensor:
+        """The probability of each image's label: (N,)."""
+        assert not self.multilabel
+        if self.columns is not None:
+            return self.probabilities[:, -1]
+        return self.probabilities.gather(1, self.labels[:, None])[:, 0]
+
     def predicted(self) -> Tensor:
         assert not self.multilabel
-        return self.probabilities.argmax(1)
-
-    def restricted(self, classes: Sequence[int]) -> Scores:
-        """The scores with predictions restricted to these classes."""
-        allowed = torch.zeros(self.probabilities.shape[1], dtype=torch.float64)
-        allowed[list(classes)] = 1
-        kept = self.probabilities * allowed
-        return replace(self, probabilities=kept / kept.sum(1, keepdim=True).clamp_min(1e-300))
+        return self.probabilities.argmax(1) if self.columns is None else self.columns[:, 0]
 
 
 def score(
@@ -90,12 +124,18 @@ def score(
     workers: int = 2,
     progress: Callable[[], object] = lambda: None,
     keep_outputs: bool = False,
+    allowed: Sequence[int] | None = None,
+    whole: bool = False,
 ) -> Scores:
     """Probabilities and in-distribution score of each image, averaged over its views.
 
-    `keep_outputs` keeps the logits and features, from which a calibration is fitted.
+    `keep_outputs` keeps the logits and features, from which a calibration is fitted; of very
+    many images and classes those of a random sample of the images.  `allowed`: the classes that
+    predictions are restricted to.  `whole` keeps whole rows, which an ensemble needs.
 
-    Views are computed a few images at a time, so memory does not grow with the views or the data.
+    Views are computed a few images at a time, so memory does not grow with the views.  Of more
+    than WHOLE_VALUES images × classes single-label rows are condensed, so memory grows with the
+    images plus the classes, not with their product.
     Unreadable images are skipped and listed in `unreadable`.  `progress` is called once per
     image.  Raises GoogLeNetError if no image can be read.
 
@@ -107,15 +147,31 @@ def score(
     crops = view_count(views, classifier.preprocessing)
     block = CROP_BATCH_SIZE // gcd(CROP_BATCH_SIZE, crops)  # images that fill whole batches
     own, processes = parallel.shard(range(len(samples)), block), parallel.world_size()
+    values = len(samples) * len(classifier.classes)
+    whole = whole or classifier.multilabel or values <= WHOLE_VALUES
 
     def step() -> None:  # a process's bar shows the images of all
         for _ in range(processes):
             progress()
 
-    part = parallel.on_all_ranks(
-        lambda: score_partial(classifier, samples, own, views, workers, step, keep_outputs)
-    )
-    return merge(parallel.all_gather(part), samples)
+    def score_own() -> Partial:
+        kept = output_sample(len(samples), len(classifier.classes)) if keep_outputs else set()
+        scorer = Scorer(classifier, samples, whole, allowed, kept)
+        bad: dict[int, str] = {}
+        views_of = image_crops(classifier, samples, own, views, workers)
+        for owners, pixels in crop_batches(views_of, step, bad):
+            scorer.add(owners, pixels)
+        return scorer.result(bad)
+
+    return merge(parallel.all_gather(parallel.on_all_ranks(score_own)), samples, classifier)
+
+
+def output_sample(images: int, classes: int) -> set[int]:
+    """Indices of the images whose outputs are kept: all, or a random sample of bounded size."""
+    most = max(1, OUTPUT_VALUES // classes)
+    if images <= most:
+        return set(range(images))
+    return set(np.random.default_rng((images, classes)).permutation(images)[:most].tolist())
 
 
 @dataclass(frozen=True)
@@ -123,54 +179,85 @@ class Partial:
     """One process's scores, of the images `indices`."""
 
     indices: tuple[int, ...]
-    probabilities: Tensor
+    rows: ProbabilityRows | None
     unreadable: dict[int, str]  # why, by index
     known: Tensor | None
     outputs: Outputs | None
+    output_indices: tuple[int, ...]
 
 
-def score_partial(
-    classifier: Classifier,
-    samples: Samples,
-    chosen: Sequence[int],
-    views: int,
-    workers: int,
-    progress: Callable[[], object],
-    keep_outputs: bool,
-) -> Partial:
-    """The scores of the chosen images."""
-    sums: dict[int, NDArray[np.float64]] = {}
-    known: dict[int, float] = {}
-    counts: dict[int, int] = {}
-    bad: dict[int, str] = {}
-    kept: list[Outputs] = []
-    ood = classifier.calibration and classifier.calibration.ood
+class Scorer:
+    """Averages over each image's views, a block of images at a time.
 
-    def add(owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
-        outputs = classifier.outputs(crops)
+    whole: keeps whole rows.  allowed: the classes that predictions are restricted to.  kept: the
+    images whose outputs are kept.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        samples: Samples,
+        whole: bool,
+        allowed: Sequence[int] | None,
+        kept: set[int],
+    ) -> None:
+        self.classifier, self.samples = classifier, samples
+        self.whole, self.allowed, self.kept = whole, allowed, kept
+        self.sums: dict[int, NDArray[np.float64]] = {}  # of images whose views are not all there
+        self.counts: dict[int, int] = {}
+        self.known: dict[int, float] = {}
+        self.blocks: list[ProbabilityRows] = []
+        self.outputs: list[Outputs] = []
+        self.output_indices: list[int] = []
+
+    def add(self, owners: list[int], crops: list[NDArray[np.uint8]]) -> None:
+        """Add views, in the order of their images `owners`."""
+        outputs = self.classifier.outputs(crops)
         beat()
-        rows = classifier.raw_probabilities(outputs.logits).astype(np.float64)
+        rows = self.classifier.raw_probabilities(outputs.logits).astype(np.float64)
         for owner, row in zip(owners, rows, strict=True):
-            sums[owner] = sums[owner] + row if owner in sums else row
-            counts[owner] = counts.get(owner, 0) + 1
+            self.sums[owner] = self.sums[owner] + row if owner in self.sums else row
+            self.counts[owner] = self.counts.get(owner, 0) + 1
+        ood = self.classifier.calibration and self.classifier.calibration.ood
         if ood:
             for owner, value in zip(owners, ood.id_scores(outputs).tolist(), strict=True):
-                known[owner] = known.get(owner, 0.0) + value
-        if keep_outputs:
-            kept.append(outputs)
+                self.known[owner] = self.known.get(owner, 0.0) + value
+        at = [i for i, owner in enumerate(owners) if owner in self.kept]
+        if at:
+            self.outputs.append(outputs.take(np.array(at)))
+            self.output_indices += [owners[i] for i in at]
+        if len(self.sums) > BLOCK:
+            self.finish([owner for owner in self.sums if owner != owners[-1]])
 
-    views_of = image_crops(classifier, samples, chosen, views, workers)
-    for owners, crops in crop_batches(views_of, progress, bad):
-        add(owners, crops)
-    indices = tuple(sums)
-    means = [sums[i] / counts[i] for i in indices]
-    return Partial(
-        indices,
-        torch.from_numpy(np.stack(means)) if means else torch.empty(0),
-        bad,
-        torch.tensor([known[i] / counts[i] for i in indices]) if ood else None,
-        concatenate(kept) if keep_outputs and kept else None,
-    )
+    def finish(self, owners: list[int]) -> None:
+        """Turn the sums of images whose views are all there into rows."""
+        if not owners:
+            return
+        rows = torch.from_numpy(np.stack([self.sums.pop(i) / self.counts[i] for i in owners]))
+        if self.allowed is not None:
+            rows = restrict(rows, self.allowed)
+        if self.whole:
+            self.blocks.append(ProbabilityRows(rows))
+            return
+        calibration = self.classifier.calibration
+        scaled = None
+        if calibration is not None:
+            scaled = torch.from_numpy(calibration.temperature_scaled(rows.numpy()))
+        labels = torch.from_numpy(self.samples.labels_of(owners))
+        self.blocks.append(condense(rows, labels, scaled))
+
+    def result(self, unreadable: dict[int, str]) -> Partial:
+        """The scores of all images that were added."""
+        self.finish(list(self.sums))
+        known = [self.known[i] / self.counts[i] for i in self.known]
+        return Partial(
+            tuple(self.counts),
+            concatenate_rows(self.blocks) if self.blocks else None,
+            unreadable,
+            torch.tensor(known) if known else None,
+            concatenate(self.outputs) if self.outputs else None,
+            tuple(self.output_indices),
+        )
 
 
 def crop_batches(
@@ -196,7 +283,7 @@ def crop_batches(
         yield owners, crops
 
 
-def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
+def merge(parts: Sequence[Partial], samples: Samples, classifier: Classifier) -> Scores:
     """The scores of all processes, in the order of the samples.
 
     Raises GoogLeNetError if there are none.
@@ -207,27 +294,29 @@ def merge(parts: Sequence[Partial], samples: Samples) -> Scores:
         raise GoogLeNetError("none of the images could be read")
     indices = [i for part in parts for i in part.indices]
     order = torch.tensor(sorted(range(len(indices)), key=indices.__getitem__))
+    rows = concatenate_rows([part.rows for part in parts if part.rows])
+    known = [part.known for part in parts if part.known is not None]
 
-    def sorted_rows(rows: Sequence[Tensor | None]) -> Tensor | None:
-        found = [tensor for tensor in rows if tensor is not None]
-        if len(found) < 2:  # it is in order
-            return found[0] if found else None
-        return torch.cat(found)[order]
+    def in_order(tensor: Tensor | None) -> Tensor | None:
+        return tensor if tensor is None or len(parts) == 1 else tensor[order]
 
-    indices = sorted(indices)
-    probabilities = sorted_rows([part.probabilities for part in parts])
+    probabilities = in_order(rows.probabilities)
     assert probabilities is not None
     outputs = [part.outputs for part in parts if part.outputs is not None]
+    output_indices = [i for part in parts for i in part.output_indices]
+    by_index = np.argsort(output_indices)
     together = concatenate(outputs) if outputs else None
-    if together and len(outputs) > 1:
-        together = together.take(order.numpy())
     return Scores(
         probabilities,
-        torch.from_numpy(samples.labels_of(indices)),
-        tuple(indices),
+        torch.from_numpy(samples.labels_of(sorted(indices))),
+        tuple(sorted(indices)),
         {samples.name(i): why for i, why in bad.items()},
-        sorted_rows([part.known for part in parts]),
-        together,
+        in_order(torch.cat(known)) if known else None,
+        together.take(by_index) if together and len(outputs) > 1 else together,
+        tuple(sorted(output_indices)),
+        in_order(rows.columns),
+        in_order(rows.scaled),
+        len(classifier.classes),
     )
 
 
@@ -253,8 +342,9 @@ def check_views(views: int) -> None:
 
 
 def ensemble(scores: Sequence[Scores]) -> Scores:
-    """The mean of several models' probabilities for the same images."""
+    """The mean of several models' probabilities, in whole rows, for the same images."""
     first = scores[0]
+    assert all(each.columns is None for each in scores)
     assert all(other.indices == first.indices for other in scores)
     mean = torch.stack([s.probabilities for s in scores]).mean(0)
     return Scores(mean, first.labels, first.indices, first.unreadable)

@@ -12,25 +12,44 @@ import numpy as np
 from googlenet.data.dataset import Class, Samples, join_labels
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability
-from googlenet.evaluation.metrics import ClassMetrics, by_row, confusion_matrix
+from googlenet.evaluation.metrics import (
+    ClassMetrics,
+    by_row,
+    confusion_entries,
+    confusion_matrix,
+)
 from googlenet.evaluation.multilabel import MultiHot, MultilabelMetrics
 from googlenet.evaluation.results_table import Result
 
 COLUMNS = ("models", "views", "path", "label", "answer", "probability", "score", "unknown", "error")
 
+MATRIX_CLASSES = 1000  # up to which the confusion matrix is written in full
+
 
 def class_metrics(scores: Scores) -> ClassMetrics:
-    matrix = confusion_matrix(
-        scores.labels.numpy(), scores.predicted().numpy(), scores.probabilities.shape[1]
-    )
-    return ClassMetrics(matrix)
+    return ClassMetrics.of(scores.labels.numpy(), scores.predicted().numpy(), scores.classes)
+
+
+def confusion(scores: Scores, names: list[str]) -> dict[str, Any]:
+    """The confusion matrix as counts and as fractions of the true class (rows are true classes).
+
+    Above MATRIX_CLASSES classes both are None and `entries` has the nonzero counts, each as
+    [true class, predicted class, count].
+    """
+    labels, answers = scores.labels.numpy(), scores.predicted().numpy()
+    if scores.classes > MATRIX_CLASSES:
+        entries = confusion_entries(labels, answers, scores.classes)
+        return {"labels": names, "counts": None, "by_row": None, "entries": entries}
+    matrix = confusion_matrix(labels, answers, scores.classes)
+    fractions = np.round(by_row(matrix), 6)
+    return {"labels": names, "counts": matrix.tolist(), "by_row": fractions.tolist()}
 
 
 def details(result: Result, classes: Sequence[Class]) -> dict[str, Any]:
     """A row of the results table with its details.
 
-    Per-class metrics in percent, null where undefined; the confusion matrix as counts and as
-    fractions of the true class (rows are true classes); the reliability diagram's bins.
+    Per-class metrics in percent, null where undefined; the confusion matrix; the reliability
+    diagram's bins.
     """
     names = [c.name for c in classes]
     if result.scores.multilabel:
@@ -45,11 +64,7 @@ def details(result: Result, classes: Sequence[Class]) -> dict[str, Any]:
     return result.to_json() | {
         "classes": metrics.rows(names),
         "classes_without_photos": [names[i] for i in metrics.missing],
-        "confusion": {
-            "labels": names,
-            "counts": metrics.matrix.tolist(),
-            "by_row": np.round(by_row(metrics.matrix), 6).tolist(),
-        },
+        "confusion": confusion(result.scores, names),
         "reliability": reliability(result.scores.confidence().double().numpy(), right),
     }
 

@@ -78,7 +78,8 @@ def fit_calibration(
 ) -> Calibrated:
     """Fit temperature and OOD threshold on the scores' outputs (one view per image).
 
-    target_fpr: percent of in-distribution images that may be rejected.
+    target_fpr: percent of in-distribution images that may be rejected.  Of very many images and
+    classes the scores hold the outputs of a random sample, which is what both are fitted on.
 
     Both are kept only where cross-fitting says that they do their work: the temperature as
     `TemperatureFit.kept` decides, else it is 1; the threshold unless the 95 % interval of the
@@ -86,16 +87,17 @@ def fit_calibration(
     images are too few to measure is kept: as a conformal quantile its rate holds for any number.
     """
     assert scores.outputs is not None
-    labels = scores.labels.numpy()
+    rows = np.searchsorted(scores.indices, scores.output_indices or scores.indices)
+    labels, images = scores.labels.numpy()[rows], len(rows)
     fit = cross_fit(scores.outputs.logits.astype(np.float64), labels, seed)
     before, after = (ece_metric(each, fit.correct) for each in (fit.before, fit.after))
     ood = fit_ood_detector(scores.outputs, target_fpr, seed)
-    flags = rejected(scores.outputs, target_fpr, two_folds(len(scores), seed))
+    flags = rejected(scores.outputs, target_fpr, two_folds(images, seed))
     rate = proportion_ci(flags) if flags is not None else None
     if rate and rate.interval and rate.interval.low > target_fpr:
         ood = None
     facts = {
-        "images": len(scores),
+        "images": images,
         "bins": BINS,
         "calibration_error_before": before.value,
         "calibration_error": (after if fit.kept else before).value,

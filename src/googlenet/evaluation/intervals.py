@@ -30,12 +30,15 @@ class Interval(NamedTuple):
 
 
 def resampled(
-    statistic: Statistic, images: int, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Statistic, images: int, resamples: int = RESAMPLES, seed: int = 0, columns: int = 0
 ) -> dict[str, Floats]:
-    """The metrics of `resamples` draws with replacement: (resamples,) each."""
+    """The metrics of `resamples` draws with replacement: (resamples,) each.
+
+    columns: values per draw that the statistic makes, if more than images.
+    """
     rng = np.random.default_rng((seed, images))
     parts: list[Mapping[str, Floats]] = []
-    at_once = max(1, MAX_DRAWN_AT_ONCE // images)
+    at_once = max(1, MAX_DRAWN_AT_ONCE // max(images, columns))
     for begin in range(0, resamples, at_once):
         rows = min(at_once, resamples - begin)
         parts.append(statistic(rng.integers(0, images, (rows, images))))

@@ -52,11 +52,12 @@ def label_issues(
     """
     if scores.multilabel:
         return multilabel_label_issues(scores, samples, classes, part)
-    answers = scores.predicted()
+    answers, confidence, label_probability = (
+        scores.predicted(), scores.confidence(), scores.label_probability()
+    )  # fmt: skip
     found = []
     for at in (answers != scores.labels).nonzero().flatten().tolist():
         index, label, answer = scores.indices[at], int(scores.labels[at]), int(answers[at])
-        row = scores.probabilities[at]
         found.append(
             LabelIssue(
                 part,
@@ -64,8 +65,8 @@ def label_issues(
                 samples.name(index),
                 classes[label].id,
                 classes[answer].id,
-                float(row[answer]),
-                float(row[label]),
+                float(confidence[at]),
+                float(label_probability[at]),
             )
         )
     return strongest_first(found)

@@ -17,7 +17,7 @@ from googlenet.evaluation.intervals import (
     proportion_interval,
     resampled,
 )
-from googlenet.evaluation.metrics import ClassMetrics, confusion_matrix
+from googlenet.evaluation.metrics import ClassMetrics
 
 Floats = NDArray[np.float64]
 Draws = NDArray[np.intp]
@@ -55,14 +55,14 @@ def compute_metrics(
     All use the same bootstrap draws, so the result depends on the seed alone.
     """
     labels, answers = scores.labels.numpy(), scores.predicted().numpy()
-    classes, images = scores.probabilities.shape[1], len(scores)
+    classes, images = scores.classes, len(scores)
     hits = {"top1_accuracy": scores.hits(1).numpy(), "top5_accuracy": scores.hits(5).numpy()}
 
     def statistic(draws: Draws) -> dict[str, Floats]:
         shares = {name: right[draws].mean(1) for name, right in hits.items()}
         return shares | class_means(labels, answers, draws, classes)
 
-    values = resampled(statistic, images, resamples, seed)
+    values = resampled(statistic, images, resamples, seed, columns=classes)
     found = {
         name: in_percent(
             float(right.mean()), proportion_interval(values[name], int(right.sum()), images)
@@ -71,7 +71,7 @@ def compute_metrics(
     }
     if classes <= 5:  # every class is always in the top 5
         found["top5_accuracy"] = MetricCI(100.0, Interval(100.0, 100.0))
-    means = ClassMetrics(confusion_matrix(labels, answers, classes))
+    means = ClassMetrics.of(labels, answers, classes)
     for name in ("macro_f1", "balanced_accuracy"):
         value = getattr(means, name)
         found[name] = in_percent(value, bias_corrected(values[name], value))

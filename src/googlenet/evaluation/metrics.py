@@ -7,7 +7,6 @@ lists it.  Predictions of it still count against the images' true classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,15 @@ def confusion_matrix(labels: Counts, answers: Counts, classes: int) -> Counts:
     """Counts (true class, predicted class): two times (N,) -> (classes, classes)."""
     pairs = np.asarray(labels) * classes + np.asarray(answers)
     return np.asarray(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
+
+
+def confusion_entries(labels: Counts, answers: Counts, classes: int) -> list[list[int]]:
+    """The matrix's nonzero entries: [true class, predicted class, count], in that order."""
+    pairs, counts = np.unique(
+        np.asarray(labels) * classes + np.asarray(answers), return_counts=True
+    )
+    entries: list[list[int]] = np.stack([*np.divmod(pairs, classes), counts], 1).tolist()
+    return entries
 
 
 def by_row(matrix: Counts) -> Floats:
@@ -38,23 +46,21 @@ def ratio(part: Counts, whole: Counts) -> Floats:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Per-class metrics, from 0 to 1, from a matrix of counts (true class, predicted class)."""
+    """Per-class metrics, from 0 to 1, from three counts per class, each (classes,).
 
-    matrix: Counts
+    hits: images that are predicted correctly.  support: images.  predicted_count: how often the
+    class was predicted.
+    """
 
-    @cached_property
-    def hits(self) -> Counts:
-        return np.diagonal(self.matrix)
+    hits: Counts
+    support: Counts
+    predicted_count: Counts
 
-    @cached_property
-    def support(self) -> Counts:
-        """Images of each class."""
-        return np.asarray(self.matrix.sum(1))
-
-    @cached_property
-    def predicted_count(self) -> Counts:
-        """How often each class was predicted."""
-        return np.asarray(self.matrix.sum(0))
+    @classmethod
+    def of(cls, labels: Counts, answers: Counts, classes: int) -> ClassMetrics:
+        """From labels and predictions, (N,) each; never makes the confusion matrix."""
+        hits = labels[labels == answers]
+        return cls(*(np.bincount(each, minlength=classes) for each in (hits, labels, answers)))
 
     @property
     def recall(self) -> Floats:
@@ -90,13 +96,14 @@ class ClassMetrics:
 
     def rows(self, names: list[str]) -> list[dict[str, Any]]:
         """An object per class, in percent; None where undefined."""
+        precision, recall, f1 = self.precision, self.recall, self.f1
         return [
             {
                 "label": name,
                 "support": int(self.support[i]),
-                "precision": percent(self.precision[i]),
-                "recall": percent(self.recall[i]),
-                "f1": percent(self.f1[i]),
+                "precision": percent(precision[i]),
+                "recall": percent(recall[i]),
+                "f1": percent(f1[i]),
             }
             for i, name in enumerate(names)
         ]

@@ -108,8 +108,12 @@ def results_table(
         for classifier, name in zip(classifiers, names, strict=True):
             p = classifier.preprocessing
             with bar(len(samples), f"{name} {count}") as shown:
-                found = score(classifier, samples, count, workers, shown.update)
-            scores.append(found if answers is None else found.restricted(answers))
+                scores.append(
+                    score(
+                        classifier, samples, count, workers, shown.update,
+                        allowed=answers, whole=len(classifiers) > 1,
+                    )
+                )  # fmt: skip
             rows.append(
                 result((name,), count, p, scores[-1], classifier.calibration, classifier.threshold)
             )

@@ -16,9 +16,10 @@ from PIL import Image
 from googlenet.data.dataset import Class, Samples
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability as bins
-from googlenet.evaluation.details import class_metrics
+from googlenet.evaluation.details import MATRIX_CLASSES, class_metrics
 from googlenet.evaluation.label_issues import LabelIssue
 from googlenet.evaluation.metric_ci import as_errors
+from googlenet.evaluation.metrics import confusion_matrix
 from googlenet.evaluation.multilabel import MultilabelMetrics
 from googlenet.evaluation.results_table import protocol
 from googlenet.images.augment import Augmentation
@@ -106,7 +107,7 @@ def single_label_parts(
     fit, p = calibrated.temperature, run.settings.preprocessing
     return {
         "columns": ("recall", "precision", "f1"),
-        "confusion": Markup(confusion(metrics.matrix, names)),
+        "confusion": confusion_maps(scores, names),
         "per_class": worst_first(metrics.rows(names)),
         "missing": [names[i] for i in metrics.missing],
         "calibrated": calibrated,
@@ -117,6 +118,14 @@ def single_label_parts(
             scores.temperature_scaled(calibrated.calibration), run.data.val, run.data.classes, p
         ),
     }
+
+
+def confusion_maps(scores: Scores, names: list[str]) -> Markup | None:
+    """The confusion matrix as images; None for too many classes to see."""
+    if len(names) > MATRIX_CLASSES:
+        return None
+    labels, answers = scores.labels.numpy(), scores.predicted().numpy()
+    return Markup(confusion(confusion_matrix(labels, answers, len(names)), names))
 
 
 def multilabel_parts(
@@ -146,7 +155,7 @@ def mistakes(
 ) -> list[Mistake]:
     """The most confident errors, with thumbnails."""
     predicted = scores.predicted()
-    certainty = scores.probabilities.max(1).values
+    certainty = scores.confidence()
     wrong = [
         i for i in certainty.argsort(descending=True).tolist() if predicted[i] != scores.labels[i]
     ]

@@ -283,5 +283,4 @@ def nll(found: Scores) -> float:
     if found.multilabel:
         right = torch.where(found.labels, found.probabilities, 1 - found.probabilities)
         return float(-right.clamp_min(1e-12).log().sum(1).mean())
-    true = found.probabilities.gather(1, found.labels[:, None]).clamp_min(1e-12)
-    return float(-true.log().mean())
+    return float(-found.label_probability().clamp_min(1e-12).log().mean())
