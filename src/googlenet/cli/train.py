@@ -71,6 +71,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
     add("--weights", metavar="MODEL", help=f"fine-tune {WEIGHTS}")
+    add("--head-only", action="store_true", help="fit the classifier alone to features of "
+        "--weights that are computed once: seconds for a few hundred images")  # fmt: skip
     add("--epochs", type=positive, help="passes over the training images (default: the recipe's, "
         "more for a small dataset)")  # fmt: skip
     add("--time-limit", type=duration, metavar="TIME", help="as many epochs as fit into 90s, 30m "
@@ -188,6 +190,8 @@ def resolve(args: argparse.Namespace, source: Classifier | None) -> Settings:
 
     if args.decoder == "turbo":
         turbo_jpeg.require()
+    if args.head_only:
+        require_head_only(args, source)
     overrides = recipe_fields(args.set, notice)
     recipe = resolve_recipe(args, overrides, source)
     defaults: dict[str, Any] = {
@@ -202,6 +206,40 @@ def resolve(args: argparse.Namespace, source: Classifier | None) -> Settings:
     return Settings(
         **(defaults | given | {"recipe": recipe}),
         preprocessing=preprocessing(args, recipe, source.preprocessing if source else None),
+    )
+
+
+# What decides how the whole network is trained; --head-only trains none of it.
+TRAINING_OPTIONS = ("recipe", "epochs", "time_limit", "patience", "batch", "width", "balance",
+                    "set", "augment", "shuffle")  # fmt: skip
+
+
+def require_head_only(args: argparse.Namespace, source: Classifier | None) -> None:
+    """Raises UsageError for options or weights that --head-only cannot be combined with."""
+    from googlenet.models.baselines import Baseline
+
+    for name in TRAINING_OPTIONS:
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"--head-only trains no other layers, got {option}: leave it out")
+    if source is None:
+        raise UsageError("--head-only needs --weights, the model that computes the features")
+    if isinstance(source.network, Baseline):
+        raise UsageError(f"--head-only needs a GoogLeNet as --weights, got {source.variant}")
+    if parallel.world_size() > 1:
+        raise UsageError(f"--head-only runs in one process, got {parallel.world_size()}")
+
+
+def head_only_recipe(recipe: Recipe) -> Recipe:
+    """One epoch without auxiliary classifiers, weight average, or augmentation."""
+    return replace(
+        recipe,
+        name="head-only",
+        description="logistic regression on the features of the center views",
+        epochs=1,
+        aux_loss_weight=0.0,
+        weight_average="none",
+        patience=0,
     )
 
 
@@ -230,7 +268,8 @@ def resolve_recipe(
         recipe = replace(recipe, resize_ratio=p.resize_size / p.size)
     options = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
     options = current_names({name: value for name, value in options.items() if value})
-    return recipe.with_settings(options | overrides)
+    recipe = recipe.with_settings(options | overrides)
+    return head_only_recipe(recipe) if args.head_only else recipe
 
 
 def default_shuffle(data: str, recipe: Recipe) -> str:
@@ -247,7 +286,10 @@ def plan(args: argparse.Namespace, settings: Settings, began: float) -> Plan:
     if args.time_limit and "epochs" in fields:
         raise UsageError("--time-limit takes the maximum from --epochs, got --set epochs=…")
     return Plan(
-        scale_epochs=args.epochs is None and args.time_limit is None and "epochs" not in fields,
+        scale_epochs=not settings.head_only
+        and args.epochs is None
+        and args.time_limit is None
+        and "epochs" not in fields,
         find_batch=args.batch == "auto",
         overrides=frozenset(fields),
         time_budget=TimeBudget(settings.time_limit, began=began) if settings.time_limit else None,

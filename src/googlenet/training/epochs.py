@@ -56,12 +56,17 @@ def should_stop(run: Run) -> bool:
 
 def train_epoch(run: Run, began: float) -> None:
     """One epoch: training, validation, models, checkpoint and logs."""
-    trainer, progress = run.trainer, run.progress
+    trainer = run.trainer
     row = {
         "epoch": trainer.epoch + 1,
         "learning_rate": trainer.learning_rate(trainer.epoch * trainer.epoch_steps),
     }
-    row |= train_steps(run, began)
+    end_epoch(run, began, row | train_steps(run, began))
+
+
+def end_epoch(run: Run, began: float, row: dict[str, float]) -> None:
+    """Validation, models, checkpoint and logs; row: the training's columns of the log."""
+    trainer, progress = run.trainer, run.progress
     stop_timing = run.time_budget.stopwatch() if run.time_budget else None
     classifier, found = validate(run, began)
     progress.seconds = perf_counter() - began

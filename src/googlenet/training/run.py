@@ -35,6 +35,7 @@ from googlenet.training.epochs import (
     stoppable,
     train_epoch,
 )
+from googlenet.training.head_only import train_head
 from googlenet.training.setup import Run
 
 
@@ -83,7 +84,7 @@ def run_epochs(run: Run, views: Sequence[int], label_check_images: int) -> Train
     """The remaining epochs and the final evaluation."""
     began = perf_counter() - run.progress.seconds
     while not should_stop(run):
-        train_epoch(run, began)
+        (train_head if run.settings.head_only else train_epoch)(run, began)
     with stoppable(run, began):
         return finalize(run, views, label_check_images, began)
 

@@ -38,7 +38,8 @@ class Settings:
 
     data: as the user gave it; weights: the model that fine-tuning starts from; time_limit: in
     seconds, for a resumed run or a machine that became slower: the recipe's epochs already fit
-    into it; multilabel: force multi-label data; decoder and augment change pixels slightly.
+    into it; multilabel: force multi-label data; head_only: fit the classifier
+    alone (`training.head_only`); decoder and augment change pixels slightly.
     """
 
     data: str = field(metadata={"affects_results": False})
@@ -51,6 +52,7 @@ class Settings:
     workers: int = setting(2, affects_results=False)
     time_limit: float | None = setting(None, before=None)
     multilabel: bool = setting(False, before=False)
+    head_only: bool = setting(False, before=False)
     decoder: str = setting("pillow", choices=DECODERS, before="pillow")
     shuffle: str = setting("full", choices=SHUFFLES, before="full")
     cache: str = setting("auto", choices=CACHES, before="none", affects_results=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 import torch
 
@@ -40,6 +41,7 @@ from googlenet.training.tensorboard import TensorBoardLogger
 from googlenet.training.time_budget import TimeBudget
 from googlenet.training.transfer import PretrainedSource, transfer
 
+FEW_IMAGES = 1000  # fewer are too few to train from scratch (docs/few_images.md)
 CHECKPOINT_SECONDS = 300.0  # between checkpoints within an epoch (docs/runs.md)
 
 
@@ -97,6 +99,8 @@ def prepare_locked(
     machine = ComputeDevice.detect(settings.precision)
     data = load_training_data(settings)
     console.say_all([data.describe(), *data.account.lines()])
+    if not (resume or settings.weights) and len(data.train) < FEW_IMAGES:
+        console.say(few_images_note(settings, len(data.train)))
     if not resume and (plan.scale_epochs or plan.find_batch or plan.time_budget):
         parallel.on_rank0(folder.require_empty)
         settings = resolve(
@@ -119,6 +123,15 @@ def prepare_locked(
     parallel.on_rank0(lambda: sync_files(run))
     run.saved = run.trainer.step
     return run
+
+
+def few_images_note(settings: Settings, images: int) -> str:
+    """What to do with too few images to train from scratch."""
+    return (
+        f"note: {images:,} training images are few to train from scratch; pretrained weights "
+        f"usually do much better: googlenet train {quote(settings.data)} --weights bvlc "
+        "(or with --head-only, in a minute)"
+    )
 
 
 def load_training_data(settings: Settings) -> DataSet:
