@@ -112,3 +112,12 @@ def test_few_images_from_scratch_name_the_way(trained: Trained, tmp_path: Path) 
                      *SMALL[4:])  # fmt: skip
     assert answer.code == 0, answer.err
     assert "few to train from scratch" not in answer.out
+
+
+def test_more_epochs_name_the_way(trained: Trained) -> None:
+    answer = command("train", trained.data, "--out", trained.run, "--resume", "--epochs", "4")
+    assert answer.code == 2
+    assert (
+        f"googlenet train {trained.data} --weights {trained.run} --epochs N --out NEW_RUN"
+        in answer.err
+    )

@@ -22,9 +22,9 @@ from tests.cli.conftest import command
 OPTIONS = {
     "check": "DATA --all --out --strict --seed --workers --json",
     "train": "DATA --out --resume --multilabel --recipe --variant --weights --head-only --epochs "
-    "--time-limit --patience --size --batch --width --seed --mode --no-mirror --precision --balance "
-    "--set --decoder --augment --shuffle --views --label-issues --checkpoint-minutes --cache "
-    "--workers --json",
+    "--time-limit --patience --size --batch --width --seed --mode --no-mirror --precision "
+    "--balance --set --decoder --augment --shuffle --views --label-issues --checkpoint-minutes "
+    "--cache --workers --json",
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
     "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --target-fpr --split --workers --json",

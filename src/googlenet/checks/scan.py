@@ -70,7 +70,10 @@ def scan(name: str, seed: int) -> Scan:
     """
     path = Path(name)
     try:
-        found = scan_dataset(load_data(name, seed))
+        data = load_data(name, seed)
+        found = scan_dataset(data)
+        if data.unusable():
+            found.problems.insert(0, Problem(name, "unusable", printable(data.unusable())))
     except DataError as error:
         found = scan_folder(path) if path.is_dir() else scan_csv(path)
         if not found.entries:

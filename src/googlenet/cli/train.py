@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +160,11 @@ def resumed_settings(args: argparse.Namespace, folder: RunFolder) -> Settings:
     given = [name for name in args.run_options if getattr(args, name) is not None]
     if given:
         option = "--" + given[0].replace("_", "-")
-        raise UsageError(f"--resume takes the run's own settings, got {option}: leave it out")
+        raise UsageError(
+            f"--resume takes the run's own settings, got {option}: leave it out; to train with "
+            f"other settings or for more epochs, start a new run from its model: googlenet train "
+            f"{quote(args.data)} --weights {quote(str(args.out))} --epochs N --out NEW_RUN"
+        )
     return stored_settings(args, folder)
 
 

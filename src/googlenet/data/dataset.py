@@ -89,6 +89,17 @@ class Samples:
         return f"#{index}" if isinstance(source, np.ndarray) else str(source)
 
 
+DECIMAL = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def has_measurements(labels: Sequence[str]) -> bool:
+    """Whether class names look like measured values: most of them different decimal numbers."""
+    decimals = [
+        label for label in labels if re.fullmatch(r"[+-]?\d*[.]\d+(e[+-]?\d+)?", label, re.I)
+    ]
+    return len(labels) > 2 and 2 * len(decimals) > len(labels)
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A data set with its class list, split into what trains and what validates.
@@ -114,6 +125,29 @@ class DataSet:
     def multilabel(self) -> bool:
         """Whether an image can have several labels, or none."""
         return self.train.multi_hot is not None
+
+    def unusable(self) -> str:
+        """Why training rejects this data, in words; "" if it does not."""
+        if len(self.train) and len(self.val):
+            return ""
+        why = ""
+        if self.has_split:
+            why = ": one of the splits is empty"
+        elif len(self.train) == len(self.classes) and not self.multilabel:
+            why = (
+                ": each class has a single image, which is for training, and nothing is left to "
+                "validate on: add images, or a validation split of your own"
+            )
+        if has_measurements([c.id for c in self.classes]):
+            shown = ", ".join(c.id for c in self.classes[:3])
+            why += (
+                f"; the labels look like measurements ({shown}, …), and each is a class here: "
+                "group them into classes (this is not a regression)"
+            )
+        return (
+            f"{self.name}: needs training and validation images, got "
+            f"{len(self.train)} and {len(self.val)}{why}"
+        )
 
     @property
     def all(self) -> Samples:

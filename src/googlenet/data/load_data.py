@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from googlenet.data.digits import read_digits
 from googlenet.data.folder import read_folder
 from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
 from googlenet.data.shards.remote import LocalStore, RemoteStore
-from googlenet.runtime.errors import UsageError
+from googlenet.runtime.errors import UsageError, printable
 
 BUILT_IN = ("digits",)
 
@@ -53,11 +54,59 @@ def read_data(
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
-        return read_csv(path, seed, classes, multilabel)
+        data = read_csv(path, seed, classes, multilabel)
+        require_images(path, data)
+        return data
     raise UsageError(
         f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"
     )
+
+
+LOOKED_UP = 100  # paths of a CSV file that are looked up before anything else is done
+
+
+def require_images(path: Path, data: DataSet) -> None:
+    """Raises DataError if most of a CSV file's images are not there; single ones may be missing.
+
+    The message has the first such path, the rule, and what is probably wrong.
+    """
+    images = [*data.train.sources, *data.val.sources]
+    looked_up = images[:: -(-len(images) // LOOKED_UP)]
+    missing = [image for image in looked_up if isinstance(image, Path) and not exists(image)]
+    if 2 * len(missing) <= len(looked_up):
+        return
+    hint = path_hint(path, missing[0])
+    raise DataError(
+        f"{path}: {len(missing)} of {len(looked_up)} images looked up do not exist, for example "
+        f"{printable(str(missing[0]))}: a path is relative to the CSV file's folder"
+        + (f"; {hint}" if hint else "")
+    )
+
+
+def path_hint(path: Path, image: Path) -> str:
+    """What is probably wrong with a path that does not exist, and what to do; "" if unknown."""
+    written = image.relative_to(path.parent) if image.is_relative_to(path.parent) else image
+    text = str(written)
+    if re.match(r"[a-z][a-z0-9+.-]+:/", text, re.IGNORECASE):
+        return "a URL is not a path: download the images first"
+    if text.startswith("~"):
+        return "~ is not expanded: write the whole path"
+    if "\\" in text:
+        return "write / for \\ in the paths"
+    if exists(Path(text)):
+        return f"the paths exist seen from the current folder: move the CSV file to {Path.cwd()}"
+    for folder in path.parent.absolute().parents:
+        if exists(folder / text):
+            return f"the paths exist seen from {folder}: move the CSV file there"
+    return ""
+
+
+def exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that is closed: reading will say so
+        return False
 
 
 def choose_split(data: DataSet, split: str) -> Samples:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -126,7 +127,8 @@ def require_same(values: Mapping[str, Any], now: Progress, path: Path) -> None:
     for name, (old, new) in differences(then, here):
         raise UsageError(
             f"{path.with_name('settings.json')}: must not change during a run: "
-            f"{name} was {old!r}, got {new!r}"
+            f"{name} was {old!r}, got {new!r}; to train with other settings or for more epochs, "
+            f"start a new run from its model: --weights {quote(str(path.parent))}"
         )
 
 

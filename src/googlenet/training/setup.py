@@ -142,11 +142,8 @@ def load_training_data(settings: Settings) -> DataSet:
 
     def read() -> DataSet:
         data = load_data(settings.data, settings.seed, multilabel=settings.multilabel or None)
-        if not len(data.train) or not len(data.val):
-            raise DataError(
-                f"{data.name}: needs training and validation images, got "
-                f"{len(data.train)} and {len(data.val)}"
-            )
+        if data.unusable():
+            raise DataError(data.unusable())
         return data
 
     data = parallel.on_all_ranks(read)
