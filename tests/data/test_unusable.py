@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.dataset import DataError, has_measurements
-from googlenet.data.load_data import load_data
+from googlenet.data.load_data import load_usable_data
 from tests.cli.conftest import command
 from tests.fixtures import photo_folder
 
@@ -56,7 +56,7 @@ def test_separators_of_windows(tmp_path: Path, rows: list[tuple[str, str]]) -> N
     data = table(tmp_path / "labels.csv", [(p.replace("/", "\\"), label) for p, label in rows])
     if os.sep == "/":
         with pytest.raises(DataError, match=r"write / for \\ in the paths"):
-            load_data(str(data))
+            load_usable_data(str(data))
 
 
 def test_paths_from_elsewhere(
@@ -64,15 +64,15 @@ def test_paths_from_elsewhere(
 ) -> None:
     data = table(tmp_path / "deep" / "labels.csv", rows)
     with pytest.raises(DataError, match=f"the paths exist seen from {tmp_path}: move the CSV"):
-        load_data(str(data))
+        load_usable_data(str(data))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="the paths exist seen from the current folder"):
-        load_data(str(data))
+        load_usable_data(str(data))
 
 
 def test_single_images_may_be_missing(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     missing = [(f"photos/cat/none{i}.png", "cat") for i in range(6)]
-    assert len(load_data(str(table(tmp_path / "labels.csv", rows + missing))).all) == 18
+    assert len(load_usable_data(str(table(tmp_path / "labels.csv", rows + missing))).all) == 18
 
 
 def test_measurements(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from googlenet.data.folder import (
     list_images,
     subfolders,
 )
-from googlenet.data.load_data import load_data
+from googlenet.data.load_data import load_usable_data
 from googlenet.data.shards.index import holds_shards
 from googlenet.runtime.errors import printable
 
@@ -70,10 +70,7 @@ def scan(name: str, seed: int) -> Scan:
     """
     path = Path(name)
     try:
-        data = load_data(name, seed)
-        found = scan_dataset(data)
-        if data.unusable():
-            found.problems.insert(0, Problem(name, "unusable", printable(data.unusable())))
+        found = scan_dataset(load_usable_data(name, seed))
     except DataError as error:
         found = scan_folder(path) if path.is_dir() else scan_csv(path)
         if not found.entries:

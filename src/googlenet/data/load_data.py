@@ -54,9 +54,7 @@ def read_data(
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
-        data = read_csv(path, seed, classes, multilabel)
-        require_images(path, data)
-        return data
+        return read_csv(path, seed, classes, multilabel)
     raise UsageError(
         f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"
@@ -64,6 +62,20 @@ def read_data(
 
 
 LOOKED_UP = 100  # paths of a CSV file that are looked up before anything else is done
+
+
+def load_usable_data(name: str, seed: int | None = 0, multilabel: bool | None = None) -> DataSet:
+    """The data set of that name, to train on.
+
+    Raises DataError, which names the cause, for a CSV file most of whose images are not there and
+    for a data set that leaves one of the splits empty.
+    """
+    data = load_data(name, seed, multilabel=multilabel)
+    if Path(name).is_file():
+        require_images(Path(name), data)
+    if data.unusable():
+        raise DataError(data.unusable())
+    return data
 
 
 def require_images(path: Path, data: DataSet) -> None:

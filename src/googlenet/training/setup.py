@@ -11,8 +11,8 @@ import torch
 
 from googlenet import parallel
 from googlenet.data.cache import build_cache
-from googlenet.data.dataset import DataError, DataSet
-from googlenet.data.load_data import load_data
+from googlenet.data.dataset import DataSet
+from googlenet.data.load_data import load_usable_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
 from googlenet.inference.classifier import Classifier
@@ -141,10 +141,9 @@ def load_training_data(settings: Settings) -> DataSet:
     """
 
     def read() -> DataSet:
-        data = load_data(settings.data, settings.seed, multilabel=settings.multilabel or None)
-        if data.unusable():
-            raise DataError(data.unusable())
-        return data
+        return load_usable_data(
+            settings.data, settings.seed, multilabel=settings.multilabel or None
+        )
 
     data = parallel.on_all_ranks(read)
     if parallel.world_size() > 1:
