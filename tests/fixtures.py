@@ -59,15 +59,15 @@ def pixels(image: DecodedImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(image)
 
 
-def photo_folder(root: Path, photos: Mapping[str, int]) -> Path:
+def photo_folder(root: Path, photos: Mapping[str, int], seed: int = 0) -> Path:
     """Folders of tinted photos: {"train/red": 4} makes four, named 0.png to 3.png."""
     for at, (name, count) in enumerate(photos.items()):
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            seed = 1000 * at + number
+            own = seed + 1000 * at + number
             colour = Path(name).name
-            image = tinted(colour, seed) if colour in COLOURS else noise(40, 36, seed)
+            image = tinted(colour, own) if colour in COLOURS else noise(40, 36, own)
             image.save(folder / f"{number}.png")
     return root
 

@@ -260,6 +260,7 @@ def test_table(tmp_path: Path) -> None:
     rows = "path,label,split\n0.png,a,train\n1.png,b,train\ngone.png,b,train\n0.png,b,train\n"
     found = check(table(tmp_path, rows + "2.png,a,val\n3.png,b,val\n"))
     assert kinds(found) == {
+        "unusable": {"labels.csv"},
         "unreadable": {"gone.png"},
         "unlabelled": {tmp_path.name},
         "duplicate": {"0.png"},
@@ -269,6 +270,17 @@ def test_table(tmp_path: Path) -> None:
     assert details["unreadable"].endswith("(No such file or directory)")
     assert details["unlabelled"] == "2 images here are in no row of the table"
     assert details["duplicate"] == f"listed before, as {tmp_path / '0.png'}"
+
+
+def test_table_with_a_test_split_and_repetitions(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.png").write_bytes(scene_file(number))
+    shutil.copy(tmp_path / "0.png", tmp_path / "5.png")
+    rows = ["0.png,a,train", "1.png,b,train", "2.png,a,val", "3.png,b,val", "4.png,a,test",
+            "5.png,a,test", "0.png,a,train"]  # fmt: skip
+    found = check(table(tmp_path, "path,label,split\n" + "\n".join(rows)))
+    assert (found.images, found.parts) == (6, {"train": 2, "val": 2, "test": 2})
+    assert kinds(found) == {"duplicate": {"labels.csv", "5.png"}, "leakage": {"5.png"}}
 
 
 def test_table_of_photos_with_several_labels(tmp_path: Path) -> None:

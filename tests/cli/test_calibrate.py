@@ -18,7 +18,7 @@ from tests.fixtures import noise, photo_folder
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty photos of the model's classes: enough for a threshold of either half."""
     root = tmp_path_factory.mktemp("known")
-    return photo_folder(root, dict.fromkeys(("red", "green", "blue"), 20))
+    return photo_folder(root, dict.fromkeys(("red", "green", "blue"), 20), seed=50_000)
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def test_refusals_are_one_sentence(
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("option", ["--views=7", "--workers=none", "--split=test"])
+@pytest.mark.parametrize("option", ["--views=7", "--workers=none", "--split=dev"])
 def test_values_that_argparse_refuses(option: str) -> None:
     answer = command("evaluate", "m", "--data", "d", option)
     assert answer.code == 2

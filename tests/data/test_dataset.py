@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,10 @@ def dataset(*sizes: int) -> DataSet:
 
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=6), seed=st.integers(0, 2**63 - 1))
-def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> None:
+@pytest.mark.parametrize("rule", ["image", "order"])
+def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int, rule: str) -> None:
     whole = dataset(*sizes)
-    parts = random_split(whole, seed)
+    parts = random_split(whole, seed, rule=rule)
     assert not parts.has_split
     assert sorted(parts.train.sources + parts.val.sources, key=str) == sorted(
         whole.train.sources, key=str
@@ -45,7 +47,48 @@ def test_split_holds_a_fifth_of_every_class_out(sizes: list[int], seed: int) -> 
         assert [labels[source] for source in part.sources] == list(part.labels)
     held = Counter(parts.val.labels)
     for label, size in enumerate(sizes):
-        assert held[label] == (0 if size == 1 else max(1, round(size / 5)))
+        if rule == "order" or size == 1:
+            assert held[label] == (0 if size == 1 else max(1, round(size / 5)))
+        else:
+            assert max(1, round(size / 10)) <= held[label] <= max(1, size * 3 // 10)
+
+
+def test_split_by_image_holds_about_a_fifth_of_many_out() -> None:
+    held = Counter(random_split(dataset(2000, 2000), 1).val.labels)
+    assert all(340 < count < 460 for count in held.values())
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**63 - 1), added=st.integers(1, 100))
+def test_split_follows_each_image_whatever_else_is_there(seed: int, added: int) -> None:
+    """A class of 300 grows: nothing moves.  (Of a small class the bounds may move one.)"""
+    small, large = (random_split(dataset(300 + n, 300), seed) for n in (0, added))
+    assert set(small.val.sources) <= set(large.val.sources)
+    assert set(small.train.sources) <= set(large.train.sources)
+
+
+def test_a_small_class_that_grows_moves_few_images() -> None:
+    moved = 0
+    for seed in range(100):
+        small, large = (random_split(dataset(30 + n, 30 + n), seed) for n in (0, 1))
+        before, after = set(small.val.sources), set(large.val.sources)
+        moved += len(before - after) + len(set(small.train.sources) & after)
+    assert moved < 30  # of 6,000
+
+
+@pytest.mark.parametrize("root", ["/x/data", "/elsewhere/y"])
+def test_split_does_not_depend_on_the_place_or_on_folders_above_the_class(root: str) -> None:
+    here = dataset(20, 30)
+    sources = tuple(Path(root) / f"id{p.parts[0]}" / p.name for p in map(Path, here.train.sources))  # type: ignore[arg-type]
+    there = replace(here, train=Samples(sources, here.train.labels))
+    inside = tuple(Path("deep/images") / p.relative_to(root) for p in sources)
+    table = replace(here, train=Samples(inside, here.train.labels))
+    found = [
+        [s.sources[i].name for i in range(len(s))]  # type: ignore[union-attr]
+        for s in (random_split(there, 3, Path(root)).val, random_split(table, 3).val)
+    ]
+    assert found[0] == found[1]
+    assert found[0] != [s.name for s in random_split(here, 4).val.sources]  # type: ignore[union-attr]
 
 
 def test_split_is_a_function_of_the_seed() -> None:
@@ -99,9 +142,11 @@ def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
 
 
 def test_description_counts_the_photos() -> None:
-    assert random_split(dataset(10, 10), 0).describe() == (
+    assert random_split(dataset(10, 10), 0, rule="order").describe() == (
         "photos: 2 classes, 16 training / 4 validation images (random 80/20 split)"
     )
+    tested = replace(dataset(2, 2), test=dataset(1, 1).train)
+    assert tested.describe().endswith("0 validation images; 2 test images are left out")
 
 
 CLASSES = (

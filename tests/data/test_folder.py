@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,19 @@ def test_names_of_the_parts(tmp_path: Path, train: str, val: str) -> None:
 
 def test_val_is_taken_before_test(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 3, "val/a": 2})
-    assert len(read_folder(tmp_path, 0).val) == 2
+    data = read_folder(tmp_path, 0)
+    assert (len(data.val), len(data.test), data.val_is_test) == (2, 3, False)
+    assert data.describe().endswith("; 3 test images are left out")
+    shutil.rmtree(tmp_path / "val")
+    alone = read_folder(tmp_path, 0)
+    assert (len(alone.val), len(alone.test), alone.val_is_test) == (3, 0, True)
+
+
+def test_class_of_the_test_split_that_training_lacks_is_not_read(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "test/a": 2, "test/new": 3})
+    data = read_folder(tmp_path, 0)
+    assert len(data.test) == 2
+    assert "test/new: the folder of the test split is no class" in data.account.lines()[0]
 
 
 @pytest.mark.parametrize("train", ["", "train/"])
@@ -42,7 +56,9 @@ def test_classes_alone_are_split_by_the_seed(tmp_path: Path, train: str) -> None
     photo_folder(tmp_path, {f"{train}a": 10, f"{train}b": 5})
     data = read_folder(tmp_path, 3)
     assert not data.has_split
-    assert sorted(data.val.labels) == [0, 0, 1]
+    held = Counter(data.val.labels)
+    assert 1 <= held[0] <= 3
+    assert held[1] == 1
     assert data == read_folder(tmp_path, 3)
     assert names(data.val) != names(read_folder(tmp_path, 4).val)
 
@@ -87,6 +103,7 @@ def test_unlabelled_test_photos_are_no_validation(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 5, "train/b": 5, "test": 4})
     data = read_folder(tmp_path, 0)
     assert (len(data.train), len(data.val), data.has_split) == (8, 2, False)
+    assert not len(data.test)
 
 
 def test_class_that_training_lacks(tmp_path: Path) -> None:

@@ -49,3 +49,20 @@ def test_parts(tmp_path: Path) -> None:
     sentence = "v: the split 'train' must have at least one image, has none"
     with pytest.raises(DataError, match=sentence):
         choose_split(alone, "train")
+
+
+def test_rule_of_before_holds_the_same_images_out_as_before(tmp_path: Path) -> None:
+    """Models and runs of before 2026-12 keep their split."""
+    photo_folder(tmp_path / "f", {"a": 10, "b": 5})
+    data = load_data(str(tmp_path / "f"), 3, split_rule="order")
+    names = [Path(data.val.name(i)).relative_to(tmp_path / "f") for i in range(len(data.val))]
+    assert [str(name) for name in names] == ["a/6.png", "a/9.png", "b/0.png"]
+
+
+def test_splits_of_a_table_by_either_rule(tmp_path: Path) -> None:
+    rows = ["1,a,train", "2,b,train", "3,a,test", "4,b,val", "5,a,test", "1,a,val"]
+    path = tmp_path / "t.csv"
+    path.write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    before, now = (load_data(str(path), 0, split_rule=rule) for rule in ("order", "image"))
+    assert [Path(before.val.name(i)).name for i in range(len(before.val))] == ["3", "4", "5", "1"]
+    assert [len(choose_split(now, s)) for s in ("train", "val", "test", "all")] == [2, 1, 2, 5]

@@ -14,6 +14,7 @@ from googlenet.checks.image_file import ImageReport, examine, problems_of
 from googlenet.checks.near_duplicates import near_duplicates
 from googlenet.checks.problems import KINDS, Problem
 from googlenet.checks.scan import Entry, Scan, scan
+from googlenet.data.csv_file import SPLITS
 from googlenet.runtime.errors import printable
 from googlenet.runtime.prefetch import prefetch
 
@@ -71,7 +72,7 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
         found.name,
         len(entries),
         len(found.classes),
-        {part: parts[part] for part in ("train", "val")},
+        {part: parts[part] for part in SPLITS if parts[part] or part != "test"},
         found.has_split,
         problems,
     )
@@ -102,7 +103,7 @@ def copies(found: Scan, images: Sequence[ImageReport]) -> list[Problem]:
     for copy in best_per_image(
         copy
         for copy in everything
-        if (entries[copy.first].split, entries[copy.second].split) == ("train", "val")
+        if entries[copy.first].split == "train" != entries[copy.second].split
     ):
         held = "" if found.has_split else "; random split"
         detail = f"{says(copy, entries)}, a training image{held}"

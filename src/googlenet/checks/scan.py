@@ -12,10 +12,11 @@ from typing import NamedTuple
 from googlenet.checks.image_file import Source
 from googlenet.checks.problems import Problem
 from googlenet.data.account import canonical
-from googlenet.data.csv_file import has_multilabel, is_training, read_rows
+from googlenet.data.csv_file import SPLITS, has_multilabel, read_rows, split_of
 from googlenet.data.dataset import DataError, DataSet, Samples, split_labels
 from googlenet.data.folder import (
     SYSTEM_FILES,
+    TEST,
     TRAIN,
     VALIDATION,
     class_folders,
@@ -31,7 +32,7 @@ from googlenet.runtime.errors import printable
 
 
 class Entry(NamedTuple):
-    """An image of the data set; `split` is "train" or "val".
+    """An image of the data set; `split` is "train", "val" or "test".
 
     `multilabel`: its label can be that of multilabel classes, with bars between them, or of none.
     """
@@ -92,7 +93,7 @@ def scan_dataset(data: DataSet) -> Scan:
 
     return Scan(
         data.name,
-        part(data.train, "train") + part(data.val, "val"),
+        part(data.train, "train") + part(data.val, "val") + part(data.test, "test"),
         [c.id for c in data.classes],
         data.has_split,
         # Folders that are not read are found with all other files.
@@ -117,6 +118,7 @@ def scan_folder(root: Path) -> Scan:
     parts = {
         "train": find_split(root, TRAIN, on_error),
         "val": find_split(root, VALIDATION, on_error),
+        "test": find_split(root, TEST, on_error),
     }
     if not any(parts.values()):
         parts["train"] = class_folders(root, on_error)
@@ -131,7 +133,7 @@ def scan_folder(root: Path) -> Scan:
 
 def scan_csv(path: Path) -> Scan:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
-    entries: dict[str, list[Entry]] = {"train": [], "val": []}
+    entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     problems = []
     rows = read_rows(path)
     multilabel = has_multilabel(rows)
@@ -143,13 +145,13 @@ def scan_csv(path: Path) -> Scan:
             problems.append(Problem(str(image), "unlabelled", f"{row.where} has no label"))
         else:
             try:
-                part = "train" if is_training(row.values.get("split", "train"), "") else "val"
+                part = split_of(row)
             except DataError as error:
-                problems.append(Problem(str(image), "unusable", row.where + str(error)))
+                problems.append(Problem(str(image), "unusable", str(error)))
                 continue
             entries[part].append(Entry(image, str(image), label, part, multilabel))
-    both = entries["train"] + entries["val"]
-    return Scan(printable(path.name), both, labels_of(both), problems=problems)
+    every = [entry for split in SPLITS for entry in entries[split]]
+    return Scan(printable(path.name), every, labels_of(every), problems=problems)
 
 
 def labels_of(entries: Iterable[Entry]) -> list[str]:
@@ -199,7 +201,7 @@ def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave an image its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
     split = (
-        parts[0].lower() in TRAIN + VALIDATION
+        parts[0].lower() in TRAIN + VALIDATION + TEST
         and len(parts) > 2
         and canonical(parts[1]) == entry.label
     )

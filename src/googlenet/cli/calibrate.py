@@ -17,7 +17,6 @@ from googlenet.cli.options import (
     add_split,
     add_workers,
     check_out,
-    default_split,
     percent,
 )
 from googlenet.runtime.errors import UsageError
@@ -37,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.data.load_data import choose_split, load_data
+    from googlenet.data.load_data import load_data
     from googlenet.evaluation.accuracy import score
     from googlenet.evaluation.fit_calibration import fit_calibration
+    from googlenet.inference.held_out import choose_held_out, default_split
     from googlenet.inference.model_file import model_path
     from googlenet.load import load_classifier, require_weights
     from googlenet.runtime.console import Console
@@ -54,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
             f"MODEL must be single-label, got {args.model}: temperature and out-of-distribution "
             "threshold are those of a softmax"
         )
-    data = load_data(args.data, classifier.header.split_seed, classifier.classes)
-    part = args.split or default_split(data, classifier)
-    samples = choose_split(data, part)
+    header = classifier.header
+    data = load_data(args.data, header.split_seed, classifier.classes, split_rule=header.split_rule)
+    part = args.split or default_split(data, header)
+    samples, learned = choose_held_out(data, [header], part, whole=bool(args.split))
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(f"{data.name}: {len(samples):,} images ({SPLITS[part]})")
-    console.say_all(data.account.lines())
+    console.say_all([*data.account.lines(), *learned])
     with console.bar(len(samples), "calibrate") as bar:
         scores = score(
             classifier, samples, workers=args.workers, progress=bar.update, keep_outputs=True

@@ -58,6 +58,8 @@ def show(console: Console, found: Check, data: str, seed: int, examples: int) ->
     from googlenet.runtime.errors import printable
 
     split = "" if found.has_split else f" (random 80/20 split, seed {seed})"
+    if "test" in found.parts:
+        split += f", {found.parts['test']:,} test images"
     console.say(
         f"{found.name}: {found.images:,} images of {found.classes:,} classes, "
         f"{found.parts['train']:,} training / {found.parts['val']:,} validation{split}"

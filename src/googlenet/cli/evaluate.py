@@ -22,7 +22,6 @@ from googlenet.cli.options import (
     add_threads,
     add_threshold,
     add_workers,
-    default_split,
     set_threshold,
     use_threads,
     view_list,
@@ -58,8 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.data.load_data import choose_split, load_data
+    from googlenet.data.load_data import load_data
     from googlenet.evaluation.results_table import protocol, protocol_name, results_table
+    from googlenet.inference.held_out import choose_held_out, default_split
     from googlenet.runtime.console import Console
 
     if args.out and args.out.suffix not in (".csv", ".json"):
@@ -70,17 +70,25 @@ def run(args: argparse.Namespace) -> int:
     if args.restrict and first.multilabel:
         raise UsageError("--restrict is for single-label models, this model is multilabel")
     data = parallel.on_all_ranks(
-        lambda: load_data(args.data, first.header.split_seed, first.classes, first.multilabel)
+        lambda: load_data(
+            args.data,
+            first.header.split_seed,
+            first.classes,
+            first.multilabel,
+            first.header.split_rule,
+        )
     )
-    part = args.split or default_split(data, first)
-    samples = choose_split(data, part)
+    part = args.split or default_split(data, first.header)
+    samples, learned = choose_held_out(
+        data, [classifier.header for classifier in classifiers], part, whole=bool(args.split)
+    )
     if parallel.world_size() > 1:
         parallel.require_equal_across_ranks((data.order_hash(), part), f"images of {args.data}")
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say(
         f"{data.name}: {len(samples):,} images ({SPLITS[part]}), {len(first.classes)} classes"
     )
-    console.say_all(data.account.lines())
+    console.say_all([*data.account.lines(), *learned])
     for views in args.views:
         name = protocol_name(views, first.preprocessing)
         console.say(f"protocol {name}: {protocol(views, first.preprocessing)}")

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         source = args.calibration_data or args.data
         calibration = calibration_crops(classifier, source, args.calibration_images)
     console = Console(sys.stderr if args.json else sys.stdout)
-    console.say_all(images.account.lines())
+    console.say_all(images.lines)
     if calibration is not None and len(calibration) < MIN_CALIBRATION_IMAGES:
         console.say(
             f"warning: int8 is calibrated on {len(calibration)} images only; use "

@@ -69,7 +69,14 @@ def lines(header: dict[str, Any]) -> list[str]:
     for key, value in shown.items():
         if isinstance(value, dict):
             found.append(f"{key}:")
-            found += [f"  {name:<16} {inner}" for name, inner in value.items()]
+            found += [f"  {name:<16} {short(inner)}" for name, inner in value.items()]
         elif value is not None:
             found.append(f"{key:<18} {value}")
     return found
+
+
+def short(value: Any) -> Any:
+    """A value of the header as text; of a record of training images, how many it has."""
+    if isinstance(value, dict) and "hashes" in value:
+        return f"{value.get('images')} training images"
+    return value

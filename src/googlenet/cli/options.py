@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
-    from googlenet.data.dataset import DataSet
     from googlenet.inference.classifier import Classifier
 
 DATA = "a folder, a CSV file, shards, or digits (built in)"
@@ -147,7 +146,12 @@ def check_out(out: Path, source: Path, name: str = "SOURCE") -> None:
         raise GoogLeNetError(f"{out}: exists and is read-only")
 
 
-SPLITS = {"train": "training split", "val": "validation split", "all": "all of the data"}
+SPLITS = {
+    "train": "training split",
+    "val": "validation split",
+    "test": "test split",
+    "all": "all of the data",
+}
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
@@ -157,15 +161,6 @@ def add_split(parser: argparse.ArgumentParser) -> None:
         help="split of the data (default: val if the data has one or the model was trained on it, "
         "else all)",
     )
-
-
-def default_split(data: DataSet, classifier: Classifier) -> str:
-    """The validation split if there is one, or if the model was trained on this data.
-
-    A folder of classes that the model has not seen is a test set: all of it counts.
-    """
-    same = classifier.provenance.get("data_fingerprint") == data.fingerprint()
-    return "val" if data.has_split or same else "all"
 
 
 def minutes(text: str) -> float:

@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     side = None if args.original else args.resize
     packing = Packing(side, args.quality, args.shard_size << 20, args.seed)
     data = load_data(args.data, None)
-    console.say_all(data.account.lines())
+    console.say_all([data.describe()] * data.has_split + data.account.lines())
     root = Path(args.data)
-    with console.bar(len(data.all), "pack") as bar:
+    with console.bar(len(data.all) + len(data.test), "pack") as bar:
         packer = Packer(
             data,
             root if root.is_dir() else root.parent,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from googlenet.data.account import INVISIBLE, Account, canonical, lookalikes
+from googlenet.data.account import INVISIBLE, Account, Note, canonical, lookalikes
 from googlenet.data.dataset import (
     LABEL_SEPARATOR,
     Class,
@@ -22,8 +23,11 @@ from googlenet.data.dataset import (
     sort_labels,
     split_labels,
 )
-from googlenet.data.folder import TRAIN, VALIDATION
+from googlenet.data.folder import TEST, TRAIN, VALIDATION
 from googlenet.runtime.errors import printable
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = (TRAIN, VALIDATION, TEST)
 
 
 def read_csv(
@@ -31,6 +35,7 @@ def read_csv(
     seed: int | None,
     classes: Sequence[Class] | None = None,
     multilabel: bool | None = None,
+    legacy: bool = False,
 ) -> DataSet:
     """The data set in a CSV file; with `classes`, labelled by that list and no other.
 
@@ -38,20 +43,30 @@ def read_csv(
     is an index.  A bar parts the labels of an image that has several ("a|b"; "\\|" is a bar in a
     name), and where any label has one, every image can have several, or with an empty label
     none.  `multilabel` says so of any file; if it is False, such a label is an error.  Others
-    are ignored.  Raises DataError, which names the line.
+    are ignored.  legacy: for a model made before 2026-12, test rows validate and an image may have
+    several rows.  Raises DataError, which names the line.
     """
     rows = read_rows(path)
     multilabel = multilabel if multilabel is not None else has_multilabel(rows)
     labels = [[*map(canonical, labels_of(row, multilabel))] for row in rows]
-    trains = [is_training(row.values.get("split", "train"), row.where) for row in rows]
+    splits = [split_of(row) for row in rows]
+    repeated: list[Note] = []
+    if not legacy:
+        kept, splits, repeated = once_per_image(rows, labels, splits)
+        rows, labels = [rows[i] for i in kept], [labels[i] for i in kept]
+    val_is_test = "test" in splits and (legacy or "val" not in splits)
+    if val_is_test:
+        splits = ["val" if split == "test" else split for split in splits]
     # The class list is the training rows'; validation may lack a class but bring none.
-    own = {label for row, train in zip(labels, trains, strict=True) if train for label in row}
+    own = {label for row, s in zip(labels, splits, strict=True) if s == "train" for label in row}
     every = [label for row in labels for label in row]
     chosen = tuple(classes or map(class_from_label, sort_labels(own or set(every))))
     index = ClassIndex(chosen)
     as_indices = index.are_indices(every)
     find = index.at if as_indices else index.find
-    notes = lookalikes(set(every)) + [index.index_note(printable(str(path)))] * as_indices
+    notes = (
+        repeated + lookalikes(set(every)) + [index.index_note(printable(str(path)))] * as_indices
+    )
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
     sources = tuple(path.parent / row.values["path"] for row in rows)
     if multilabel:
@@ -61,12 +76,51 @@ def read_csv(
         images = Samples(sources, (), marks)
     else:
         images = Samples(sources, tuple(only for (only,) in found))
-    train, val = (
-        images.take([i for i, trained in enumerate(trains) if trained is part])
-        for part in (True, False)
+    train, val, test = (
+        images.take([i for i, split in enumerate(splits) if split == part]) for part in SPLITS
     )
-    data = DataSet(printable(path.name), chosen, train, val, account=Account(notes=tuple(notes)))
-    return data if len(val) else random_split(data, seed)
+    data = DataSet(
+        printable(path.name),
+        chosen,
+        train,
+        val,
+        account=Account(notes=tuple(notes)),
+        test=test,
+        val_is_test=val_is_test,
+    )
+    return data if len(val) else random_split(data, seed, path.parent)
+
+
+def once_per_image(
+    rows: Sequence[Row], labels: Sequence[Sequence[str]], splits: Sequence[str]
+) -> tuple[list[int], list[str], list[Note]]:
+    """The first row of every image, their splits, and what to say of other rows.
+
+    An image in several splits is in the first of train, val and test.
+
+    Raises DataError, which names the lines, for an image with different labels.
+    """
+    first: dict[str, int] = {}
+    crossed = 0
+    splits = list(splits)
+    for i, row in enumerate(rows):
+        path = os.path.normpath(row.values["path"])
+        at = first.setdefault(path, i)
+        if set(labels[at]) != set(labels[i]):
+            one, two = (printable(repr(rows[k].values["label"])) for k in (at, i))
+            raise DataError(
+                f"{rows[at].where} and line {row.where.rsplit(' ', 1)[1]}: {printable(path)} has "
+                f"two labels, {one} and {two}; several labels per image stand in one cell, as a|b"
+            )
+        crossed += splits[at] != splits[i]
+        splits[at] = min(splits[at], splits[i], key=SPLITS.index)
+    kept = sorted(first.values())
+    count = len(rows) - len(kept)
+    detail = f"{count:,} rows name an image again: each image counts once"
+    if crossed:
+        detail += f"; {crossed:,} of them in another split: it is in train, then val, then test"
+    notes = [Note("duplicate", rows[0].where.rsplit(" line ", 1)[0], detail)] if count else []
+    return kept, [splits[i] for i in kept], notes
 
 
 def has_multilabel(rows: Iterable[Row]) -> bool:
@@ -141,7 +195,11 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def is_training(value: str, where: str) -> bool:
-    if value.lower() in TRAIN + VALIDATION:
-        return value.lower() in TRAIN
-    raise DataError(f"{where}: split must be one of {', '.join(TRAIN + VALIDATION)}, got {value!r}")
+def split_of(row: Row) -> str:
+    """The row's split, one of SPLITS.  Raises DataError, which names the line, for another."""
+    value = row.values.get("split", "train")
+    for split, names in zip(SPLITS, SPLIT_NAMES, strict=True):
+        if value.lower() in names:
+            return split
+    known = ", ".join(name for names in SPLIT_NAMES for name in names)
+    raise DataError(f"{row.where}: split must be one of {known}, got {value!r}")

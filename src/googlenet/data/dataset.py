@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from googlenet.runtime.errors import GoogLeNetError, printable
 LABEL_SEPARATOR = re.compile(r"(?<!\\)\|")  # parts labels, unless a backslash stands before it
 UNREMARKABLE = Account()
 VALIDATION_FRACTION = 0.2  # held out of each class where the data has no split of its own
+MIN_FRACTION, MAX_FRACTION = 0.1, 0.3  # of a class, whatever its images' hashes
+# How images are held out: each by its own name, or (before 2026-12) by its place among all.
+SPLIT_RULES = ("image", "order")
 
 
 class DataError(GoogLeNetError):
@@ -104,7 +108,8 @@ def has_measurements(labels: Sequence[str]) -> bool:
 class DataSet:
     """A data set with its class list, split into what trains and what validates.
 
-    `has_split` tells whether the data brought its own split (False: `split` made one).
+    `has_split` tells whether the data brought its own split (False: `split` made one).  `test` is
+    never used in training; `val_is_test`: there is no other validation split than the test split.
     """
 
     name: str
@@ -113,6 +118,8 @@ class DataSet:
     val: Samples
     has_split: bool = True
     account: Account = UNREMARKABLE
+    test: Samples = Samples()
+    val_is_test: bool = False
 
     def __post_init__(self) -> None:
         least = 1 if self.multilabel else 2  # an image can have a label or not
@@ -151,12 +158,8 @@ class DataSet:
 
     @property
     def all(self) -> Samples:
-        if not len(self.val):
-            return self.train
-        sources = (*self.train.sources, *self.val.sources)
-        if self.train.multi_hot is not None and self.val.multi_hot is not None:
-            return Samples(sources, (), np.concatenate([self.train.multi_hot, self.val.multi_hot]))
-        return Samples(sources, self.train.labels + self.val.labels)
+        """Training and validation images."""
+        return join_samples(self.train, self.val)
 
     def label(self, samples: Samples, index: int) -> str:
         """The label of a sample: a class's id, or several with bars between them."""
@@ -194,32 +197,99 @@ class DataSet:
             f"{len(self.val):,} validation images"
             + ("" if self.has_split else " (random 80/20 split)")
             + (", multilabel" if self.multilabel else "")
+            + (f"; {len(self.test):,} test images are left out" if len(self.test) else "")
+            + ("; the test split validates" if self.val_is_test else "")
         )
 
 
-def random_split(data: DataSet, seed: int | None, fraction: float = VALIDATION_FRACTION) -> DataSet:
-    """Hold `fraction` of every class out for validation, chosen by the seed; nothing without one.
+def join_samples(first: Samples, second: Samples) -> Samples:
+    if not len(second):
+        return first
+    sources = (*first.sources, *second.sources)
+    if first.multi_hot is not None and second.multi_hot is not None:
+        return Samples(sources, (), np.concatenate([first.multi_hot, second.multi_hot]))
+    return Samples(sources, first.labels + second.labels)
+
+
+def random_split(
+    data: DataSet, seed: int | None, root: Path = Path(), rule: str = "image"
+) -> DataSet:
+    """Hold a fifth of every class out for validation, chosen by the seed; nothing without one.
 
     A class of a single image keeps it for training.  An image of several classes counts for the
-    rarest of them, one without any for a class of its own.
+    rarest of them, one without any for a class of its own.  `root`: what the images' names are
+    relative to.  `rule` is one of SPLIT_RULES; arrays have no names and are held out by order.
     """
     if seed is None:
         return replace(data, train=data.all, val=Samples(), has_split=False)
     everything = data.all
-    rng = np.random.default_rng((seed, 0))
     by_class: list[list[int]] = [[] for _ in range(len(data.classes) + data.multilabel)]
     for i, label in enumerate(
         rarest(everything.multi_hot) if data.multilabel else everything.labels
     ):
         by_class[label].append(i)
-    held: set[int] = set()
-    for members in by_class:
-        count = min(len(members) - 1, max(1, round(fraction * len(members))))
-        held.update(int(i) for i in rng.permutation(members)[: max(0, count)])
-    kept = [i for i in range(len(everything)) if i not in held]
+    count = len(everything)
+    if rule == "order" or not count or is_nameless(everything.sources[0]):
+        held = held_by_order(by_class, seed)
+    else:
+        keys = [image_key(data, everything, i, root) for i in range(count)]
+        held = held_by_name(by_class, keys, seed)
+    kept = [i for i in range(count) if i not in held]
     return replace(
         data, train=everything.take(kept), val=everything.take(sorted(held)), has_split=False
     )
+
+
+def held_by_order(by_class: Sequence[Sequence[int]], seed: int) -> set[int]:
+    """Exactly a fifth of every class, drawn anew when an image is added to the data."""
+    rng = np.random.default_rng((seed, 0))
+    held: set[int] = set()
+    for members in by_class:
+        count = min(len(members) - 1, max(1, round(VALIDATION_FRACTION * len(members))))
+        held.update(int(i) for i in rng.permutation(members)[: max(0, count)])
+    return held
+
+
+def held_by_name(by_class: Sequence[Sequence[int]], keys: Sequence[str], seed: int) -> set[int]:
+    """The images whose own hash is in the first fifth of all hashes, whatever else is there.
+
+    Of a class with too few or too many of these, the images of the smallest hashes: at least
+    one is held out and one kept, and 10 to 30 %.
+    """
+    salt = seed.to_bytes(8, "little")
+    held: set[int] = set()
+    for members in by_class:
+        hashes = sorted(
+            (blake2b(keys[i].encode(errors="surrogateescape"), key=salt, digest_size=8).digest(), i)
+            for i in members
+        )
+        size, limit = len(members), round(VALIDATION_FRACTION * 2**64).to_bytes(8, "big")
+        below = sum(digest < limit for digest, _ in hashes)
+        fewest, most = max(1, round(MIN_FRACTION * size)), max(1, int(MAX_FRACTION * size))
+        count = min(max(below, fewest), most, size - 1)
+        held.update(i for _, i in hashes[: max(0, count)])
+    return held
+
+
+def is_nameless(source: Path | NDArray[np.uint8] | ArchivedImage) -> bool:
+    """Whether an image is an array, or was one before it was packed: its name is a number."""
+    if isinstance(source, ArchivedImage):
+        return re.fullmatch(r"#\d+", source.name) is not None
+    return isinstance(source, np.ndarray)
+
+
+def image_key(data: DataSet, samples: Samples, index: int, root: Path) -> str:
+    """What an image is called: its class and its path within that, in all layouts alike."""
+    source = samples.sources[index]
+    if isinstance(source, Path):
+        name = os.path.normpath(source.relative_to(root) if source.is_relative_to(root) else source)
+    else:
+        name = source.name if isinstance(source, ArchivedImage) else f"#{index}"
+    *folders, file = map(canonical, name.replace(os.sep, "/").split("/"))
+    label = data.label(samples, index)
+    if label in folders:
+        folders = folders[len(folders) - folders[::-1].index(label) :]
+    return "/".join([label, *folders, file])
 
 
 def rarest(multi_hot: NDArray[np.bool_] | None) -> list[int]:
@@ -240,7 +310,8 @@ def as_multilabel(data: DataSet) -> DataSet:
 
     if data.multilabel:
         return data
-    return replace(data, train=marked(data.train), val=marked(data.val))
+    train, val, test = map(marked, (data.train, data.val, data.test))
+    return replace(data, train=train, val=val, test=test)
 
 
 def split_labels(label: str) -> list[str]:
@@ -275,13 +346,21 @@ class ClassIndex:
             if is_index(c.id) and numbers[int(c.id)] == 1
         }
 
-    def find(self, label: str, where: str) -> int:
-        """The index of the class with that id or name.  Raises DataError, which says `where`."""
+    def has(self, label: str) -> bool:
+        """Whether a class has that id or name."""
+        return self.get(label) is not None
+
+    def get(self, label: str) -> int | None:
         name = canonical(label)
         if name in self.by_name:
             return self.by_name[name]
-        if is_index(name) and int(name) in self.by_number:
-            return self.by_number[int(name)]
+        return self.by_number.get(int(name)) if is_index(name) else None
+
+    def find(self, label: str, where: str) -> int:
+        """The index of the class with that id or name.  Raises DataError, which says `where`."""
+        found = self.get(label)
+        if found is not None:
+            return found
         known = ", ".join(printable(c.id) for c in self.classes[:5])
         more = ", …" if len(self.classes) > 5 else ""
         raise DataError(

@@ -23,7 +23,8 @@ from googlenet.runtime.errors import printable
 from googlenet.runtime.watchdog import beat
 
 TRAIN = ("train", "training")
-VALIDATION = ("val", "valid", "validation", "test")
+VALIDATION = ("val", "valid", "validation")
+TEST = ("test",)  # validates only where nothing else does
 # What NAS devices, systems and programs leave in folders, as hidden as what begins with a dot.
 SYSTEM_FOLDERS = frozenset(
     {
@@ -33,7 +34,9 @@ SYSTEM_FOLDERS = frozenset(
     }
 )  # fmt: skip
 # Folders beside a split that are no class.
-OTHER_SPLITS = frozenset({*TRAIN, *VALIDATION, "dev", "eval", "holdout", "unlabeled", "extra"})
+OTHER_SPLITS = frozenset(
+    {*TRAIN, *VALIDATION, *TEST, "dev", "eval", "holdout", "unlabeled", "extra"}
+)
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini"})
 
 OnError = Callable[[OSError], object]  # what is done about a folder that cannot be listed
@@ -52,12 +55,15 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
     Raises DataError for a folder without images, or with a class that the list lacks.
     """
     unread: Counter[str] = Counter()
-    train, val = (find_split(root, names, unread=unread) for names in (TRAIN, VALIDATION))
+    train, val, test = (find_split(root, n, unread=unread) for n in (TRAIN, VALIDATION, TEST))
+    val_is_test = bool(test) and not val
+    if val_is_test:
+        val, test = test, {}
     notes: list[Note] = []
     if train or val:
         beside = folders_beside(root)
         if beside and not (train and val):
-            require_split(root, TRAIN if train else VALIDATION, beside)
+            require_split(root, TRAIN if train else VALIDATION + TEST, beside)
         notes += [Note("unused", str(root / name), "the folder is not read") for name in beside]
     else:
         train = class_folders(root, unread=unread)
@@ -68,14 +74,22 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
     own = dict.fromkeys(map(class_from_label, sorted(train or val)))
     chosen = tuple(classes or own)
     notes += lookalikes(c.id for c in own)
+    known = {name for name in test if ClassIndex(chosen).has(name)}
+    notes += [
+        Note("unused", str(paths[0].parent), "the folder of the test split is no class of training")
+        for name, paths in test.items()
+        if name not in known
+    ]
     data = DataSet(
         printable(root.resolve().name),
         chosen,
         collect(train, chosen),
         collect(val, chosen),
         account=Account(split_names(root, train, val), count_unread(unread), tuple(notes)),
+        test=collect({name: p for name, p in test.items() if name in known}, chosen),
+        val_is_test=val_is_test,
     )
-    return data if val else random_split(data, seed)
+    return data if val else random_split(data, seed, root)
 
 
 def split_folders(root: Path, names: Sequence[str]) -> list[Path]:
@@ -96,7 +110,7 @@ def split_names(root: Path, *splits: dict[str, list[Path]]) -> str:
 
 def folders_beside(root: Path) -> list[str]:
     """The folders with images beside `train` and `val` that are no such split."""
-    used = {next(iter(split_folders(root, names)), None) for names in (TRAIN, VALIDATION)}
+    used = {next(iter(split_folders(root, names)), None) for names in (TRAIN, VALIDATION, TEST)}
     return [p.name for p in subfolders(root) if p not in used and list_images(p)]
 
 

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from googlenet.data.csv_file import read_csv
-from googlenet.data.dataset import Class, DataError, DataSet, Samples, as_multilabel
+from googlenet.data.dataset import (
+    Class,
+    DataError,
+    DataSet,
+    Samples,
+    as_multilabel,
+    join_samples,
+    random_split,
+)
 from googlenet.data.digits import read_digits
 from googlenet.data.folder import read_folder
 from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
@@ -22,6 +30,7 @@ def load_data(
     seed: int | None = 0,
     classes: Sequence[Class] | None = None,
     multilabel: bool | None = None,
+    split_rule: str = "image",
 ) -> DataSet:
     """The data set of that name, split by `seed` where it brings no split of its own.
 
@@ -29,14 +38,24 @@ def load_data(
 
     `classes` is a trained model's list: labels are then its indices, and a label that it lacks
     is an error.  multilabel: whether an image can have several labels; None: if the data say so.
+    split_rule: one of SPLIT_RULES, that of the model which learned from the data.
     Raises UsageError for a name that is nothing, DataError for unusable data.
     """
-    data = read_data(name, seed, classes, multilabel)
+    if split_rule == "order":
+        data = read_data(name, None, classes, multilabel, legacy=True)
+        if seed is not None and not data.has_split:
+            data = random_split(data, seed, rule="order")
+    else:
+        data = read_data(name, seed, classes, multilabel)
     return as_multilabel(data) if multilabel else data
 
 
 def read_data(
-    name: str, seed: int | None, classes: Sequence[Class] | None, multilabel: bool | None
+    name: str,
+    seed: int | None,
+    classes: Sequence[Class] | None,
+    multilabel: bool | None,
+    legacy: bool = False,
 ) -> DataSet:
     """The data set as it is: only a CSV file can have several labels per image."""
     path = Path(name)
@@ -50,11 +69,11 @@ def read_data(
     if path.is_dir() and is_packed(path):
         return read_packed(LocalStore(path), seed, classes)
     if holds_shards(path):
-        return read_shards(path, seed, classes)
+        return read_shards(path, seed, classes, legacy)
     if path.is_dir():
         return read_folder(path, seed, classes)
     if path.is_file():
-        return read_csv(path, seed, classes, multilabel)
+        return read_csv(path, seed, classes, multilabel, legacy)
     raise UsageError(
         f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"
@@ -64,13 +83,18 @@ def read_data(
 LOOKED_UP = 100  # paths of a CSV file that are looked up before anything else is done
 
 
-def load_usable_data(name: str, seed: int | None = 0, multilabel: bool | None = None) -> DataSet:
+def load_usable_data(
+    name: str,
+    seed: int | None = 0,
+    multilabel: bool | None = None,
+    split_rule: str = "image",
+) -> DataSet:
     """The data set of that name, to train on.
 
     Raises DataError, which names the cause, for a CSV file most of whose images are not there and
     for a data set that leaves one of the splits empty.
     """
-    data = load_data(name, seed, multilabel=multilabel)
+    data = load_data(name, seed, multilabel=multilabel, split_rule=split_rule)
     if Path(name).is_file():
         require_images(Path(name), data)
     if data.unusable():
@@ -122,8 +146,13 @@ def exists(path: Path) -> bool:
 
 
 def choose_split(data: DataSet, split: str) -> Samples:
-    """The samples of a split: "train", "val" or "all".  Raises DataError if it is empty."""
-    samples = {"train": data.train, "val": data.val, "all": data.all}[split]
+    """The samples of a split: "train", "val", "test" or "all".  Raises DataError if it is empty."""
+    samples = {
+        "train": data.train,
+        "val": data.val,
+        "test": data.val if data.val_is_test else data.test,
+        "all": join_samples(data.all, data.test),
+    }[split]
     if not len(samples):
         raise DataError(f"{data.name}: the split {split!r} must have at least one image, has none")
     return samples

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.account import Account
-from googlenet.data.dataset import UNREMARKABLE, Samples
-from googlenet.data.load_data import choose_split, load_data
+from googlenet.data.dataset import Samples
+from googlenet.data.load_data import load_data
 from googlenet.data.loader import prefetch
 from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import DecodedImage, load_image
 from googlenet.inference.classifier import Classifier
+from googlenet.inference.held_out import choose_held_out, default_split
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
 
@@ -28,7 +28,7 @@ class ParityImages:
     name: str
     samples: Samples
     labelled: bool = True
-    account: Account = UNREMARKABLE
+    lines: tuple[str, ...] = ()  # how they were read, for the user
 
 
 def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
@@ -62,12 +62,14 @@ def parity_images(
     """
     if data is None:
         return generated_images(min(GENERATED_IMAGES, limit))
-    found = load_data(data, classifier.header.split_seed, classifier.classes)
-    same = classifier.provenance.get("data_fingerprint") == found.fingerprint()
-    part = "val" if held_out or same or found.has_split else "all"
-    samples = choose_split(found, part)
+    header = classifier.header
+    found = load_data(data, header.split_seed, classifier.classes, split_rule=header.split_rule)
+    part = "val" if held_out else default_split(found, header)
+    samples, lines = choose_held_out(found, [header], part)
     return ParityImages(
-        f"{found.name} ({part})", samples.take(spread(len(samples), limit)), account=found.account
+        f"{found.name} ({part})",
+        samples.take(spread(len(samples), limit)),
+        lines=(*found.account.lines(), *lines),
     )
 
 
@@ -81,7 +83,8 @@ def calibration_crops(
     classifier: Classifier, data: str, count: int, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Crops of `count` photos of the data's training part, drawn by the seed: (N, H, W, C)."""
-    samples = load_data(data, classifier.header.split_seed).train
+    header = classifier.header
+    samples = load_data(data, header.split_seed, split_rule=header.split_rule).train
     order = np.random.default_rng(seed).permutation(len(samples))
     crops: list[NDArray[np.uint8]] = []
     for found in (crop_of(classifier, samples, int(i)) for i in order):

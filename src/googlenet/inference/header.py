@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from googlenet.data.dataset import Class
+from googlenet.data.dataset import SPLIT_RULES, Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.inference.calibration import Calibration
 from googlenet.models.cost import network_cost
@@ -68,6 +68,13 @@ class ModelHeader:
         """The seed of the training and validation split of a model that we trained, else 0."""
         seed = self.provenance.get("seed")
         return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    @property
+    def split_rule(self) -> str:
+        """How that split was made: models of before 2026-12 do not say."""
+        ours = "data_fingerprint" in self.provenance
+        rule = self.provenance.get("split_rule", "order" if ours else "image")
+        return rule if rule in SPLIT_RULES else "image"
 
     @property
     def takes_raw_image(self) -> bool:

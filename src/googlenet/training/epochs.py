@@ -248,8 +248,15 @@ def provenance(run: Run) -> dict[str, Any]:
         "recipe": run.settings.recipe.name,
         "seed": run.settings.seed,
         "epochs": run.trainer.epoch,
-        "weights": run.progress.origin.provenance if run.progress.origin else None,
+        "split_rule": run.settings.split_rule,
+        "learned": run.learned.to_json(),
+        "weights": run.progress.origin and without_learned(run.progress.origin.provenance),
     }
+
+
+def without_learned(provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a model to begin with, whose images are among those of the new one."""
+    return {key: value for key, value in provenance.items() if key != "learned"}
 
 
 def validation_metrics(found: Scores, threshold: float, recipe: Recipe) -> dict[str, float]:

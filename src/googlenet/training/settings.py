@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from googlenet.data.cache import CACHES
+from googlenet.data.dataset import SPLIT_RULES
 from googlenet.data.loader import AUGMENTS, DECODERS
 from googlenet.data.shuffle import SHUFFLES
 from googlenet.images.preprocess import Preprocessing
@@ -57,6 +58,7 @@ class Settings:
     shuffle: str = setting("full", choices=SHUFFLES, before="full")
     cache: str = setting("auto", choices=CACHES, before="none", affects_results=False)
     augment: str = setting("host", choices=AUGMENTS, before="host")
+    split_rule: str = setting("image", choices=SPLIT_RULES, before="order")
 
     def __post_init__(self) -> None:
         for f in fields(self):

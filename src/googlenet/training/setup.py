@@ -12,6 +12,7 @@ import torch
 from googlenet import parallel
 from googlenet.data.cache import build_cache
 from googlenet.data.dataset import DataSet
+from googlenet.data.learned import NOTHING_LEARNED, LearnedImages, hashes_of, learned_by
 from googlenet.data.load_data import load_usable_data
 from googlenet.data.loader import TrainingLoader
 from googlenet.images.augment import Augmentation
@@ -58,6 +59,7 @@ class Run:
     console: Console
     tensorboard: TensorBoardLogger
     time_budget: TimeBudget | None = None
+    learned: LearnedImages = NOTHING_LEARNED
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     saved: int = 0  # the step of the last checkpoint
     warned_heads: set[str] = field(default_factory=set)
@@ -120,6 +122,7 @@ def prepare_locked(
     trainer.loader = replace(trainer.loader, cache=cache)
     board = TensorBoardLogger(folder.path / "tensorboard")
     run = Run(settings, folder, data, trainer, machine, progress, console, board, plan.time_budget)
+    run.learned = parallel.on_rank0(lambda: record_learned(run))
     parallel.on_rank0(lambda: sync_files(run))
     run.saved = run.trainer.step
     return run
@@ -142,7 +145,10 @@ def load_training_data(settings: Settings) -> DataSet:
 
     def read() -> DataSet:
         return load_usable_data(
-            settings.data, settings.seed, multilabel=settings.multilabel or None
+            settings.data,
+            settings.seed,
+            multilabel=settings.multilabel or None,
+            split_rule=settings.split_rule,
         )
 
     data = parallel.on_all_ranks(read)
@@ -188,6 +194,20 @@ def build_or_restore(
     if checkpoint:
         warn_about_other_machine(checkpoint, progress, console)
     return trainer, progress
+
+
+def record_learned(run: Run) -> LearnedImages:
+    """The images that the model is trained on; says how many validation images are among them."""
+    learned = LearnedImages.of(run.data.train)
+    if run.progress.origin:
+        learned = learned.union(learned_by(run.progress.origin.provenance))
+    found = int(learned.contains(hashes_of(run.data.val)).sum())
+    if found:
+        run.console.say(
+            f"warning: {found:,} of the {len(run.data.val):,} validation images are training "
+            "images, of this run or of its --weights: the validation accuracy is too high"
+        )
+    return learned
 
 
 def create_folder(folder: RunFolder, settings: Settings, network: Network) -> Path:

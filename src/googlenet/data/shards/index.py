@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from googlenet.data.dataset import (
     random_split,
     sort_labels,
 )
-from googlenet.data.folder import TRAIN, VALIDATION, class_folders, find_split
+from googlenet.data.folder import TEST, TRAIN, VALIDATION, class_folders, find_split
 from googlenet.data.shards.remote import LocalStore, Store
 from googlenet.data.shards.sources import ShardIndex, ShardSources
 from googlenet.data.shards.tar import find_shards, read_shard, shards_named
@@ -37,7 +38,7 @@ from googlenet.images.archived import ArchivedImage, LocalShard, descriptor
 INDEX = "index.json"
 PLACES = "index.npz"
 FORMAT = 1
-PARTS = ("train", "val", "all")  # "all": the data has no split of its own
+PARTS = ("train", "val", "all", "test")  # "all": the data has no split of its own
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def holds_shards(path: Path) -> bool:
         return path.suffix == ".tar" and path.is_file()
     return (
         bool(find_shards(path))
-        and not any(find_split(path, names) for names in (TRAIN, VALIDATION))
+        and not any(find_split(path, names) for names in (TRAIN, VALIDATION, TEST))
         and not class_folders(path)
     )
 
@@ -154,8 +155,9 @@ def read_packed(store: Store, seed: int | None, classes: Sequence[Class] | None 
         return Samples(ShardSources(shards, places), tuple(labels[own].tolist()))
 
     if "all" in found:
-        return random_split(DataSet(index.name, chosen, samples("all"), Samples()), seed)
-    data = DataSet(index.name, chosen, samples("train"), samples("val"))
+        whole = DataSet(index.name, chosen, samples("all"), Samples(), test=samples("test"))
+        return random_split(whole, seed)
+    data = DataSet(index.name, chosen, samples("train"), samples("val"), test=samples("test"))
     return data if len(data.val) else random_split(data, seed)
 
 
@@ -256,18 +258,27 @@ def read_headers(
     )
 
 
-def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None = None) -> DataSet:
+def read_shards(
+    folder: Path,
+    seed: int | None,
+    classes: Sequence[Class] | None = None,
+    legacy: bool = False,
+) -> DataSet:
     """Another program's shards, with `.cls` or `.json` labels; ours have an index.
 
-    Shards are of the training or the validation part by a word of their names; where none is of
-    the second, it is split off by the seed.  Labels are read as those of a CSV file.
+    Shards are of a split by a word of their names; where none is of validation, it is split off by
+    the seed.  Labels are read as those of a CSV file.  legacy: as for `read_csv`.
     """
     descriptor.cache_clear()
     paths = find_shards(folder) if folder.is_dir() else [folder]
-    val = shards_named(folder, paths, VALIDATION) if folder.is_dir() else []
-    train = shards_named(folder, paths, TRAIN) if val else paths
+    train, val, test = [*map(partial(shards_named, folder, paths), (TRAIN, VALIDATION, TEST))]
+    val_is_test = bool(test) and (legacy or not val)
+    if val_is_test:
+        val, test = sorted(val + test), []
+    if not val and not test:
+        train = paths
     dropped: Counter[str] = Counter()
-    contents = {path: read_shard(path, dropped) for path in (*train, *val)}
+    contents = {path: read_shard(path, dropped) for path in (*train, *val, *test)}
     for path, samples in contents.items():
         for sample in samples:
             if sample.label is None:
@@ -301,5 +312,7 @@ def read_shards(folder: Path, seed: int | None, classes: Sequence[Class] | None 
         part(train),
         part(val) if val else Samples(),
         account=Account(notes=tuple(notes)),
+        test=part(test) if test else Samples(),
+        val_is_test=val_is_test,
     )
     return data if len(data.val) else random_split(data, seed)

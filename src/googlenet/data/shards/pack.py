@@ -267,8 +267,9 @@ def parts_of(data: DataSet) -> dict[str, Samples]:
             f"DATA must have one label per image to be packed, {data.name} has several"
         )
     if not data.has_split:
-        return {"all": data.all}
-    return {"train": data.train, "val": data.val}
+        return {"all": data.all} | ({"test": data.test} if len(data.test) else {})
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    return {part: samples for part, samples in parts.items() if part != "test" or len(samples)}
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
