@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.data.dataset import DataError, has_measurements
+from googlenet.data.account import has_measurements
+from googlenet.data.dataset import DataError
 from googlenet.data.load_data import load_usable_data
 from tests.cli.conftest import command
 from tests.fixtures import photo_folder
@@ -101,3 +102,20 @@ def test_one_image_per_class(tmp_path: Path) -> None:
     assert "each class has a single image" in answer.err
     assert "measurements" not in answer.err
     assert command("check", tmp_path / "single", "--json").json()["counts"]["unusable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (("0.0", "1.0"), "integers that a program wrote as decimals?"),
+        (("0.1", "0.25"), "measurements?"),
+    ],
+)
+def test_decimal_labels_are_told_of(
+    tmp_path: Path, rows: list[tuple[str, str]], values: tuple[str, str], why: str
+) -> None:
+    data = table(tmp_path / "labels.csv", [(path, values[label == "dog"]) for path, label in rows])
+    (note,) = load_usable_data(str(data)).account.notes
+    assert note.kind == "decimal-labels"
+    assert f"({values[0]}, {values[1]}), each a class of that name: {why}" in note.detail
+    assert command("check", data, "--json").json()["counts"]["decimal-labels"] == 1

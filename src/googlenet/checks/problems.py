@@ -23,6 +23,7 @@ KINDS = {
     "layout": "the folders can be read in more than one way",
     "lookalike-classes": "class names that differ only by case or invisible characters",
     "integer-labels": "labels that are read as class indices",
+    "decimal-labels": "class names that are decimal numbers",
     "imbalance": "a class with far fewer training images than the largest",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,31 @@ def count_unread(kinds: Counter[str]) -> tuple[tuple[str, int], ...]:
 def canonical(label: str) -> str:
     """The one form of a label: NFC, as macOS writes decomposed names; no blanks around it."""
     return unicodedata.normalize("NFC", label).strip().strip(INVISIBLE).strip()
+
+
+DECIMAL = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def has_measurements(labels: Sequence[str]) -> bool:
+    """Whether class names look like measured values: most of them different decimal numbers."""
+    return len(labels) > 2 and 2 * sum(map(is_decimal, labels)) > len(labels)
+
+
+def is_decimal(label: str) -> bool:
+    return DECIMAL.fullmatch(label) is not None
+
+
+def decimal_labels(labels: set[str], where: str) -> list[Note]:
+    """What to say where every class is a decimal number."""
+    if not labels or not all(map(is_decimal, labels)):
+        return []
+    shown = ", ".join(sorted(labels)[:3]) + ", …" * (len(labels) > 3)
+    if all(float(label.replace(",", ".")).is_integer() for label in labels):
+        why = "integers that a program wrote as decimals?"
+    else:
+        why = "measurements? (this is not a regression)"
+    detail = f"labels are decimal numbers ({shown}), each a class of that name: {why}"
+    return [Note("decimal-labels", where, detail)]
 
 
 def lookalikes(labels: Iterable[str]) -> list[Note]:

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from googlenet.data.account import INVISIBLE, Account, Note, canonical, lookalikes
+from googlenet.data.account import (
+    INVISIBLE,
+    Account,
+    Note,
+    canonical,
+    decimal_labels,
+    lookalikes,
+)
 from googlenet.data.dataset import (
     LABEL_SEPARATOR,
     Class,
@@ -65,7 +72,10 @@ def read_csv(
     as_indices = index.are_indices(every)
     find = index.at if as_indices else index.find
     notes = (
-        repeated + lookalikes(set(every)) + [index.index_note(printable(str(path)))] * as_indices
+        repeated
+        + lookalikes(set(every))
+        + decimal_labels(set(every), printable(str(path)))
+        + [index.index_note(printable(str(path)))] * as_indices
     )
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
     sources = tuple(path.parent / row.values["path"] for row in rows)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.account import Account, Note, canonical
+from googlenet.data.account import Account, Note, canonical, has_measurements
 from googlenet.data.shards.sources import ShardSources
 from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import GoogLeNetError, printable
@@ -91,17 +91,6 @@ class Samples:
         """What to call a sample in a message or a table."""
         source = self.sources[index]
         return f"#{index}" if isinstance(source, np.ndarray) else str(source)
-
-
-DECIMAL = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.IGNORECASE)
-
-
-def has_measurements(labels: Sequence[str]) -> bool:
-    """Whether class names look like measured values: most of them different decimal numbers."""
-    decimals = [
-        label for label in labels if re.fullmatch(r"[+-]?\d*[.]\d+(e[+-]?\d+)?", label, re.I)
-    ]
-    return len(labels) > 2 and 2 * len(decimals) > len(labels)
 
 
 @dataclass(frozen=True)
