@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,12 @@ import pytest
 from googlenet import Classifier
 from googlenet.cli import parser
 from googlenet.cli.train import load_pretrained, plan, resolve
+from googlenet.runtime.console import Console
 from googlenet.training.recipes import MODERN, PAPER
+from googlenet.training.run import train
+from googlenet.training.run_folder import RunFolder
 from googlenet.training.settings import Settings
+from googlenet.training.setup import prepare
 from tests.cli.conftest import SMALL, Trained, command
 from tests.fixtures import photo_folder, tiny_classifier
 
@@ -249,3 +256,38 @@ def test_ctrl_c_in_a_process_of_its_own_and_resume(trained: Trained, tmp_path: P
     assert answer.code == 0, answer.err
     ours, theirs = ((folder / "last.safetensors").read_bytes() for folder in (out, trained.run))
     assert ours == theirs
+
+
+def test_learned_images_that_validate_a_fine_tuned_model_are_counted(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Four of the images that the weights were trained on are in the new validation split."""
+    data = photo_folder(tmp_path / "data", {"train/red": 2, "train/blue": 2, "val/red": 1}, 90_000)
+    shutil.copytree(trained.data / "train" / "red", data / "val" / "blue")
+    answer = command("train", data, "--weights", trained.run, "--out", tmp_path / "run", *SMALL)
+    assert "warning: 4 of the 5 validation images are training images" in answer.out
+    found = Classifier.load(tmp_path / "run").provenance
+    assert (found["split_rule"], found["learned"]["images"]) == ("image", 4 + 12)
+    assert "learned" not in found["weights"]
+
+
+def test_run_of_before_the_split_went_by_image_resumes_with_its_own(tmp_path: Path) -> None:
+    """The table's test images validated it."""
+    photo_folder(tmp_path / "data", {"red": 4, "blue": 4})
+    splits = ["train", "train", "val", "test"]
+    rows = [f"data/{c}/{i}.png,{c},{splits[i]}\n" for c in ("red", "blue") for i in range(4)]
+    table = tmp_path / "t.csv"
+    table.write_text("path,label,split\n" + "".join(rows))
+    folder = RunFolder(tmp_path / "run")
+    before = replace(settings(str(table), *SMALL), split_rule="order")
+    train(prepare(before, folder, Console(sys.stdout), resume=False))
+    values = json.loads(folder.settings.read_text())
+    assert values.pop("split_rule") == "order"
+    folder.settings.write_text(json.dumps(values))
+    resumed = command("train", table, "--out", folder.path, "--resume")
+    assert (resumed.code, resumed.err) == (0, "")
+    assert "t.csv: 2 classes, 4 training / 4 validation images" in resumed.out
+    model = Classifier.load(folder.last)
+    assert model.header.split_rule == "order"
+    evaluated = command("evaluate", folder.path, "--data", table, "--json").json()
+    assert evaluated["results"][0]["images"] == 4
