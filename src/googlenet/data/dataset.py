@@ -271,7 +271,7 @@ def image_key(data: DataSet, samples: Samples, index: int, root: Path) -> str:
     """What an image is called: its class and its path within that, in all layouts alike."""
     source = samples.sources[index]
     if isinstance(source, Path):
-        name = os.path.normpath(source.relative_to(root) if source.is_relative_to(root) else source)
+        name = os.path.normpath(source).removeprefix(os.path.join(os.path.normpath(root), ""))  # noqa: PTH118
     else:
         name = source.name if isinstance(source, ArchivedImage) else f"#{index}"
     *folders, file = map(canonical, name.replace(os.sep, "/").split("/"))
