@@ -30,7 +30,7 @@ samples = read_csv(Path(sys.argv[2]), 0, classifier.classes).all
 peak, photos = [], []
 for views in (1, 10, 144):
     found = score(classifier, samples, views)
-    photos.append((len(found), len(found.bad), float(found.probabilities.sum())))
+    photos.append((len(found), len(found.unreadable), float(found.probabilities.sum())))
     peak.append(peak_memory())
 print(json.dumps({"peak": peak, "photos": photos}))
 """

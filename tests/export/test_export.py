@@ -237,8 +237,8 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
         "export", model, "--to", form, "--out", out, "--with-preprocessing", "--images", 8
     )
     assert answer.code == 0, answer.err
-    assert "its network         100.00 % the same on the same crops, by at most" in answer.out
-    assert "one photo (height, width, 3) uint8 of any size" in answer.out
+    assert "network alone       top-1 agreement 100.00 % on the same crops" in answer.out
+    assert "one image (height, width, 3) uint8 of any size" in answer.out
     ours = Classifier.load(model)
     photos = {f"p{i}": noise(*size, i) for i, size in enumerate([(90, 70), (33, 121), (640, 481)])}
     found = run_plainly(form, out, {n: np.asarray(p) for n, p in photos.items()}, tmp_path)

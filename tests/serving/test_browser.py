@@ -194,7 +194,7 @@ def test_many_photos_and_errors(
             expect(card(page, photo["name"]).get_by_role("button")).to_have_count(5)
         for file, sentence in (
             ("broken.jpg", "The image is damaged or incomplete."),
-            ("huge.png", "A photo may have 4000000 pixels, this has 3000×3000."),
+            ("huge.png", "An image may have 4000000 pixels, this has 3000×3000."),
             ("large.png", "This image has 2.4 MiB; the limit is 1.9 MiB."),
         ):
             expect(card(page, file).get_by_role("heading")).to_have_text("No prediction")
