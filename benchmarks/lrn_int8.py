@@ -111,7 +111,7 @@ def main() -> None:
     from googlenet import Classifier
     from googlenet.export.onnx_graph import network_model
     from googlenet.export.openvino_model import from_onnx
-    from googlenet.export.parity_images import calibration_crops, decoded, parity_images
+    from googlenet.export.parity_images import calibration_crops, decode_images, parity_images
     from googlenet.images.view import to_nchw
     from googlenet.runtime.device import cpu_name
 
@@ -119,7 +119,7 @@ def main() -> None:
     p = classifier.preprocessing
     calibrating = to_nchw(calibration_crops(classifier, args.calibrate, args.calibration_photos), p)
     photos = parity_images(classifier, args.data, False, args.photos)
-    found = [(i, classifier.crops(photo)[0]) for i, photo in decoded(photos, 2, print)]
+    found = [(i, classifier.crops(photo)[0]) for i, photo in decode_images(photos, 2, print)]
     labels = np.array([photos.samples.labels[i] for i, _ in found])
     x = to_nchw(np.stack([crop for _, crop in found]), p)
 

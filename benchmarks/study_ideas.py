@@ -192,7 +192,7 @@ class Alternating(Augmentation):
             tuple(s for s in self.steps if not isinstance(s, HorizontalFlip)), self.seed
         )
         found = rest(image, epoch, index, side)
-        flipped = HorizontalFlip().drawn(np.random.default_rng((self.seed, index))) ^ (
+        flipped = HorizontalFlip().sample(np.random.default_rng((self.seed, index))) ^ (
             epoch % 2 == 1
         )
         return ImageOps.mirror(as_pillow(found)) if flipped else found

@@ -243,7 +243,7 @@ def write_specials(folder: Path) -> dict[str, str]:
     return {
         "dangling.jpg": "No such file or directory",
         "loop.jpg": "Too many levels of symbolic links",
-        "pipe.jpg": "it is no file",
+        "pipe.jpg": "not a regular file",
     }
 
 

@@ -65,5 +65,7 @@ def test_an_exported_file_that_says_it_is_encrypted(flags: int, tmp_path: Path) 
     with ZipFile(path, "w") as archive:
         archive.writestr("x/extra/googlenet", json.dumps({}))
     path.write_bytes(marked(path.read_bytes(), 8, flags))
-    with pytest.raises(GoogLeNetError, match=r"x\.pt2: is no complete \.pt2 file of ours"):
+    with pytest.raises(
+        GoogLeNetError, match=r"x\.pt2: is not a complete \.pt2 file of this program"
+    ):
         Classifier.load(path)

@@ -191,13 +191,13 @@ def load_torch_export(
     from googlenet.inference.backends.torch import TorchBackend
     from googlenet.inference.network import build_empty, load_tensors
     from googlenet.inference.torch_export import read_pt2
-    from googlenet.models.fuse import folded
+    from googlenet.models.fuse import fuse_conv_bn
 
     header, path = exported.header, exported.path
     tensors = read_pt2(path, data)
     # Fused, batch normalization has one number per filter, not two.
     numbers = 2 * sum(t.numel() for t in tensors.values())
-    network = folded(build_empty(header, numbers, f"{path}: its header"))
+    network = fuse_conv_bn(build_empty(header, numbers, f"{path}: its header"))
     load_tensors(network, tensors, path)
     if next(iter(tensors.values())).dtype == torch.bfloat16:
         precision = "auto"  # conversion is ten times slower

@@ -13,18 +13,18 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from googlenet.checks import near_duplicates as module
 from googlenet.checks.near_duplicates import (
-    ALIKE,
     COARSE,
     FINE,
+    MIN_SIMILARITY,
     SIDE,
     Thumbnails,
     candidates,
     cosine_terms,
+    cropped_windows,
     near_duplicates,
     signature,
     thumbnail,
-    whole,
-    windows,
+    whole_window,
 )
 from googlenet.images.decode import decode
 from tests.fixtures import encoded
@@ -67,7 +67,7 @@ def test_changed_photo_is_found(change: str) -> None:
     changed = CHANGES[change](photos[5])
     found = list(near_duplicates(stacked(*photos, changed), 12))
     assert [(pair.first, pair.second) for pair in found] == [(5, 12)]
-    assert ALIKE <= found[0].similarity <= 1.0001
+    assert MIN_SIMILARITY <= found[0].similarity <= 1.0001
 
 
 def test_photo_is_itself() -> None:
@@ -97,13 +97,16 @@ def test_signature_is_scipy_s_cosine_transform(terms: int) -> None:
     expected = fft.dctn(small, axes=(1, 2), norm="ortho")[:, :terms, :terms].reshape(5, -1)[:, 1:]
     expected = np.sign(expected) * np.sqrt(np.abs(expected))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert np.abs(signature(pictures, whole(terms), whole(terms)) - expected).max() < 1e-4
+    assert (
+        np.abs(signature(pictures, whole_window(terms), whole_window(terms)) - expected).max()
+        < 1e-4
+    )
 
 
 def test_windows_are_inside_and_keep_the_mean() -> None:
     """The first term of a constant is its value times √samples, whatever part is looked at."""
-    assert len(windows()) == 4 * 9
-    for rows, columns in windows():
+    assert len(cropped_windows()) == 4 * 9
+    for rows, columns in cropped_windows():
         for transform in (rows, columns):
             terms = transform @ np.full(SIDE, 7.0)
             assert terms[0] == pytest.approx(7 * np.sqrt(FINE), rel=1e-5)
@@ -117,7 +120,7 @@ def test_candidates_are_the_pairs_that_a_search_by_hand_finds(
     boundary: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", 16)  # so that blocks and the boundary cross
-    monkeypatch.setattr(module, "CANDIDATE", 0.3)
+    monkeypatch.setattr(module, "MIN_CANDIDATE_SIMILARITY", 0.3)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(60, 20)).astype(np.float32)
     vectors[20:] += vectors[rng.integers(0, 20, 40)]
@@ -130,7 +133,7 @@ def test_candidates_are_the_pairs_that_a_search_by_hand_finds(
 
 
 def test_one_photo_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NEIGHBOURS", 2)
+    monkeypatch.setattr(module, "NEIGHBORS", 2)
     pairs = list(near_duplicates(np.repeat(stacked(scene(1)), 40, axis=0), 20))
     assert len(pairs) <= 2 * 2 * 40
     assert {pair.second for pair in pairs} == set(range(1, 40))

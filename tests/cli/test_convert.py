@@ -103,7 +103,7 @@ def test_a_bad_source_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     source.write_text("no weights")
     assert main(["convert", str(source), "--out", str(tmp_path / "x")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"googlenet convert: {source}: is no weight file")
+    assert error.startswith(f"googlenet convert: {source}: is not a weight file")
     assert error.count("\n") == 1
     assert not (tmp_path / "x").exists()
 

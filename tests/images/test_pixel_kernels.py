@@ -47,7 +47,7 @@ def test_resized_has_pytorch_s_bits(
 ) -> None:
     whole = pattern(height, width, seed)
     crop = whole[:, 2 : 2 + width]
-    found = pixel_kernels.resized(crop, size, kind)
+    found = pixel_kernels.resize(crop, size, kind)
     assert found is not None
     assert found.shape == (size[1], size[0], 3)
     assert np.array_equal(found, by_pytorch(crop, size, kind))
@@ -61,7 +61,7 @@ def test_long_photos_have_pytorch_s_bits(kernels: None, kind: str) -> None:
     """Hundreds of pixels to one: many coefficients, each small."""
     for shape in ((3, 9001), (9001, 3), (2000, 1500)):
         crop = pattern(*shape, seed=1)[:, : shape[1]]
-        found = pixel_kernels.resized(crop, (20, 30), kind)
+        found = pixel_kernels.resize(crop, (20, 30), kind)
         assert np.array_equal(found, by_pytorch(crop, (20, 30), kind))  # type: ignore[arg-type]
 
 
@@ -105,9 +105,9 @@ def test_normalised_has_pytorch_s_bits(kernels: None, shape: tuple[int, int, int
 
 def test_other_arrays_are_left_to_others(kernels: None) -> None:
     crop = pattern(6, 8, seed=1)
-    assert pixel_kernels.resized(crop[:, ::2], (4, 4), "bilinear") is None
-    assert pixel_kernels.resized(crop[::-1], (4, 4), "bilinear") is None
-    assert pixel_kernels.resized(crop[..., :1], (4, 4), "bilinear") is None
+    assert pixel_kernels.resize(crop[:, ::2], (4, 4), "bilinear") is None
+    assert pixel_kernels.resize(crop[::-1], (4, 4), "bilinear") is None
+    assert pixel_kernels.resize(crop[..., :1], (4, 4), "bilinear") is None
 
 
 def test_without_kernels_the_bits_are_the_same(
@@ -120,6 +120,6 @@ def test_without_kernels_the_bits_are_the_same(
 
     ours = crops()
     request.getfixturevalue("no_kernels")
-    assert pixel_kernels.resized(whole, (48, 48), "bilinear") is None
+    assert pixel_kernels.resize(whole, (48, 48), "bilinear") is None
     for one, other in zip(ours, crops(), strict=True):
         assert np.array_equal(one, other)

@@ -1,4 +1,4 @@
-"""The model file: what is written is read, and what is no model says so in a sentence."""
+"""The model file: what is written is read back; other files give a one-line error."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def test_foreign_file(path: Path, content: bytes) -> None:
 
 def test_safetensors_of_another_program(path: Path) -> None:
     save_file(TENSORS, path, {"format": "pt"})
-    with pytest.raises(ModelFileError, match="has no 'googlenet' metadata, so it is no model of"):
+    with pytest.raises(
+        ModelFileError, match="has no 'googlenet' metadata, so it is not a model of"
+    ):
         read_header(path)
     save_file(TENSORS, path)
     with pytest.raises(ModelFileError, match="has no 'googlenet' metadata"):

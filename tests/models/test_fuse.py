@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from googlenet.models.cost import NAMES
-from googlenet.models.fuse import folded, with_norm
+from googlenet.models.fuse import fuse_conv_bn, with_norm
 from googlenet.models.registry import Network, build_network, default_channels
 
 SMALL = {"alexnet": 96, "vgg16": 64}
@@ -38,10 +38,10 @@ def test_folded_network_computes_the_same(variant: str) -> None:
     network, photos = lively(variant)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.inference_mode():
-        expected, found = network(photos), folded(network)(photos)
+        expected, found = network(photos), fuse_conv_bn(network)(photos)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded(network).modules())
-    assert not folded(network).aux_heads
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in fuse_conv_bn(network).modules())
+    assert not fuse_conv_bn(network).aux_heads
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 

@@ -149,7 +149,7 @@ def with_shape(name: str, *shape: int) -> Callable[[Tensors], object]:
         ),
         (
             lambda t: t["inception_5b/1x1/bias"].fill_(torch.nan),
-            "'inception_5b/1x1/bias' holds what is no number",
+            "'inception_5b/1x1/bias' holds NaN or infinity",
         ),
         (lambda t: t.update({"module.conv1/7x7_s2/bias": torch.zeros(64)}), "holds two tensors"),
         (lambda t: t.clear(), "holds 0 tensors"),

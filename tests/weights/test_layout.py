@@ -59,12 +59,12 @@ def test_a_huge_shape_is_refused_before_it_takes_memory() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_is_refused(value: float) -> None:
-    with pytest.raises(WeightFileError, match="tensor 'x' holds what is no number"):
+    with pytest.raises(WeightFileError, match="tensor 'x' holds NaN or infinity"):
         converted(torch.tensor([1.0, value]), (2,), "classifier.bias")
 
 
 def test_numbers_that_float32_cannot_hold_are_refused() -> None:
-    with pytest.raises(WeightFileError, match="holds what is no number, or infinity"):
+    with pytest.raises(WeightFileError, match="holds NaN or infinity"):
         converted(torch.tensor([1e300], dtype=torch.float64), (1,), "classifier.bias")
 
 

@@ -182,7 +182,7 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
     path = save({"w": torch.zeros(1 << 20)}, tmp_path / "bomb.pth")
     edited(path, lambda name, data: (name, data), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
-    with pytest.raises(WeightFileError, match="is no zip of weights: it declares"):
+    with pytest.raises(WeightFileError, match="is not a zip of weights: it declares"):
         read_weight_file(path)
 
 

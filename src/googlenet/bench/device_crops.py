@@ -28,7 +28,7 @@ def cropped_on_device(given: Conditions) -> NextBatch:
     if samples.multi_hot is not None:
         raise GoogLeNetError(f"{given.data}: must have one label per image for bench training")
     at = np.unique(np.linspace(0, len(samples) - 1, min(MAX_IMAGES, len(samples))).astype(int))
-    arrays, classes = decoded(samples.take([int(i) for i in at]), resize_size(given.size))
+    arrays, classes = decode_samples(samples.take([int(i) for i in at]), resize_size(given.size))
     images = padded(arrays).to(given.device)
     labels = torch.tensor(classes).to(given.device)
     crop = RandomResizedCrop(given.size, CROP_SCALE)
@@ -52,7 +52,7 @@ def cropped_on_device(given: Conditions) -> NextBatch:
     return batch
 
 
-def decoded(samples: Samples, side: int) -> tuple[list[NDArray[np.uint8]], list[int]]:
+def decode_samples(samples: Samples, side: int) -> tuple[list[NDArray[np.uint8]], list[int]]:
     """Images with a shorter side of at most `side`, and their labels, without unreadable ones."""
     arrays, labels = [], []
     for source, label in zip(samples.sources, samples.labels, strict=True):

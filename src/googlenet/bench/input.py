@@ -34,7 +34,7 @@ from googlenet.runtime.errors import GoogLeNetError
 
 UNIT = "images/s per core"
 BATCH = 32
-EVERYTHING = 1 << 40  # bytes: a cache without a limit
+UNLIMITED_BYTES = 1 << 40  # for a cache that holds every image
 
 Source = Path | ArchivedImage
 Pipeline = Callable[[int], Any]  # epoch -> whatever all the images became
@@ -79,7 +79,7 @@ class InMemoryShard:
 def sample(samples: Samples, count: int) -> Samples:
     """So many images from all over the data, fewer where some would be no comparison.
 
-    That is: arrays, which are no files to read, and images with a colour profile that `decode`
+    That is: arrays, which need no file reads, and images with a color profile that `decode`
     converts and a plain pipeline ignores.
     """
     at = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))
@@ -163,7 +163,7 @@ def build(images: InputImages) -> dict[str, Pipeline]:
         found[f"googlenet {decoder}, {CROPS}"] = crops
         found[f"googlenet {decoder}, {TENSORS}"] = tensors
     best = "turbo" if turbo_jpeg.available() else "pillow"
-    found[f"googlenet {best} cached, {CROPS}"] = ours(images, best, MemoryCache(EVERYTHING))[0]
+    found[f"googlenet {best} cached, {CROPS}"] = ours(images, best, MemoryCache(UNLIMITED_BYTES))[0]
     if turbo_jpeg.available():
         found["decoding alone, libjpeg-turbo"] = lambda epoch: [
             turbo_jpeg.decode_turbo(s) for s in images.sources

@@ -20,7 +20,7 @@ LIBRARIES: list[torch.library.Library] = []  # a declaration lasts as long as it
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
 
-class Missing(Exception):  # noqa: N818 - a peer that is not there is no error
+class Missing(Exception):  # noqa: N818 - a missing peer is not an error
     """A peer that cannot take part, and why."""
 
 
@@ -80,7 +80,7 @@ def timm_network(folder: Path | None) -> nn.Module:
 
 
 def counted_macs(network: nn.Module, size: int) -> int:
-    """Multiply-adds of a photo, by PyTorch's own counter: for a network that is not ours."""
+    """Multiply-adds per image, by PyTorch's own counter: for a network that is not ours."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():

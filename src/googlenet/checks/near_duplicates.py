@@ -26,11 +26,11 @@ Floats = NDArray[np.float32]
 
 SIDE = 32  # of a thumbnail
 COARSE, FINE = 8, 16  # terms a side in the first and the second step
-CANDIDATE = 0.55  # similarity from which the first step passes a pair on
-ALIKE = 0.82  # similarity from which the second step calls a pair alike
-WINDOW_FRACTIONS = (1.0, 0.96, 0.92, 0.88, 0.84)  # share of the side that a cropped image kept
+MIN_CANDIDATE_SIMILARITY = 0.55  # similarity from which the first step passes a pair on
+MIN_SIMILARITY = 0.82  # similarity from which the second step calls a pair alike
+WINDOW_FRACTIONS = (1.0, 0.96, 0.92, 0.88, 0.84)  # fraction of the side that a cropped image keeps
 FLAT_STD = 2.0  # standard deviation of a thumbnail, of 255, below which there is nothing to compare
-NEIGHBOURS = 20  # candidates of an image among the training images, and among the others
+NEIGHBORS = 20  # candidates of an image among the training images, and among the others
 BLOCK = 1024  # images, and pairs, worked on at once
 
 
@@ -48,14 +48,14 @@ def thumbnail(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
-    """Pairs of images that are alike, each image with up to 2 · NEIGHBOURS earlier ones.
+    """Pairs of images that are alike, each image with up to 2 · NEIGHBORS earlier ones.
 
     boundary: how many of the images, from the first, are training images; each image's most
     similar ones are looked for among these and among the others, so that neither hides the other.
     """
     if not len(thumbnails):
         return
-    vectors = signature(thumbnails.astype(np.float32), whole(COARSE), whole(COARSE))
+    vectors = signature(thumbnails.astype(np.float32), whole_window(COARSE), whole_window(COARSE))
     vectors[thumbnails.std((1, 2)) < FLAT_STD] = 0
     waiting: list[tuple[int, int]] = []
     for candidate in candidates(vectors, boundary):
@@ -68,7 +68,7 @@ def near_duplicates(thumbnails: Thumbnails, boundary: int) -> Iterator[Pair]:
 
 
 def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
-    """Pairs whose vectors' product is CANDIDATE or more, the NEIGHBOURS largest of each image."""
+    """Pairs of at least MIN_CANDIDATE_SIMILARITY, the NEIGHBORS most similar of each image."""
     for begin in range(0, len(vectors), BLOCK):
         beat()
         rows = vectors[begin : begin + BLOCK]
@@ -79,9 +79,9 @@ def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
             similar = rows @ vectors[low:high].T
             later = np.arange(low, high) >= np.arange(begin, begin + len(rows))[:, None]
             similar[later] = -1
-            kept = min(NEIGHBOURS, high - low)
+            kept = min(NEIGHBORS, high - low)
             nearest = np.argpartition(similar, -kept, axis=1)[:, -kept:]
-            good = np.take_along_axis(similar, nearest, 1) >= CANDIDATE
+            good = np.take_along_axis(similar, nearest, 1) >= MIN_CANDIDATE_SIMILARITY
             for row, column in np.argwhere(good):
                 yield low + int(nearest[row, column]), begin + int(row)
 
@@ -89,14 +89,15 @@ def candidates(vectors: Floats, boundary: int) -> Iterator[tuple[int, int]]:
 def confirmed(thumbnails: Thumbnails, pairs: list[tuple[int, int]]) -> Iterator[Pair]:
     """The pairs of which an image, whole, is like the other or a window of it."""
     first, second = (thumbnails[list(side)].astype(np.float32) for side in zip(*pairs, strict=True))
-    whole_first, whole_second = (signature(t, whole(FINE), whole(FINE)) for t in (first, second))
+    terms = whole_window(FINE)
+    whole_first, whole_second = (signature(t, terms, terms) for t in (first, second))
     best = products(whole_first, whole_second)
-    for rows, columns in windows():
+    for rows, columns in cropped_windows():
         np.maximum(best, products(signature(first, rows, columns), whole_second), out=best)
         np.maximum(best, products(signature(second, rows, columns), whole_first), out=best)
         beat()
     for (earlier, later), similarity in zip(pairs, best.tolist(), strict=True):
-        if similarity >= ALIKE:
+        if similarity >= MIN_SIMILARITY:
             yield Pair(earlier, later, similarity)
 
 
@@ -119,12 +120,12 @@ def signature(thumbnails: Floats, rows: Floats, columns: Floats) -> Floats:
 
 
 @cache
-def whole(terms: int) -> Floats:
+def whole_window(terms: int) -> Floats:
     return cosine_terms(terms, 0.0, 1.0)
 
 
 @cache
-def windows() -> tuple[tuple[Floats, Floats], ...]:
+def cropped_windows() -> tuple[tuple[Floats, Floats], ...]:
     """Each window but the whole: its transforms of rows and columns."""
     found = []
     for share in WINDOW_FRACTIONS[1:]:

@@ -159,7 +159,7 @@ def labels_of(entries: Iterable[Entry]) -> list[str]:
 
 
 def stray_files(root: Path, found: Scan) -> list[Problem]:
-    """What lies in the folder and is no image of the data set; hidden files do not count."""
+    """What lies in the folder but is not an image of the data set; hidden files do not count."""
     used = {entry.name for entry in found.entries}
     classes = {class_folder(root, entry) for entry in found.entries}
     bases = {folder[:-1] for folder in classes}  # the folders whose folders are classes

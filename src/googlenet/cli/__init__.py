@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print_error(args.verb, error, "interrupted")
         return 130
-    except BrokenPipeError:  # nobody reads our output any more: `googlenet table | head`
+    except BrokenPipeError:  # the reader is gone: `googlenet table | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MemoryError, RuntimeError) as error:

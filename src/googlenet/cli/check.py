@@ -1,4 +1,4 @@
-"""find problems in a data set: unreadable, duplicate or leaking images, class imbalance, …"""
+"""find problems in a dataset: unreadable, duplicate or leaking images, class imbalance, …"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""write a data set to tar shards, resized and shuffled, for fast training"""
+"""write a dataset to tar shards, resized and shuffled, for fast training"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compute the paper's Table 1 for any network, beside the printed numbers"""
+"""compute the paper's Table 1 for any network, beside the published numbers"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         names.append(parser.add_argument(flag, **({"default": None} | options)).dest)
 
     add("--multilabel", action="store_true", help="images can have several labels or none, even "
-        "if no label in the CSV has a bar")  # fmt: skip
+        "if no CSV label contains a |")  # fmt: skip
     add_renamed(parser, "--multi-label", "--multilabel")
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")

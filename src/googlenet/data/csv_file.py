@@ -180,7 +180,7 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of the table, whole or not.  Raises DataError for a file that is no such table."""
+    """The rows of the table, whole or not.  Raises DataError for any other file."""
     try:
         with path.open("rb") as binary:
             if b"\0" in binary.read(4096):

@@ -98,7 +98,7 @@ class DataSet:
     """A data set with its class list, split into what trains and what validates.
 
     `has_split` tells whether the data brought its own split (False: `split` made one).  `test` is
-    never used in training; `val_is_test`: there is no other validation split than the test split.
+    never used in training; `val_is_test`: the test split is the only validation split.
     """
 
     name: str
@@ -162,7 +162,7 @@ class DataSet:
             f"{Path(everything.name(i)).name} {self.label(everything, i)}"
             for i in range(len(everything))
         )
-        # A file's name may hold bytes that are no text; they count as they are.
+        # A file's name may hold bytes that are not text; they are hashed as they are.
         names = "\n".join(lines).encode(errors="surrogateescape")
         return sha256(names).hexdigest()[:16]
 
@@ -383,7 +383,7 @@ class ClassIndex:
 
 
 def is_index(label: str) -> bool:
-    # `int` refuses thousands of digits; so many are no number of a class.
+    # `int` refuses thousands of digits; a class index never has that many.
     return label.isascii() and label.isdigit() and len(label) < 19
 
 

@@ -33,7 +33,7 @@ SYSTEM_FOLDERS = frozenset(
         "recycler", "system volume information",
     }
 )  # fmt: skip
-# Folders beside a split that are no class.
+# Folders beside a split that are not classes.
 OTHER_SPLITS = frozenset(
     {*TRAIN, *VALIDATION, *TEST, "dev", "eval", "holdout", "unlabeled", "extra"}
 )
@@ -76,7 +76,7 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
     notes += lookalikes(c.id for c in own)
     known = {name for name in test if ClassIndex(chosen).has(name)}
     notes += [
-        Note("unused", str(paths[0].parent), "the folder of the test split is no class of training")
+        Note("unused", str(paths[0].parent), "the test split's folder is not a training class")
         for name, paths in test.items()
         if name not in known
     ]
@@ -109,13 +109,13 @@ def split_names(root: Path, *splits: dict[str, list[Path]]) -> str:
 
 
 def folders_beside(root: Path) -> list[str]:
-    """The folders with images beside `train` and `val` that are no such split."""
+    """The folders with images beside `train` and `val` that are not splits."""
     used = {next(iter(split_folders(root, names)), None) for names in (TRAIN, VALIDATION, TEST)}
     return [p.name for p in subfolders(root) if p not in used and list_images(p)]
 
 
 def require_split(root: Path, names: Sequence[str], beside: Sequence[str]) -> None:
-    """Raises DataError where a class may have the name of a split: its folders are no classes.
+    """Raises DataError where a class may have the name of a split: its folders are not classes.
 
     With folders that go by the name of some split beside it, it is one of them.
     """

@@ -67,7 +67,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
     The likelihood includes one extra image with uniform class probabilities: without it, a few
     images that are all predicted correctly would drive the temperature to 0.  The loss is convex
-    in 1/temperature, so bisection finds the zero of its derivative, clipped to TEMPERATURES.
+    in 1/temperature, so bisection finds the zero of its gradient, clipped to TEMPERATURES.
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max(1, keepdims=True)

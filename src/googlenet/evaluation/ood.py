@@ -129,5 +129,5 @@ def area_under_roc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -
 
 
 def detection_rate(threshold: float, unknown: NDArray[np.floating]) -> float:
-    """The share of unknown images that are called so."""
+    """The proportion of unknown images that are rejected."""
     return float((unknown < threshold).mean())

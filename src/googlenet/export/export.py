@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from googlenet import __version__
 from googlenet.export.formats import FORMATS
 from googlenet.export.parity import LIMITS, RAW_IMAGE_LIMITS, Parity
-from googlenet.export.parity_images import ParityImages, decoded
+from googlenet.export.parity_images import ParityImages, decode_images
 from googlenet.images.turbo_jpeg import DecodedImage
 from googlenet.images.view import to_nchw
 from googlenet.inference.backends.base import require
@@ -209,7 +209,7 @@ def compare(
             probabilities.append(classifier.raw_probabilities(logits.astype(np.float64)))
         waiting.clear()
 
-    for index, image in decoded(images, workers, on_unreadable):
+    for index, image in decode_images(images, workers, on_unreadable):
         progress()
         indices.append(index)
         waiting.append(image)

@@ -1,4 +1,4 @@
-"""The preprocessing as an ONNX graph: one decoded photo of any size to what the network takes.
+"""The preprocessing as an ONNX graph: one decoded image of any size to the network's input.
 
 photo (H, W, 3) uint8, RGB -> normalised (1, C, size, size) float32: what `Preprocessing` does with
 Pillow, in ONNX's own operators.  Resize with antialiasing has Pillow's filters (a triangle; a cubic
@@ -20,7 +20,7 @@ from googlenet.images.preprocess import Preprocessing
 from googlenet.inference.backends.openvino import RESIZE
 from googlenet.runtime.errors import UsageError
 
-PHOTO, NORMALISED = "photo", "normalised"
+PHOTO, NORMALIZED = "photo", "normalised"
 RESIZES: dict[str, dict[str, Any]] = {
     "bilinear": {"mode": "linear", "antialias": 1},
     "bicubic": {"mode": "cubic", "antialias": 1, "cubic_coeff_a": -0.5},
@@ -31,7 +31,7 @@ LUMA = np.array([19595, 38470, 7471], np.float32).reshape(1, 3, 1, 1)
 
 
 def preprocessing_model(p: Preprocessing) -> onnx.ModelProto:
-    """Raises UsageError for an interpolation that ONNX has not."""
+    """Raises UsageError for an interpolation that ONNX lacks."""
     if p.interpolation not in RESIZES:
         raise UsageError(
             f"interpolation must be one of {', '.join(RESIZES)} with --with-preprocessing, "
@@ -59,10 +59,10 @@ def preprocessing_model(p: Preprocessing) -> onnx.ModelProto:
     if p.mode == "letterbox":
         x = padded(graph, x, sides, p)
     x = graph.add("Sub", x, per_channel(graph, "photo.mean", p.mean), to="photo.centred")
-    graph.add("Mul", x, per_channel(graph, "photo.scale", p.scale), to=NORMALISED)
+    graph.add("Mul", x, per_channel(graph, "photo.scale", p.scale), to=NORMALIZED)
     photo = helper.make_tensor_value_info(PHOTO, TensorProto.UINT8, ["height", "width", 3])
     shape = [1, p.channels, p.size, p.size]
-    out = helper.make_tensor_value_info(NORMALISED, TensorProto.FLOAT, shape)
+    out = helper.make_tensor_value_info(NORMALIZED, TensorProto.FLOAT, shape)
     return graph.model([photo], [out])
 
 
@@ -101,11 +101,11 @@ def luma(graph: Graph, x: str) -> str:
 
 
 def padded(graph: Graph, x: str, sides: str, p: Preprocessing) -> str:
-    """The letterbox: the resized photo in the middle of a square of the mean's colour, cropped."""
+    """The letterbox: the resized image in the middle of a square of the mean's color, cropped."""
     red, green, blue = p.padding_color()
-    colours = {"RGB": (red, green, blue), "BGR": (blue, green, red), "L": (red,)}
-    colour = per_channel(graph, "photo.colour", colours[p.channel_order])
-    graph.add("Sub", x, colour, to="photo.above")  # so that the padding is zeros
+    colors = {"RGB": (red, green, blue), "BGR": (blue, green, red), "L": (red,)}
+    color = per_channel(graph, "photo.color", colors[p.channel_order])
+    graph.add("Sub", x, color, to="photo.above")  # so that the padding is zeros
     whole = integers(graph, "photo.whole", [p.resize_size])
     graph.add("Sub", whole, sides, to="photo.missing")
     graph.add("Div", "photo.missing", integers(graph, "photo.two", [2]), to="photo.before")
@@ -113,7 +113,7 @@ def padded(graph: Graph, x: str, sides: str, p: Preprocessing) -> str:
     graph.add("Concat", "photo.before", "photo.after", to="photo.pads", axis=0)
     axes = integers(graph, "photo.axes", [2, 3])
     graph.add("Pad", "photo.above", "photo.pads", "", axes, to="photo.boxed")
-    graph.add("Add", "photo.boxed", colour, to="photo.square")
+    graph.add("Add", "photo.boxed", color, to="photo.square")
     start = (p.resize_size - p.size) // 2
     first, last = (
         integers(graph, "photo.start", [start] * 2),
@@ -136,6 +136,6 @@ def with_preprocessing(p: Preprocessing, network: onnx.ModelProto) -> onnx.Model
     return onnx.compose.merge_models(
         preprocessing_model(p),
         network,
-        io_map=[(NORMALISED, photos.name)],
+        io_map=[(NORMALIZED, photos.name)],
         producer_name="googlenet",
     )

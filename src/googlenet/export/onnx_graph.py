@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from googlenet import __version__
 from googlenet.inference.calibration import ENERGY, Calibration, OODDetector, subspaces
 from googlenet.models.baselines import Baseline
-from googlenet.models.fuse import folded
+from googlenet.models.fuse import fuse_conv_bn
 from googlenet.models.googlenet import (
     OOD_LAYERS,
     ConvUnit,
@@ -83,16 +83,16 @@ class Graph:
 def network_model(
     network: Network, size: int, multilabel: bool = False, calibration: Calibration | None = None
 ) -> onnx.ModelProto:
-    """The network from normalised photos to all that `Classifier.predict_batch` needs or says.
+    """The network from normalized images to all that `Classifier.predict_batch` needs or says.
 
     photos (N, C, H, W) float32 -> logits (N, classes); probabilities (N, classes): the softmax
-    of logits / temperature, or each class's sigmoid where photos have several labels; summary
+    of logits / temperature, or each class's sigmoid where images have several labels; summary
     (N, 512 + 832), the means of the maps of 4a and 5a, in a GoogLeNet; score (N,), where the
-    model has a threshold for it: a photo with less is of no class.  N is free, and so are H and
-    W but in a network with fully connected layers, which takes photos of `size` alone.
+    model has a threshold for it: an image below it is of no class.  N is free, and so are H and
+    W except with fully connected layers, where they are `size`.
     """
     graph, calibration = Graph(), calibration or Calibration()
-    network_nodes(graph, folded(network), INPUT)
+    network_nodes(graph, fuse_conv_bn(network), INPUT)
     add_probabilities(graph, multilabel, calibration.temperature)
     if calibration.ood:
         add_score(graph, calibration.ood)

@@ -32,7 +32,7 @@ class ParityImages:
 
 
 def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
-    """Photos that nobody took, for want of others: noise with the spectrum of natural images.
+    """Generated images, where no others are at hand: noise with the spectrum of natural images.
 
     Amplitude falls as 1/frequency, each colour drawn anew, sides of 96 to 383 pixels.  They say
     that two programs compute the same, and nothing of accuracy.
@@ -55,7 +55,7 @@ def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
 def parity_images(
     classifier: Classifier, data: str | None, held_out: bool, limit: int
 ) -> ParityImages:
-    """The photos on which parity is measured: those of the data that the model has not learnt.
+    """The images on which parity is measured: those that the model was not trained on.
 
     That is the validation part where the data has one or has trained the model, or where the
     rest calibrates (`held_out`); else all of it.  Of more than `limit`, that many spread evenly.
@@ -82,7 +82,7 @@ def spread(count: int, limit: int) -> list[int]:
 def calibration_crops(
     classifier: Classifier, data: str, count: int, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Crops of `count` photos of the data's training part, drawn by the seed: (N, H, W, C)."""
+    """Crops of `count` images of the data's training part, drawn by the seed: (N, H, W, C)."""
     header = classifier.header
     samples = load_data(data, header.split_seed, split_rule=header.split_rule).train
     order = np.random.default_rng(seed).permutation(len(samples))
@@ -105,7 +105,7 @@ def crop_of(classifier: Classifier, samples: Samples, index: int) -> NDArray[np.
         return None
 
 
-def decoded(
+def decode_images(
     photos: ParityImages, workers: int, on_unreadable: Callable[[str], object]
 ) -> Iterator[tuple[int, DecodedImage]]:
     """Each readable image with its index; `on_unreadable` gets the errors of the others."""

@@ -1,6 +1,6 @@
 """Post-training quantization to eight bits, by NNCF.
 
-Activations get a range from calibration photos, weights a scale for each filter.
+Activations get a range from calibration images, weights a scale per filter.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def quantize_onnx(model: onnx.ModelProto, photos: NDArray[np.float32]) -> onnx.M
     """An ONNX model in int8 (QDQ), by NNCF.  photos: (N, C, H, W), normalized.
 
     Weights have seven bits: without VNNI, ONNX Runtime adds pairs of products in 16 bits, and
-    eight-bit weights would overflow them; the file is to be right on every processor.  ONNX
+    eight-bit weights would overflow them; the file must be correct on every CPU.  ONNX
     Runtime's own quantizer, which corrects no biases, loses more (docs/deploy.md).
     """
     require("nncf")

@@ -23,7 +23,7 @@ from googlenet.inference.classifier import Classifier
 from googlenet.inference.header import KEY
 from googlenet.inference.outputs import Outputs
 from googlenet.models import table
-from googlenet.models.fuse import folded
+from googlenet.models.fuse import fuse_conv_bn
 from googlenet.models.googlenet import GoogLeNet, MaxPool
 from googlenet.runtime.first_call import first_call_alone
 from googlenet.runtime.watchdog import paused
@@ -49,12 +49,12 @@ class ProgramBackend(Backend):
 
 
 def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], bf16: bool) -> None:
-    """The network as a program of `torch.export`, any number of photos at a time.
+    """The network as a program of `torch.export`, for any batch size.
 
     Height and width are free too where the network's last map has more than one pixel at the
     model's own size: a program is either for maps of one pixel or for larger ones.
     """
-    network = folded(classifier.network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = fuse_conv_bn(classifier.network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for layer in network.modules():
         if isinstance(layer, MaxPool) and layer.ceil_mode:
             # The same, without a case distinction that a program with free sides cannot have.

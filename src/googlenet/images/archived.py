@@ -35,7 +35,7 @@ class ArchivedImage:
     def read(self) -> bytes:
         """The image's file.  Raises GoogLeNetError if the shard cannot be read.
 
-        That is no image's fault and must end the work: a whole shard would be left out.
+        That is not the image's fault and must end the run: a whole shard would be skipped.
         """
         content = self.shard.read(self.offset, self.size)
         if len(content) != self.size:
@@ -61,7 +61,7 @@ class LocalShard:
 
 
 class Descriptor:
-    """An open file, closed when nobody uses it any more, however many threads do."""
+    """An open file, closed when its last user, in any thread, is done."""
 
     def __init__(self, number: int) -> None:
         self.number = number

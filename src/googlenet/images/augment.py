@@ -42,10 +42,10 @@ class RandomResizedCrop:
     interpolations: Sequence[str] = ("bilinear",)
 
     def __call__(self, image: DecodedImage, rng: np.random.Generator) -> DecodedImage:
-        box, interpolation = self.drawn(*size_of(image), rng)
+        box, interpolation = self.sample(*size_of(image), rng)
         return resize(image, box, self.size, interpolation)
 
-    def drawn(self, width: int, height: int, rng: np.random.Generator) -> tuple[Box, str]:
+    def sample(self, width: int, height: int, rng: np.random.Generator) -> tuple[Box, str]:
         """The crop's box and interpolation."""
         box = self.box(width, height, rng)
         return box, self.interpolations[int(rng.integers(len(self.interpolations)))]
@@ -95,11 +95,11 @@ class RandomCrop:
 @dataclass(frozen=True)
 class HorizontalFlip:
     def __call__(self, image: DecodedImage, rng: np.random.Generator) -> DecodedImage:
-        if not self.drawn(rng):
+        if not self.sample(rng):
             return image
         return hflip(image) if isinstance(image, np.ndarray) else ImageOps.mirror(image)
 
-    def drawn(self, rng: np.random.Generator) -> bool:
+    def sample(self, rng: np.random.Generator) -> bool:
         return bool(rng.random() < 0.5)
 
 
@@ -150,7 +150,7 @@ class Augmentation:
     seed: int
 
     def dct_scale(self, width: int, height: int) -> int:
-        """By how much an image may be shrunk in decoding: 1 where the first step is no crop."""
+        """By how much an image may be shrunk in decoding: 1 where the first step is not a crop."""
         first = self.first_crop
         return first.dct_scale(width, height) if first else 1
 
@@ -183,12 +183,12 @@ class Augmentation:
         rng = self.rng_for(epoch, index)
         crop, *rest = self.steps
         assert isinstance(crop, RandomResizedCrop)
-        box, interpolation = crop.drawn(*size_of(image), rng)
+        box, interpolation = crop.sample(*size_of(image), rng)
         assert interpolation == "bilinear"
         mirrored = False
         for step in rest:
             assert isinstance(step, HorizontalFlip)
-            mirrored ^= step.drawn(rng)
+            mirrored ^= step.sample(rng)
         return take_crop_source(image, box, side or crop.size, mirrored)
 
     def rng_for(self, epoch: int, index: int) -> np.random.Generator:
@@ -217,7 +217,7 @@ def resized_crop(image: Pixels, box: Box, size: tuple[int, int], interpolation: 
     if interpolation not in pixel_kernels.INTERPOLATIONS:  # what PyTorch computes on bytes
         pillow = Image.fromarray(np.ascontiguousarray(crop))
         return np.asarray(pillow.resize(size, INTERPOLATIONS[interpolation]))
-    resized = pixel_kernels.resized(crop, size, interpolation)
+    resized = pixel_kernels.resize(crop, size, interpolation)
     if resized is not None:
         return resized
     from torch.nn.functional import interpolate

@@ -123,7 +123,7 @@ def decode(source: Source) -> Image.Image:
                 return to_rgb(exif_transpose(opened))
     except Exception as error:
         # Pillow's plugins raise whatever they meet in a damaged file: struct.error, IndexError,
-        # SyntaxError and more; all of it means that this file is no image.
+        # SyntaxError and more; all of it means that this file is not an image.
         raise wrap_error(source, error) from error
 
 
@@ -175,7 +175,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
             with os.scandir(source):  # says so where it may not be listed
                 raise ImageError("cannot be read as an image (it is a folder)")
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise ImageError("cannot be read as an image (it is no file)")
+            raise ImageError("cannot be read as an image (not a regular file)")
         size = status.st_size
     if not size:
         raise ImageError("cannot be read as an image (it is empty)")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from googlenet.runtime.compiled import INT, LONG, POINTER, CompiledLibrary
 
-HERE = Path(__file__).parent
+SOURCE_DIR = Path(__file__).parent
 LIBRARY = CompiledLibrary(
     name="pixels",
-    sources=tuple(HERE / f"{name}.cpp" for name in ("pixels", "resize")),
+    sources=tuple(SOURCE_DIR / f"{name}.cpp" for name in ("pixels", "resize")),
     # Pillow's bits: products and sums are not contracted into one operation.
     extra_flags={"resize.cpp": ("-ffp-contract=off",)},
     signatures={

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
-def resized(
+def resize(
     crop: NDArray[np.uint8], size: tuple[int, int], interpolation: str
 ) -> NDArray[np.uint8] | None:
     """A crop (H, W, 3), any rows of it side by side in memory, at `size` (width, height).

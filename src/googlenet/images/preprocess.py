@@ -30,7 +30,7 @@ INTERPOLATIONS = {
 MODES = ("crop", "squash", "letterbox")
 ORDERS = {"RGB": 3, "BGR": 3, "L": 1}
 
-# Mean and standard deviation of ImageNet's training images, as everybody uses them.
+# Mean and standard deviation of ImageNet's training images, as commonly used.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 LUMA_MEAN = (117.0,)  # theirs too, of the luma

@@ -156,7 +156,7 @@ class Classifier:
         found = self.backend.outputs(pixels, self.preprocessing)  # type: ignore[arg-type]
         if found.logits.shape[1] != len(self.classes):
             raise ModelFileError(
-                f"{self.backend.source}: its network answers with {found.logits.shape[1]} classes, "
+                f"{self.backend.source}: its network predicts {found.logits.shape[1]} classes, "
                 f"its header names {len(self.classes)}"
             )
         ood = self.calibration and self.calibration.ood

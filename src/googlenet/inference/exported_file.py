@@ -130,7 +130,9 @@ def read_exported(path: Path, data: memoryview, engine: str | None = None) -> Ex
     else:
         model, text = read_openvino(path)
     if text is None:
-        raise ModelFileError(f"{path}: has no {KEY!r} metadata, so it is no model of this program")
+        raise ModelFileError(
+            f"{path}: has no {KEY!r} metadata, so it is not a model of this program"
+        )
     value = {"export": None} | parse_metadata(path, text)
     with header_errors(f"{path}: its header"):
         header = ModelHeader.from_json(value)
@@ -155,7 +157,9 @@ def pt2_text(path: Path, data: memoryview) -> str:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             return archive.read(str(pt2_header(archive))).decode("utf-8", "replace")
     except (*ZIP_ERRORS, KeyError) as error:
-        raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error})") from error
+        raise ModelFileError(
+            f"{path}: is not a complete .pt2 file of this program ({error})"
+        ) from error
 
 
 def read_openvino(path: Path) -> tuple[Any, str | None]:

@@ -124,7 +124,9 @@ def read_header(path: Path) -> dict[str, Any]:
 def model_text(path: Path, metadata: Mapping[str, str], key: str = KEY, kind: str = "model") -> str:
     """The text under our key.  Raises ModelFileError if there is none."""
     if key not in metadata:
-        raise ModelFileError(f"{path}: has no {key!r} metadata, so it is no {kind} of this program")
+        raise ModelFileError(
+            f"{path}: has no {key!r} metadata, so it is not a {kind} of this program"
+        )
     return metadata[key]
 
 

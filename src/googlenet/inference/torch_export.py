@@ -43,7 +43,9 @@ def read_pt2(path: Path, data: memoryview) -> dict[str, Tensor]:
                 if name.startswith("network.")
             }
     except (*ZIP_ERRORS, StopIteration, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: is no complete .pt2 file of ours ({error!r})") from error
+        raise ModelFileError(
+            f"{path}: is not a complete .pt2 file of this program ({error!r})"
+        ) from error
 
 
 def read_weight(data: bytes, entry: Mapping[str, Any]) -> Tensor:

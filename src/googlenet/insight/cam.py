@@ -1,7 +1,7 @@
 """Class activation maps: where the network looked for a class.
 
 The network averages its last map over places and multiplies by the classifier's row.  The other
-way round, each place has a share of the logit of its own, which costs one small product and no
+way round, each place has its own part of the logit, which costs one small product and no
 backward pass (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization",
 arXiv 1512.04150, equation 2).
 """
@@ -17,7 +17,7 @@ from googlenet.models.googlenet import GoogLeNet
 
 
 def class_activation_maps(features: Tensor, head: nn.Linear, classes: Tensor) -> Tensor:
-    """Each place's share of the logit: the mean of a map and the class's bias make the logit.
+    """Each place's part of the logit: the mean of a map and the class's bias make the logit.
 
     features: (N, C, h, w), the map under the average pool.  classes: (N, k) indices.
     Returns (N, k, h, w) float32.

@@ -1,7 +1,7 @@
 """An Inception module as one function: Figure 2(b) with fewer passes through memory.
 
 The three 1×1 convolutions that read the module's input are one convolution, the four branches
-write side by side into one map, and normalisation and ReLU are one pass.  Names and parameters
+write side by side into one map, and normalization and ReLU are one pass.  Names and parameters
 stay the module's own; the results differ from it by rounding alone.
 """
 

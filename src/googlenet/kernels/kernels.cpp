@@ -184,7 +184,7 @@ int64_t parts_of(int64_t rows) {
 // What batch normalisation keeps of a batch: a row of each for all channels.
 enum SavedStats { MEAN, VARIANCE, INVERSE, SCALE, SHIFT, STATS };
 
-// Mean and (biased) variance of each channel of maps 0; and the scale and shift that normalise.
+// Mean and (biased) variance of each channel of maps 0; and the scale and shift that normalize.
 template <class T>
 void statistics(const Maps& maps, const float* gamma, const float* beta, const double* eps,
                 float* saved_stats, int threads) {

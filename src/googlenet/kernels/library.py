@@ -9,7 +9,7 @@ import torch  # noqa: F401 - the threads that the kernels run on are its OpenMP 
 
 from googlenet.runtime.compiled import INT, LONG, POINTER, CompiledLibrary
 
-HERE = Path(__file__).parent
+SOURCE_DIR = Path(__file__).parent
 SEGMENTS = 4  # how many maps side by side a kernel takes
 
 
@@ -70,8 +70,10 @@ class Response(ctypes.Structure):
 
 LIBRARY = CompiledLibrary(
     name="network",
-    sources=tuple(HERE / f"{name}.cpp" for name in ("kernels", "winograd", "winograd_gradient")),
-    headers=(HERE / "vectors.h", HERE / "winograd.h"),
+    sources=tuple(
+        SOURCE_DIR / f"{name}.cpp" for name in ("kernels", "winograd", "winograd_gradient")
+    ),
+    headers=(SOURCE_DIR / "vectors.h", SOURCE_DIR / "winograd.h"),
     signatures={
         "pool_forward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT],
         "pool_backward": [ctypes.POINTER(Pool), POINTER, POINTER, POINTER, INT, INT, INT],

@@ -56,7 +56,7 @@ def is_plain_relu(layer: nn.Module) -> bool:
 
 
 class NormRelu(torch.autograd.Function):
-    """`forward` for a single map, with `backward` as its derivative."""
+    """`forward` for a single map, with `backward` as its gradient."""
 
     @staticmethod
     def forward(
@@ -83,7 +83,7 @@ class NormRelu(torch.autograd.Function):
 
 
 class Relu(torch.autograd.Function):
-    """`forward` for a single map that is not normalised, with `backward` as its derivative."""
+    """`forward` for a single map that is not normalized, with `backward` as its gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def max_pool(x: Tensor, kernel: int, stride: int, padding: int = 0, ceil: bool =
 
 
 class MaxPool(torch.autograd.Function):
-    """`forward` with `backward` as its derivative."""
+    """`forward` with `backward` as its gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: int, stride: int, padding: int, ceil: bool) -> Tensor:

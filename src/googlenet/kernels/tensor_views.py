@@ -106,7 +106,7 @@ def is_bf16(x: Tensor) -> bool:
 def double_backward(
     plain: Callable[..., Tensor], inputs: Iterable[Tensor | None], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of `plain` at its inputs, in operators that have derivatives themselves."""
+    """The gradients of `plain` at its inputs, in differentiable operators."""
     inputs = list(inputs)
     wanted = [x for x in inputs if x is not None and x.requires_grad]
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-// What the kernels share: vectors of as many values as the processor's registers hold.
+// What the kernels share: vectors of as many values as the CPU's registers hold.
 #pragma once
 #include <cmath>
 #include <cstdint>

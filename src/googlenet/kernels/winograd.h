@@ -81,7 +81,7 @@ INLINE int64_t pixel(const Tiles& tiles, int64_t photo, int64_t i, int64_t j) {
   return ((photo * tiles.height + i) * tiles.width + j) * tiles.stride;
 }
 
-// As `store`, but with the processor's instruction, to which the smallest values of all are zero.
+// As `store`, but with the CPU's instruction, to which the smallest values of all are zero.
 template <class T> INLINE void store_quickly(T* to, Floats x, int n) { store(to, x, n); }
 
 #ifdef __AVX512BF16__

@@ -30,7 +30,7 @@ INLINE void lay_out(const Tiles& tiles, int64_t tile, int64_t at, const T* x, T*
   });
 }
 
-// LANES / 2 rows and V vectors of a place's sums, (filters, width): products of answers and inputs.
+// LANES / 2 rows and V vectors of a place's sums, (filters, width): products of output gradients and inputs.
 template <int V, class T>
 INLINE void multiply(const T* answers, const T* seen, int64_t tiles, float* sums_of_all,
                      int64_t width, bool more) {

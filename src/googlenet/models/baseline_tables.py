@@ -55,7 +55,7 @@ Stage = Conv | Linear | MaxPool | GlobalPool | Normalize | Dropout
 
 @dataclass(frozen=True)
 class Architecture:
-    """One compared network: its layers in order, and the photo for which it was published."""
+    """One compared network: its layers in order, and the input size for which it was published."""
 
     name: str
     source: str
@@ -84,7 +84,7 @@ class Architecture:
         return replace(self, stages=tuple(map(times, self.stages)))
 
     def outputs(self, size: int, classes: int, in_channels: int) -> Iterator[tuple[int, int]]:
-        """(channels, side of the map) after each stage, for photos of `size` pixels."""
+        """(channels, side of the feature map) after each stage, for images of `size` pixels."""
         channels, side = in_channels, size
         for stage in self.stages:
             match stage:
@@ -96,7 +96,7 @@ class Architecture:
             yield channels, side
 
     def fits(self, size: int) -> bool:
-        """Whether every map of a photo of `size` pixels has at least a pixel."""
+        """Whether every feature map has at least one pixel for images of `size` pixels."""
         return size > 0 and all(side > 0 for _, side in self.outputs(size, 1, 1))
 
     def check_size(self, size: int) -> None:

@@ -1,7 +1,7 @@
 """LeNet-5, AlexNet, Network-in-Network and VGG-16, built from the values of `baseline_tables.py`.
 
-They answer to the same calls as `GoogLeNet`, so that the same commands train and evaluate them.
-Shapes are written (N, C, H, W): photos, channels, height, width.
+They have the same interface as `GoogLeNet`, so that the same commands train and evaluate them.
+Shapes are written (N, C, H, W): images, channels, height, width.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Baseline(nn.Module):
 
     @property
     def fixed(self) -> bool:
-        """Whether it takes photos of `size` alone: connected layers look at a whole map."""
+        """Whether it takes only images of `size`: fully connected layers fix the map's size."""
         return any(isinstance(module, nn.Linear) for module in self.modules())
 
     def drop_heads(self) -> None:

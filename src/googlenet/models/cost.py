@@ -1,4 +1,4 @@
-"""What each network costs for one photo, counted from its table, without torch.
+"""What each network costs per image, counted from its table, without torch.
 
 `network_cost("paper")` has the rows of Table 1 in order.  `cost_types.py` says what counts.
 """
@@ -79,7 +79,7 @@ def variant_cost(
 
 
 def trunk_rows(network: table.Variant, size: int, in_channels: int) -> tuple[Row, ...]:
-    """The rows from the photo to the last module.
+    """The rows from the image to the last module.
 
     As in Table 1, a 1×1 convolution belongs to the row of the convolution that it reduces for,
     and a normalization, which Table 1 leaves out, to the row before it.

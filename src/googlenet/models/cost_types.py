@@ -1,4 +1,4 @@
-"""The units of cost: what a layer, a row of Table 1 and a network cost for one photo.
+"""The units of cost: what a layer, a row of Table 1 and a network cost per image.
 
 Counted as in Table 1:
 
@@ -105,7 +105,7 @@ class Row:
 
     @property
     def share(self) -> float | None:
-        """3×3 and 5×5 filters as a share of an Inception module's output channels."""
+        """3×3 and 5×5 filters as a fraction of an Inception module's output channels."""
         return (self.widths.c3 + self.widths.c5) / self.output[2] if self.widths else None
 
     def joined(self, later: Row, title: Row) -> Row:
@@ -141,7 +141,7 @@ class NetworkCost:
 
     @property
     def layers(self) -> int:
-        """Layers with parameters from the photo to the logits: the paper's 22.
+        """Layers with parameters from the image to the logits: the paper's 22.
 
         Inception's branches lie side by side and count once; so do the two halves of a
         separable convolution.

@@ -10,7 +10,7 @@ from googlenet.models.googlenet import ConvUnit
 from googlenet.models.registry import Network
 
 
-def folded(network: Network) -> Network:
+def fuse_conv_bn(network: Network) -> Network:
     """A copy on the CPU, in evaluation mode, that computes the same with fewer layers.
 
     Auxiliary heads are gone; each batch normalization is part of the convolution before it,

@@ -1,6 +1,6 @@
 """GoogLeNet: Figure 3 of the paper, built from a value of `table.py`.
 
-Shapes are written (N, C, H, W): photos, channels, height, width.
+Shapes are written (N, C, H, W): images, channels, height, width.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
-# The modules whose maps' means tell photos of other things: of the middle, where noise differs, and
-# the last but one, before every photo looks like one of the classes (docs/calibration.md).
+# The modules whose mean activations reveal out-of-distribution images: a middle one, where
+# noise differs, and the last but one, before every image looks like a class (docs/calibration.md).
 OOD_LAYERS = ("inception_4a", "inception_5a")
 
 

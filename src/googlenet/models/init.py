@@ -17,7 +17,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def skip_init_layer(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
-    """A layer whose weights nobody has drawn yet: no time lost, no global random state used.
+    """A layer with uninitialized weights: no time lost, no global random state used.
 
     It lies on PyTorch's default device, like every other layer made beside it.
     """

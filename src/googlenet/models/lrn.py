@@ -41,7 +41,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class Normalize(torch.autograd.Function):
-    """`normalize` with `gradient` as its derivative, both in pieces that fit the cache."""
+    """`normalize` with `gradient` as its gradient, both in pieces that fit the cache."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, norm: LRN) -> Tensor:
@@ -52,7 +52,7 @@ class Normalize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,), norm = ctx.saved_tensors, ctx.norm
-        if torch.is_grad_enabled():  # create_graph: in plain operators, which have derivatives
+        if torch.is_grad_enabled():  # create_graph: in plain, differentiable operators
             return gradient(x, grad, norm), None
         return in_pieces(lambda x, grad: gradient(x, grad, norm), x, grad), None
 
@@ -120,7 +120,7 @@ def widened(x: Tensor) -> Tensor:
 
 
 def exporting() -> bool:
-    """Whether somebody records the operators to run them elsewhere: torch.export, ONNX, jit."""
+    """Whether the operators are being recorded to run elsewhere: torch.export, ONNX, jit."""
     return torch.compiler.is_exporting() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 

@@ -25,7 +25,7 @@ def build_network(
     initialization: str | None = "he",
     generator: torch.Generator | None = None,
 ) -> Network:
-    """A network for photos of `size` pixels, its weights drawn from `generator`.
+    """A network for images of `size` pixels, its weights drawn from `generator`.
 
     `with_aux_heads` is for the variants that have auxiliary heads; the compared networks have none.
     Raises UsageError for an unknown name and for a size that is too small for the network.
@@ -56,12 +56,12 @@ def build_network(
 
 
 def default_size(variant: str) -> int:
-    """Side of the photos for which the network was published."""
+    """Side of the images for which the network was published."""
     return BASELINES[variant].size if variant in BASELINES else 224
 
 
 def default_channels(variant: str) -> int:
-    """Channels of the photos for which the network was published."""
+    """Channels of the images for which the network was published."""
     return BASELINES[variant].in_channels if variant in BASELINES else 3
 
 

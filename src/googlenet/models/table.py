@@ -127,7 +127,7 @@ class Variant:
     classes: int = 1000
 
     def trunk(self) -> tuple[Stage, ...]:
-        """The stages from the photo to the final average pool, in order."""
+        """The stages from the image to the final average pool, in order."""
         conv1, reduce, conv2 = self.stem_filters
         stages: list[Stage] = [Conv("conv1", conv1, 7, stride=2), MaxPool("pool1", 3)]
         if isinstance(self.norm, LRN):
@@ -273,9 +273,9 @@ def stage_output(stage: Stage, side: int, padding: str) -> int:
 
 
 def final_side(network: Variant, size: int) -> int:
-    """Side of the map under the final average pool for a photo of `size` pixels.
+    """Side of the map under the final average pool for an image of `size` pixels.
 
-    Raises UsageError where the photo is too small to leave a pixel of it.
+    Raises UsageError where the image is too small to leave a pixel of it.
     """
     side = size
     for stage in network.trunk():
@@ -292,7 +292,7 @@ def head_windows(side: int) -> tuple[int, tuple[int, ...]]:
     """Side and offsets of the four windows along one axis with which a head pools to 4×4.
 
     On a 14×14 map these are the paper's 5×5 windows with stride 3; on others the windows keep
-    that share of the map, so that a head's weights fit every input size.
+    that fraction of the map, so that a head's weights fit every input size.
     """
     window = max(1, round(5 * side / 14))
     return window, tuple(i * (side - window) // 3 for i in range(4))

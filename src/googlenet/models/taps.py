@@ -15,7 +15,7 @@ def tap(network: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
     """Collect the named activations of every forward pass made inside the context.
 
         with tap(network, "inception_4a.5x5", "conv1:pre") as activations:
-            network(photos)
+            network(images)
         activations["inception_4a.5x5"]  # (N, 48, 14, 14), after the ReLU
 
     A name is a module's path in the network: the output after its ReLU, or with ":pre" before
@@ -62,7 +62,7 @@ def tap_names(network: nn.Module) -> list[str]:
 
 
 def relu_of(module: nn.Module) -> nn.Module | None:
-    """The ReLU that ends a unit, None for a module that is no unit."""
+    """The ReLU that ends a unit, None for any other module."""
     children = dict(module.named_children())
     if "pointwise" in children:
         return relu_of(children["pointwise"])

@@ -97,7 +97,7 @@ def cores() -> int:
 
 
 def native_bf16() -> bool:
-    """Whether the processor has instructions for bfloat16."""
+    """Whether the CPU has instructions for bfloat16."""
     if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
         return not set(BF16_INSTRUCTIONS).isdisjoint(cpu_facts().get("flags", "").split())
     import torch
@@ -108,12 +108,12 @@ def native_bf16() -> bool:
 
 
 def cpu_name() -> str:
-    """The processor's own name where the system tells it."""
+    """The CPU's model name, where the system provides it."""
     return cpu_facts().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_facts() -> dict[str, str]:
-    """What Linux tells of the first processor, by its names; nothing elsewhere."""
+    """What Linux's /proc/cpuinfo says of the first CPU; empty elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
             first = file.read().split("\n\n", 1)[0]

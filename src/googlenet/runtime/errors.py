@@ -22,7 +22,7 @@ class ModelFileError(GoogLeNetError):
 
 def printable(text: str) -> str:
     """The text for one line of a terminal or a page: line breaks, control characters, marks that
-    turn the writing direction and bytes that are no text appear as escapes, `\\n` and the like.
+    turn the writing direction and bytes that are not text appear as escapes, `\\n` and the like.
 
     A file's name may hold all of these.
     """

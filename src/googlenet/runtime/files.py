@@ -47,7 +47,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        # Replacing asks the folder alone for permission: a file that somebody protected would go.
+        # Replacing asks the folder alone for permission: a write-protected file would be replaced.
         if path.exists() and not path.stat().st_mode & 0o222:
             raise WriteError(f"{path}: exists and is read-only")
         with parent_dir(path):
@@ -74,7 +74,7 @@ def fsync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8; bytes of a name that are no text stay as they are."""
+    """Write a text file atomically, in UTF-8; undecodable bytes of a name stay as they are."""
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 

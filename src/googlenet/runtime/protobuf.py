@@ -117,7 +117,7 @@ def read_field(data: memoryview, at: int) -> tuple[int, Value, int]:
     key, at = read_varint(data, at)
     number, wire = key >> 3, key & 7
     if number == 0:
-        raise ModelFileError("is no protocol buffer: it has a field of number 0")
+        raise ModelFileError("is not a protocol buffer: it has a field of number 0")
     if wire == VARINT:
         value, at = read_varint(data, at, number)
         return number, value, at
@@ -126,7 +126,7 @@ def read_field(data: memoryview, at: int) -> tuple[int, Value, int]:
     elif wire in FIXED_SIZES:
         size = FIXED_SIZES[wire]
     else:
-        raise ModelFileError(f"is no protocol buffer: field {number} has wire type {wire}")
+        raise ModelFileError(f"is not a protocol buffer: field {number} has wire type {wire}")
     if size > len(data) - at:
         truncated(f"field {number} declares {size:,} bytes, {len(data) - at:,} are left", number)
     return number, data[at : at + size], at + size
@@ -142,7 +142,7 @@ def read_varint(data: memoryview, at: int, number: int | None = None) -> tuple[i
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, at + place + 1
-    raise ModelFileError("is no protocol buffer: a number has more than ten bytes")
+    raise ModelFileError("is not a protocol buffer: a number has more than ten bytes")
 
 
 def unpack_varints(data: memoryview) -> NDArray[np.uint64]:
@@ -159,7 +159,7 @@ def unpack_varints(data: memoryview) -> NDArray[np.uint64]:
     values = np.zeros(len(last), np.uint64)
     for place in range(int((last - first).max(initial=-1)) + 1):
         if place >= MAX_VARINT_BYTES:
-            raise ModelFileError("is no protocol buffer: a number has more than ten bytes")
+            raise ModelFileError("is not a protocol buffer: a number has more than ten bytes")
         here = np.flatnonzero(first + place <= last)
         bits = (octets[first[here] + place] & 0x7F).astype(np.uint64)
         values[here] |= bits << np.uint64(7 * place)

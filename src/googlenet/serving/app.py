@@ -178,5 +178,5 @@ async def no_route(request: Request, error: Exception) -> Response:
 
 
 async def client_gone(_: Request, __: Exception) -> Response:
-    """For the log: nobody reads it."""
+    """For the log: the client never reads it."""
     return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -15,7 +15,7 @@ from googlenet.images.view import center_view
 from googlenet.serving.heap import trim_heap
 from googlenet.serving.http_error import HTTPError
 
-LARGE = 4_000_000  # pixels: of an image after which memory is given back, some ms
+TRIM_HEAP_PIXELS = 4_000_000  # pixels: of an image after which memory is given back, some ms
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Crop:
 def read_image_bytes(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Crop:
     """Decode and preprocess one image, as `Classifier.predict` does.
 
-    Raises HTTPError: 415 for what is no image of a known format, 413 for too many pixels,
+    Raises HTTPError: 415 for anything but an image of a known format, 413 for too many pixels,
     422 for one that cannot be decoded.  Its sentence says nothing of this machine.
     """
     crop = crop_of(data, preprocessing, max_pixels)
-    if crop.width * crop.height > LARGE:
+    if crop.width * crop.height > TRIM_HEAP_PIXELS:
         trim_heap()
     return crop
 

@@ -126,7 +126,7 @@ def current_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_type(setting: Field[Any], value: Any, hint: Any) -> Any:
-    """The value, if it has the field's type; an int is a float, but a bool is no number."""
+    """The value, if it has the field's type; an int is a float, but a bool is not a number."""
     types = get_args(hint) or (hint,)
     if float in types:
         types += (int,)

@@ -31,7 +31,7 @@ def open_zip(path: Path, data: memoryview) -> Iterator[zipfile.ZipFile]:
     packed = sum(entry.compress_size for entry in entries)
     if declared > min(MAX_BYTES, MAX_RATIO * packed) or packed > len(data):
         raise WeightFileError(
-            f"is no zip of weights: it declares {declared:,} bytes packed in {packed:,}"
+            f"is not a zip of weights: it declares {declared:,} bytes packed in {packed:,}"
         )
     with zipfile.ZipFile(path) as archive:
         yield archive

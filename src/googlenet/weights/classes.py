@@ -59,7 +59,7 @@ ORDERS: dict[str, Callable[[], tuple[Class, ...]]] = {
 def class_list(order: str, count: int) -> tuple[Class, ...]:
     """The classes of a published network in its order, or numbers if it has not their number.
 
-    A network with another number of classes was trained further by somebody: its file does
+    A network with another number of classes was fine-tuned: its file does
     not say what they are.
     """
     published = ORDERS[order]()

@@ -94,7 +94,7 @@ def protobuf_reader(data: memoryview) -> Callable[[memoryview], WeightFile]:
         return read_caffe
     elif is_node(first):
         return read_tensorflow
-    raise WeightFileError(f"is no weight file that this program knows; {READS} would do")
+    raise WeightFileError(f"is not a weight file that this program can read; supported: {READS}")
 
 
 def outermost_fields(data: memoryview) -> dict[int, list[Value | None]]:

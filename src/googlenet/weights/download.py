@@ -1,7 +1,7 @@
 """A known weight file, fetched once into a cache: resumed, checked by hash, one process at a time.
 
 The cache is $GOOGLENET_CACHE, or `googlenet` in $XDG_CACHE_HOME or in ~/.cache.  A file that
-somebody put there by hand is as good as one that was downloaded.
+was put there by hand is as good as one that was downloaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PAUSE_SECONDS = 1.0  # before the second attempt, twice as long before each furt
 TIMEOUT_SECONDS = 30.0  # without a byte from the server
 WAIT_SECONDS = 3600.0  # for another process that downloads the same file
 BLOCK = 1 << 16
-MAX_BYTES = 1 << 30  # of a file whose size nobody has published
+MAX_BYTES = 1 << 30  # of a file whose size is unpublished
 
 
 class DownloadError(GoogLeNetError):
@@ -50,7 +50,7 @@ class CorruptTransfer(TransferInterrupted):
     """The transfer gave what cannot be part of the file; the next attempt starts again."""
 
 
-# What the answers 408, 416 and 429 mean; other codes below 500 are final, those above are not.
+# What the statuses 408, 416 and 429 mean; other codes below 500 are final, those above are not.
 FAILURES: dict[int, type[TransferInterrupted]] = {
     408: TransferInterrupted,
     416: CorruptTransfer,
@@ -151,7 +151,7 @@ def answer(known: KnownFile, have: int) -> HTTPResponse:
 
 
 def continues(response: HTTPResponse, have: int) -> bool:
-    """Whether the answer goes on where we stopped; many servers ignore ranges and start again."""
+    """Whether the response continues where we stopped; many servers ignore ranges."""
     if response.status != 206:
         return False
     given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))

@@ -14,7 +14,7 @@ def to_ours(name: str, ours: str, tensor: Tensor, target: Tensor, layout: str) -
     """The tensor `name` of a file as our tensor `ours`, which has the shape of `target`.
 
     Raises WeightFileError, which names it, for another shape, for integers where there are
-    weights, and for what is no number.
+    weights, and for NaN or infinity.
     """
     expected = shape_there(target.shape, layout)
     if without_leading_ones(tensor.shape) != without_leading_ones(expected):
@@ -28,7 +28,7 @@ def to_ours(name: str, ours: str, tensor: Tensor, target: Tensor, layout: str) -
         )
     values = tensor.to(target.dtype).reshape(expected)
     if not bool(torch.isfinite(values).all()):
-        raise WeightFileError(f"tensor {name!r} holds what is no number, or infinity")
+        raise WeightFileError(f"tensor {name!r} holds NaN or infinity")
     if ours.endswith("running_var") and bool((values < 0).any()):
         raise WeightFileError(f"tensor {name!r} must be a variance, holds numbers below zero")
     return from_hwio(values, ours, target) if layout == "HWIO" else values

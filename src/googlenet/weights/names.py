@@ -1,4 +1,4 @@
-"""Our names beside everybody else's, as tables: one row a layer, templates for the modules.
+"""Our names beside other frameworks', as tables: one row per layer, templates for the modules.
 
 In a template {m} is the paper's name of a module, "3a" … "5b", {x} TF-Slim's, "3b" … "5c";
 {h} numbers the auxiliary heads of 4a and 4d from 0, {n} from 1.

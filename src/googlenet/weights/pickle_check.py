@@ -123,4 +123,4 @@ def kind_of_name(argument: object) -> str:
 
 def require(met: bool, what: str) -> None:
     if not met:
-        raise WeightFileError(f"its pickle is no state dictionary's: it has {what}")
+        raise WeightFileError(f"its pickle is not a state dictionary: it has {what}")

@@ -45,7 +45,7 @@ def is_trunk(layer: str) -> bool:
     return layer.startswith(("conv", "inception_"))
 
 
-# BVLC's protocol: photos squashed to 256×256, the centre 224; the mean of ImageNet in BGR.
+# BVLC's protocol: images squashed to 256×256, center 224; the mean of ImageNet in BGR.
 BVLC_INPUT = Preprocessing(
     mode="squash", channel_order="BGR", mean=(104.0, 117.0, 123.0), scale=(1.0, 1.0, 1.0)
 )
@@ -97,7 +97,7 @@ def scheme_of(found: Iterable[str]) -> Scheme:
     """The scheme that names at least half of the network's kernels as the file does.
 
     Raises WeightFileError for a file of another network, and for one of ours that has lost
-    its header, without which nobody knows what goes in and what comes out.
+    its header, without which input and output are unknown.
     """
     present = {names.canonical_name(name) for name in found}
     if len(OUR_SIGNATURE & present) * 2 >= len(OUR_SIGNATURE):

@@ -86,7 +86,7 @@ def read_tensor(name: str, constant: Message) -> Tensor:
         values = constant.numbers(CONTENT, KINDS[dtype].dtype)
         tensor = from_bfloat16_bits(values) if dtype == BFLOAT16 else torch.from_numpy(values)  # type: ignore[arg-type]
     else:
-        tensor = filled(name, single_values(constant, dtype), dims)
+        tensor = expand_constant(name, single_values(constant, dtype), dims)
     return tensor_of(name, tensor, dims)
 
 
@@ -100,8 +100,8 @@ def single_values(constant: Message, dtype: int) -> Tensor:
     )
 
 
-def filled(name: str, values: Tensor, dims: list[int]) -> Tensor:
-    """TensorFlow's rule for a single value, or none: it fills the shape, or zero does.
+def expand_constant(name: str, values: Tensor, dims: list[int]) -> Tensor:
+    """TensorFlow's rule: a single value fills the shape; without values, zero does.
 
     Costs no memory, whatever the file declares.
     """

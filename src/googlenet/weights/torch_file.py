@@ -25,10 +25,12 @@ LEGACY_PICKLES = 5  # magic, protocol, system, the dictionary, keys of the stora
 
 MAX_PICKLE_BYTES = 8 << 20
 PICKLE = "/data.pkl"
-NEEDED = re.compile(r"/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment)")
+ZIP_ENTRY = re.compile(
+    r"/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment)"
+)
 
 # Where training scripts put the state dictionary in what they save.
-INSIDE = ("state_dict", "model_state_dict", "model")
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 def read_torch(path: Path, data: memoryview) -> WeightFile:
@@ -52,7 +54,7 @@ def read_torch(path: Path, data: memoryview) -> WeightFile:
 def state_dictionary(content: object) -> WeightFile:
     """The tensors of what torch.load gave, looked for one level down where they usually are."""
     if isinstance(content, dict):
-        inside = (content[key] for key in INSIDE if isinstance(content.get(key), dict))
+        inside = (content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), dict))
         inner = next(inside, content)
         tensors = {k: v for k, v in inner.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
@@ -65,11 +67,11 @@ def checked_zip(path: Path, data: memoryview) -> BytesIO:
     """What torch.save wrote, as an archive made anew of the entries that it needs.
 
     torch.load reads zip files with another library than the one that looks at them here; of a
-    file made to look different to each, it would see what nobody has checked.
+    file made to look different to each, it would see unchecked contents.
     """
     with open_zip(path, data) as archive:
         if any(entry.compress_type for entry in archive.infolist()):
-            raise WeightFileError("is no file of torch.save's: it has compressed entries")
+            raise WeightFileError("was not written by torch.save: it has compressed entries")
         name = entry_ending(archive, PICKLE)
         assert name is not None, "recognise.read_zip has seen it"
         if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
@@ -79,7 +81,7 @@ def checked_zip(path: Path, data: memoryview) -> BytesIO:
         anew = BytesIO()
         with zipfile.ZipFile(anew, "w") as copy:
             for entry in dict.fromkeys(archive.namelist()):
-                if entry.startswith(root) and NEEDED.fullmatch(entry.removeprefix(root)):
+                if entry.startswith(root) and ZIP_ENTRY.fullmatch(entry.removeprefix(root)):
                     copy.writestr(f"archive{entry.removeprefix(root)}", read_entry(archive, entry))
     anew.seek(0)
     return anew

@@ -90,7 +90,7 @@ class RemoteStore:
 
 
 def fs_call(url: str, verb: str, *arguments: str) -> Any:
-    """What fsspec's method of that name answers.  Raises GoogLeNetError in one sentence."""
+    """The result of fsspec's method of that name.  Raises GoogLeNetError in one sentence."""
     from fsspec.core import url_to_fs
 
     try:

@@ -35,7 +35,7 @@ class ShardIndex:
 
     def name(self, index: int) -> str:
         begin = int(self.name_offsets[index - 1]) if index else 0
-        return decoded(self.names[begin : int(self.name_offsets[index])].tobytes())
+        return decode_name(self.names[begin : int(self.name_offsets[index])].tobytes())
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         return self.shard, self.offset, self.size, self.names, self.name_offsets
@@ -102,9 +102,9 @@ class ShardSources(Sequence[ArchivedImage]):
 
 
 def encoded(name: str) -> bytes:
-    """A file's name as bytes; it may hold some that are no text."""
+    """A file's name as bytes; it may hold some that are not text."""
     return name.encode(errors="surrogateescape")
 
 
-def decoded(name: bytes) -> str:
+def decode_name(name: bytes) -> str:
     return name.decode(errors="surrogateescape")

@@ -35,7 +35,7 @@ def read_shard(path: Path, dropped: Counter[str] | None = None) -> list[Sample]:
     """The samples of a shard, in order, without their pixels.
 
     `dropped` gets how many images the convention leaves out, by the reason.
-    Raises DataError for a file that is no whole tar file.
+    Raises DataError for a file that is not a complete tar file.
     """
     images: dict[str, Sample] = {}
     labels: dict[str, str] = {}

@@ -23,7 +23,7 @@ class OpenVINOBackend(Backend):
     """model: a path, the bytes of an ONNX file, or a model that OpenVINO has read.
 
     It computes in the precision that is asked for.  Left to itself OpenVINO computes float32
-    models in bf16 on CPUs that have it, and one file gives different answers there; so a file
+    models in bf16 on CPUs that have it, and one file gives different results there; so a file
     says in what it is computed.  For an int8 file that concerns the layers between the quantized
     ones (LRN, its pools), which then move half the bytes.
     """
