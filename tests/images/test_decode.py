@@ -448,7 +448,7 @@ def test_names_that_are_no_file_are_refused(tmp_path: Path) -> None:
         decode(tmp_path)
     with pytest.raises(ImageError, match="File name too long"):
         decode(tmp_path / ("x" * 300))
-    with pytest.raises(ImageError, match=r"a\\x00b: cannot be read as an image \(embedded null"):
+    with pytest.raises(ImageError, match=r"a\\x00b: cannot be read as an image \(.*embedded null"):
         decode("a\0b")
 
 

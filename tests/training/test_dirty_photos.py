@@ -118,8 +118,8 @@ def test_300_photos_of_which_60_are_broken(tmp_path: Path) -> None:
     )  # fmt: skip
     assert answer.err.count("skipped: ") == 60
     report = (run / "report.html").read_text()
-    assert f"{60 - in_val} of the photos to train on could not be read" in report
-    assert f"{in_val} of the photos to validate on could not be read" in report
+    assert f"{60 - in_val} training images could not be read" in report
+    assert f"{in_val} validation images could not be read" in report
     classes = command("info", run, "--json").json()["classes"]
     assert [c["id"] for c in classes] == sorted(COLOURS)
 
