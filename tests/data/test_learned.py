@@ -87,3 +87,8 @@ def test_fine_tuned_model_knows_what_its_weights_were_trained_on() -> None:
 )  # fmt: skip
 def test_damaged_record_is_that_of_no_image(value: Any) -> None:
     assert not len(LearnedImages.from_json(value).hashes)
+
+
+def test_images_that_could_not_be_read_are_not_learned() -> None:
+    record = LearnedImages.limited(np.array([3, 1, 2], np.uint64))
+    assert record.without(np.array([2, 9], np.uint64)).hashes.tolist() == [1, 3]

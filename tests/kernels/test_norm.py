@@ -97,7 +97,7 @@ def test_same_bits_with_any_number_of_threads(two_threads: None) -> None:
 
 
 def test_a_plain_mean_over_batches() -> None:
-    """Momentum None, with which `recompute_statistics` works."""
+    """Momentum None, with which `recompute_bn_stats` works."""
     ours, theirs = layer(8), layer(8)
     for bn in (ours, theirs):
         bn.reset_running_stats()

@@ -104,7 +104,7 @@ def interrupt_in(
     ("number", "place", "nth", "step"),
     [
         (signal.SIGTERM, "googlenet.training.loop.Trainer.train_step", 2, 2),
-        slow(signal.SIGINT, "googlenet.training.loop.recompute_statistics", 1, 3),
+        slow(signal.SIGINT, "googlenet.training.loop.recompute_bn_stats", 1, 3),
         slow(
             signal.SIGTERM, "googlenet.training.epochs.score", 1, 3
         ),  # the first epoch's validation

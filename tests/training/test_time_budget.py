@@ -165,7 +165,7 @@ def test_run_is_over_within_its_limit_and_repeats_by_its_epochs(
     timed, said = prepared(settings(data, time_limit=300), tmp_path / "timed", clock)
     epochs = timed.settings.recipe.epochs
     assert epochs > 3
-    costs = "an epoch takes 6.0 s, its validation 6.0 s, the end 16.0 s"
+    costs = "6.0 s per epoch, 6.0 s per validation, 16.0 s at the end"
     assert f"time limit 5m: {costs}: {epochs} epochs" in said.getvalue()
     assert json.loads(timed.folder.settings.read_text())["recipe"]["epochs"] == epochs
     train(timed)

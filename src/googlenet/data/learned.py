@@ -57,6 +57,9 @@ class LearnedImages:
         both = np.concatenate([self.hashes, other.hashes])
         return self.limited(both, min(self.below, other.below))
 
+    def without(self, hashes: NDArray[np.uint64]) -> LearnedImages:
+        return LearnedImages(np.setdiff1d(self.hashes, hashes), self.below)
+
     def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which of these hashes are recorded."""
         return np.isin(hashes, self.hashes)

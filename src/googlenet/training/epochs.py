@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from googlenet import parallel
+from googlenet.data.learned import LearnedImages, hashes_of
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.evaluation.details import class_metrics
 from googlenet.evaluation.multilabel import MULTILABEL_METRICS, MultilabelMetrics
+from googlenet.images.decode import name_of
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network
 from googlenet.runtime.device import ComputeDevice
@@ -249,9 +251,16 @@ def provenance(run: Run) -> dict[str, Any]:
         "seed": run.settings.seed,
         "epochs": run.trainer.epoch,
         "split_rule": run.settings.split_rule,
-        "learned": run.learned.to_json(),
+        "learned": learned_images(run).to_json(),
         "weights": run.progress.origin and without_learned(run.progress.origin.provenance),
     }
+
+
+def learned_images(run: Run) -> LearnedImages:
+    """The run's training images but for those that could not be read."""
+    train, unreadable = run.data.train, run.reported_unreadable
+    bad = [i for i, source in enumerate(train.sources) if name_of(source) in unreadable]
+    return run.learned.without(hashes_of(train.take(bad))) if bad else run.learned
 
 
 def without_learned(provenance: dict[str, Any]) -> dict[str, Any]:
