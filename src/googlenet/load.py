@@ -51,11 +51,11 @@ class Classifier(inference.Classifier):
 
 
 class ModelContent(NamedTuple):
-    """A header, the network's tensors, and how third-party ones became these."""
+    """A header, the network's tensors, and how third-party ones became these; None for ours."""
 
     header: ModelHeader
     tensors: dict[str, Tensor]
-    report: Report
+    report: Report | None
 
 
 def load_classifier(
@@ -112,20 +112,23 @@ def require_weights(source: str | Path, name: str) -> None:
 
 def read_content(path: Path, data: memoryview) -> ModelContent:
     """The header and tensors of a model file or a third-party weight file."""
-    from googlenet.weights.convert import Report, convert_file
+    if is_model_file(data):
+        return ModelContent(*read_model_file(path, data), None)
+    from googlenet.weights.convert import convert_file
     from googlenet.weights.detect import read_weight_file
 
-    if not is_model_file(data):
-        return ModelContent(*convert_file(path, data, read_weight_file(path, data)))
-    header, tensors = read_model_file(path, data)
-    kept = {name: name for name in tensors}
-    return ModelContent(header, tensors, Report("model file", "googlenet", header.variant, kept))
+    return ModelContent(*convert_file(path, data, read_weight_file(path, data)))
 
 
 def convert_source(source: str | Path) -> tuple[Classifier, Report]:
     """The classifier in a model file or a third-party weight file, and the tensors' report."""
     path = find_file(source)
+    from googlenet.weights.convert import Report
+
     header, tensors, report = read_content(path, map_file(path))
+    if report is None:
+        kept = {name: name for name in tensors}
+        report = Report("model file", "googlenet", header.variant, kept)
     return load_content(path, header, tensors), report
 
 

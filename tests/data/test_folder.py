@@ -48,7 +48,7 @@ def test_class_of_the_test_split_that_training_lacks_is_not_read(tmp_path: Path)
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "test/a": 2, "test/new": 3})
     data = read_folder(tmp_path, 0)
     assert len(data.test) == 2
-    assert "test/new: the folder of the test split is no class" in data.account.lines()[0]
+    assert "test/new: the test split's folder is not a training class" in data.account.lines()[0]
 
 
 @pytest.mark.parametrize("train", ["", "train/"])

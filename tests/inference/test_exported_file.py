@@ -197,7 +197,7 @@ def narrower(header: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["classes"].pop(), r"its network answers with \d classes, its header names \d"),
+        (lambda h: h["classes"].pop(), r"its network predicts \d classes, its header names \d"),
         (lambda h: h["export"].update(input="photo"), "onnxruntime cannot run it"),
         (narrower, "the tensors of unknown do not fit its network"),
     ],
