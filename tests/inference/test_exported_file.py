@@ -104,6 +104,33 @@ def test_several_streams_change_no_answer(files: dict[str, Path]) -> None:
         same(one, three)
 
 
+SIGNALED = """
+import signal, sys
+from pathlib import Path
+import numpy as np
+from googlenet.inference.exported_file import read_exported
+from googlenet.load import Classifier
+from googlenet.runtime.files import map_file
+seen, path = [], Path(sys.argv[1])
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+for streams in (1, 3):
+    file = read_exported(path, map_file(path))
+    classifier = Classifier(file.header, file.start(streams))
+    list(classifier.predict([np.zeros((60, 90, 3), np.uint8)] * 9, batch=2))
+del classifier, file
+signal.raise_signal(signal.SIGINT)
+print(len(seen))
+"""
+
+
+def test_a_signal_after_the_last_engine_is_handled(files: dict[str, Path]) -> None:
+    """OpenVINO freed the main thread's signal stack with an engine that another thread dropped."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALED, str(files["openvino"])], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 def test_other_streams_wait_for_one_photo_not_for_a_batch(files: dict[str, Path]) -> None:
     file = read_exported(files["onnx"], map_file(files["onnx"]))
     assert file is not None

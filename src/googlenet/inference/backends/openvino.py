@@ -12,11 +12,23 @@ from numpy.typing import NDArray
 from googlenet.inference.backends.base import Backend, require
 from googlenet.inference.outputs import Outputs
 from googlenet.runtime.device import native_bf16, thread_count
-from googlenet.runtime.first_call import first_call_alone
+from googlenet.runtime.first_call import first_call_alone, locked_cache
 
 RESIZE = "photo.resized"  # the name of the resizing node in `export.image_graph`
 # By what OpenVINO's reader makes of the graph's mode.
 PILLOW_MODES = {"linear_onnx": "bilinear_pillow", "cubic": "bicubic_pillow"}
+
+
+@locked_cache
+def core() -> Any:
+    """OpenVINO's entry point, one for the whole process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and frees that stack with
+    the last engine, in whichever thread this happens: the next Ctrl-C then crashed the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class OpenVINOBackend(Backend):
@@ -41,19 +53,16 @@ class OpenVINOBackend(Backend):
         source: str = "the model",
     ) -> None:
         require("openvino")
-        import openvino
-
         self.precision, self.streams = precision, streams
         self.takes_raw_image, self.source = takes_raw_image, source
-        core = openvino.Core()
         if isinstance(model, Path | bytes):
-            model = core.read_model(str(model) if isinstance(model, Path) else model)
+            model = core().read_model(str(model) if isinstance(model, Path) else model)
         if takes_raw_image:
             pillow_resize(model)  # of an ONNX file; OpenVINO's own files have it already
         bf16 = precision == "bf16"
         if precision == "int8" and not takes_raw_image:  # pixels need more than bf16's 8 bits
             bf16 = native_bf16()
-        self.compiled = core.compile_model(
+        self.compiled = core().compile_model(
             model,
             "CPU",
             {
