@@ -74,7 +74,7 @@ def test_a_negative_variance_is_refused() -> None:
 
 
 def test_integers_are_refused() -> None:
-    with pytest.raises(WeightFileError, match="quantised networks are not read"):
+    with pytest.raises(WeightFileError, match="quantized networks are not read"):
         converted(torch.ones(2, dtype=torch.int8), (2,), "classifier.bias")
 
 

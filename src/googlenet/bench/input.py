@@ -178,7 +178,7 @@ def indices(images: InputImages) -> range:
 def ours(
     images: InputImages, decoder: str, cache: MemoryCache | None = None
 ) -> tuple[Pipeline, Pipeline]:
-    """Training's own loader: to crops in bytes, and on to normalised batches."""
+    """Training's own loader: to crops in bytes, and on to normalized batches."""
     size = images.crop.size
     preprocessing = Preprocessing(size=size, resize_size=resize_size(size))
     augmentation = Augmentation((images.crop, HorizontalFlip()), seed=0)

@@ -1,6 +1,6 @@
 """The preprocessing as an ONNX graph: one decoded image of any size to the network's input.
 
-photo (H, W, 3) uint8, RGB -> normalised (1, C, size, size) float32: what `Preprocessing` does with
+photo (H, W, 3) uint8, RGB -> normalized (1, C, size, size) float32: what `Preprocessing` does with
 Pillow, in ONNX's own operators.  Resize with antialiasing has Pillow's filters (a triangle; a cubic
 with a = −0.5); docs/deploy.md says how far the engines' results are from Pillow's.
 """

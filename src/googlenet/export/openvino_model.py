@@ -22,11 +22,11 @@ def from_onnx(model: onnx.ModelProto) -> Any:
 
 
 def with_preprocessing(photo: Any, network: Any) -> Any:
-    """One model: the preprocessing, then the network, quantised or not."""
+    """One model: the preprocessing, then the network, quantized or not."""
     pillow_resize(photo)
-    (normalised,) = photo.get_results()
+    (normalized,) = photo.get_results()
     (photos,) = network.get_parameters()
-    photos.output(0).replace(normalised.input_value(0))
+    photos.output(0).replace(normalized.input_value(0))
     return openvino.Model(network.get_results(), photo.get_parameters(), "googlenet")
 
 

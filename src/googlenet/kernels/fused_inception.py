@@ -65,7 +65,7 @@ def branches(module: nn.ModuleDict, x: Tensor) -> Tensor:
 class Branches(torch.autograd.Function):
     """The module as a function of its map and parameters.
 
-    Inputs: 6 layers of batch normalisation, or none; whether a backward pass may follow; the map;
+    Inputs: 6 layers of batch normalization, or none; whether a backward pass may follow; the map;
     6 weights; 6 scales and 6 shifts of the layers, or 6 times None and the 6 biases of the
     convolutions; all in the order of UNITS.
     """

@@ -143,7 +143,7 @@ void pool_backward(const Pool& p, const T* dy, const uint8_t* argmax, T* dx, int
   }
 }
 
-// ---- batch normalisation and ReLU --------------------------------------------------------------
+// ---- batch normalization and ReLU --------------------------------------------------------------
 
 // Up to SEGMENTS maps side by side: what is done to them is done in one go through memory.
 constexpr int SEGMENTS = 4;
@@ -181,7 +181,7 @@ int64_t parts_of(int64_t rows) {
   return parts < 1 ? 1 : parts > 128 ? 128 : parts;
 }
 
-// What batch normalisation keeps of a batch: a row of each for all channels.
+// What batch normalization keeps of a batch: a row of each for all channels.
 enum SavedStats { MEAN, VARIANCE, INVERSE, SCALE, SHIFT, STATS };
 
 // Mean and (biased) variance of each channel of maps 0; and the scale and shift that normalize.
@@ -294,8 +294,8 @@ template <class T> void relu_backward(const Maps& maps, int threads) {
     });
 }
 
-// maps 2 = the gradient at batch normalisation's input from maps 0, that at the output of the
-// ReLU after it; maps 1 is the normalisation's input, `saved_stats` what `statistics` found.
+// maps 2 = the gradient at batch normalization's input from maps 0, that at the output of the
+// ReLU after it; maps 1 is the normalization's input, `saved_stats` what `statistics` found.
 // gradients: of gamma and of beta, a row each.
 template <class T>
 void norm_backward(const Maps& maps, const float* saved_stats, float* gradients, int threads) {
@@ -366,7 +366,7 @@ void norm_backward(const Maps& maps, const float* saved_stats, float* gradients,
     });
 }
 
-// ---- local response normalisation --------------------------------------------------------------
+// ---- local response normalization --------------------------------------------------------------
 
 struct Response {
   int64_t size;

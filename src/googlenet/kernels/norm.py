@@ -1,4 +1,4 @@
-"""Batch normalisation and ReLU in one go, where PyTorch makes a pass through memory for each."""
+"""Batch normalization and ReLU in one pass, where PyTorch makes a pass through memory for each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def norm_relu(x: Tensor, bn: nn.Module, relu: nn.Module) -> Tensor:
 
 
 def supports(layers: Sequence[nn.Module], x: Tensor) -> bool:
-    """Whether layers are batch normalisation of a kind that `forward` knows, on maps like x's."""
+    """Whether layers are batch normalization of a kind that `forward` knows, on maps like x's."""
     enough = x.shape[0] * x.shape[2] * x.shape[3] > 1  # PyTorch tells no variance of one value
     return all(
         type(layer) is nn.BatchNorm2d
@@ -109,9 +109,9 @@ def forward(
     scales: Sequence[Tensor | None],
     shifts: Sequence[Tensor],
 ) -> Tensor | None:
-    """Write the ReLU of each input, normalised by the layer at its place, to the output there.
+    """Write the ReLU of each input, normalized by the layer at its place, to the output there.
 
-    With no layers at all nothing is normalised.  Returns what `backward` needs, (STATS, channels
+    With no layers at all nothing is normalized.  Returns what `backward` needs, (STATS, channels
     of all); in training the layers' running statistics take the batch in.
     """
     view, narrow = maps(inputs, outputs), is_bf16(inputs[0])
@@ -171,7 +171,7 @@ def backward(
 ) -> Tensor:
     """Write to `targets` the gradients at the inputs of `forward` from those at its outputs.
 
-    Without normalisation the outputs are needed, with it the inputs.  Returns the gradients of
+    Without normalization the outputs are needed, with it the inputs.  Returns the gradients of
     the scales and of the shifts, (2, channels of all), or (2, 0).
     """
     grads = [channels_last(grad) for grad in grads]

@@ -65,7 +65,7 @@ def read_blob(name: str, blob: Message) -> Tensor:
 
 
 def read_lrn(name: str, parameters: Message) -> LRN:
-    """A layer's local response normalisation; Caffe divides alpha by the size, as we do."""
+    """A layer's local response normalization; Caffe divides alpha by the size, as we do."""
     if parameters.integer(LRN_REGION):
         raise WeightFileError(f"layer {name!r} normalises within channels, GoogLeNet across them")
     return LRN(

@@ -24,7 +24,7 @@ def to_ours(name: str, ours: str, tensor: Tensor, target: Tensor, layout: str) -
     if tensor.is_floating_point() != target.is_floating_point():
         raise WeightFileError(
             f"tensor {name!r} must be of {target.dtype}, is of {tensor.dtype}: "
-            "quantised networks are not read"
+            "quantized networks are not read"
         )
     values = tensor.to(target.dtype).reshape(expected)
     if not bool(torch.isfinite(values).all()):

@@ -31,7 +31,7 @@ class WeightFile:
     """A file's tensors, in its own names and layout.
 
     unread: what else it holds, by name, and why it was not read.
-    lrn: the local response normalisations of its graph, where it holds one.
+    lrn: the local response normalizations of its graph, where it holds one.
     metadata: free text that the file says of itself (safetensors).
     """
 
