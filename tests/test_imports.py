@@ -29,14 +29,14 @@ ALLOWED: dict[str, set[str]] = {
     "export": INFERENCE,
     "load": INFERENCE | {"weights", "export"},
     "evaluation": INFERENCE,
-    "insight": INFERENCE,
+    "insight": INFERENCE | {"evaluation"},
     "training": INFERENCE | {"load", "evaluation"},
-    "report": INFERENCE | {"evaluation", "training"},
+    "report": INFERENCE | {"evaluation", "training", "insight"},
     "serving": INFERENCE | {"insight"},
     "bench": INFERENCE | {"export"},
     "cli": INFERENCE
     | {"weights", "export", "load", "checks", "evaluation", "training", "report"}
-    | {"serving", "bench"},
+    | {"serving", "bench", "insight"},
     "__main__": {"cli"},
     "__init__": {"models", "load"},
 }
