@@ -8,11 +8,14 @@ import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from googlenet import Classifier
 from googlenet.data.dataset import DataError
 from googlenet.data.load_data import load_data
+from googlenet.data.shards.index import ShardFile, read_headers
+from googlenet.data.shards.remote import LocalStore
 from googlenet.runtime.errors import GoogLeNetError
 from tests.fixtures import encoded, noise
 from tests.untrusted import packed
@@ -28,6 +31,14 @@ def marked(content: bytes, at: int, value: int) -> bytes:
         changed[place + at] = value
         place = changed.find(b"PK\x01\x02", place + 4)
     return bytes(changed)
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
 
 
 def test_an_index_that_is_nested_very_deep(tmp_path: Path) -> None:
@@ -49,12 +60,27 @@ def test_an_archive_of_places_that_is_damaged(at: int, value: int, tmp_path: Pat
         kind.read(tmp_path / kind.name)
 
 
+@pytest.mark.parametrize("odd", [{"all_offset": -1}, {"all_size": -1}, {"all_shard": 0.0}])
+def test_places_that_no_image_has(odd: dict[str, float], tmp_path: Path) -> None:
+    kind = packed("*.npz", ())(tmp_path)
+    with np.load(tmp_path / kind.name) as file:
+        arrays = dict(file)
+    for name, value in odd.items():
+        arrays[name] = np.full_like(arrays[name], value, dtype=type(value))
+    np.savez(tmp_path / kind.name, **arrays)
+    with pytest.raises(DataError, match=r"does not match these shards|not of integers"):
+        kind.read(tmp_path / kind.name)
+
+
+@pytest.mark.parametrize(("key", "label"), [("²", "0"), ("0", "²"), ("1" * 90, "0")])
+def test_a_shard_whose_numbers_are_none(key: str, label: str, tmp_path: Path) -> None:
+    tar_of(tmp_path / "a.tar", {f"{key}.png": encoded(noise(8, 8)), f"{key}.cls": label.encode()})
+    with pytest.raises(DataError, match=r"a\.tar: has an image without number or class"):
+        read_headers(LocalStore(tmp_path), [ShardFile("a.tar", 1, 1, "")])
+
+
 def test_a_label_in_a_shard_that_is_nested_very_deep(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "train-0.tar", "w") as tar:
-        for name, content in (("1.png", encoded(noise(8, 8))), ("1.json", DEEP)):
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+    tar_of(tmp_path / "train-0.tar", {"1.png": encoded(noise(8, 8)), "1.json": DEEP})
     with pytest.raises(DataError, match=r"train-0\.tar"):
         load_data(str(tmp_path / "train-0.tar"))
 

@@ -26,6 +26,7 @@ from googlenet.data.dataset import (
     DataError,
     DataSet,
     Samples,
+    is_index,
     random_split,
     sort_labels,
 )
@@ -197,7 +198,8 @@ def read_part(store: Store, index: Index, part: str) -> Part:
     if (
         len(found.labels) != sum(shard.photos for shard in index.parts[part])
         or not ((places.shard >= 0) & (places.shard < len(sizes))).all()
-        or not (places.offset + places.size <= sizes[places.shard]).all()
+        or not ((places.offset >= 0) & (places.size >= 0)).all()
+        or not (places.offset <= sizes[places.shard] - places.size).all()
         or not ((found.labels >= 0) & (found.labels < len(index.classes))).all()
     ):
         raise DataError(
@@ -225,9 +227,11 @@ def parse_places(content: bytes, part: str, where: str) -> Part:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             *places, labels = (arrays[f"{part}_{key}"] for key in KEYS)
-        lengths = {len(array) for array in (*places[:3], places[4], labels)}
-        if len(lengths) != 1 or any(array.ndim != 1 for array in places):
+        names, numbers = places[3], (*places[:3], places[4], labels)
+        if len({len(array) for array in numbers}) != 1 or any(a.ndim != 1 for a in places):
             raise ValueError("its arrays are not of one length")
+        if names.dtype != np.uint8 or any(array.dtype.kind != "i" for array in numbers):
+            raise ValueError("its arrays are not of integers")
         return Part(ShardIndex(*places), labels.astype(np.int64))
     except Exception as error:  # zip, zlib and NumPy each have many kinds, down to MemoryError
         raise DataError(
@@ -246,7 +250,7 @@ def read_headers(
     for at, shard in enumerate(shards):
         path = store.path(shard.file)
         for sample in read_shard(path):
-            if not sample.key.isdigit() or not (sample.label or "").isdigit():
+            if not (is_index(sample.key) and is_index(sample.label or "")):
                 raise DataError(f"{path}: has an image without number or class, {sample.key}")
             number = int(sample.key)
             called = name(number) if name else sample.key + sample.extension
