@@ -22,6 +22,7 @@ from googlenet.images.decode import (
     MAX_SCANS,
     ImageError,
     Source,
+    count_scans,
     decode,
     read_header,
 )
@@ -527,3 +528,11 @@ def test_threads_leave_the_warning_filters_alone() -> None:
 def test_mirrored_photo_is_not_confused_with_its_mirror() -> None:
     """The oracle of the orientations above: Pillow's own mirror is orientation 2."""
     assert np.array_equal(pixels(ImageOps.mirror(Image.fromarray(RAMP))), STORED[2](RAMP))
+
+
+@pytest.mark.parametrize("size", range(8))
+def test_scans_are_counted_at_even_and_odd_places(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for _ in range(30):
+        content = rng.choice(np.array([0xFF, 0xDA, 0], np.uint8), size).tobytes()
+        assert count_scans(content) == content.count(b"\xff\xda")
