@@ -17,6 +17,7 @@ from googlenet.inference.exported_file import (
 )
 from googlenet.inference.header import ModelHeader
 from googlenet.inference.model_file import is_model_file, model_path, read_model_file
+from googlenet.models.table import variant_name
 from googlenet.runtime.device import ComputeDevice, thread_count
 from googlenet.runtime.errors import UsageError
 from googlenet.runtime.files import map_file
@@ -128,7 +129,7 @@ def convert_source(source: str | Path) -> tuple[Classifier, Report]:
     header, tensors, report = read_content(path, map_file(path))
     if report is None:
         kept = {name: name for name in tensors}
-        report = Report("model file", "googlenet", header.variant, kept)
+        report = Report("model file", "googlenet", variant_name(header.variant), kept)
     return load_content(path, header, tensors), report
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from googlenet.cli import main
+from googlenet.models import table
 from googlenet.models.cost import NAMES
 
 
@@ -120,3 +122,27 @@ def test_runs_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"6,998,552" in done.stdout
+
+
+def test_a_table_of_widths(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    modules = table.TABLE_1 | {"5b": table.TABLE_1["5b"]._replace(c1=100)}
+    path.write_text(json.dumps(table.table_json("mine", "bn", modules)))
+    value = table_json(capsys, "--variant", str(path))
+    assert value["variant"] == "mine"
+    bn = table_json(capsys, "--variant", "bn")
+    assert bn["params"] - value["params"] == 284 * (832 + 2 + 1000)
+    assert "inception (5b)  100" in table_text(capsys, "--variant", str(path))
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"variant": "mine", "rows": []}'])
+def test_a_table_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "table.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        main(["table", "--variant", str(path)])
+    assert stopped.value.code == 2
+    assert f"argument --variant: {path}: " in capsys.readouterr().err

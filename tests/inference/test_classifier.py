@@ -19,6 +19,7 @@ from googlenet.inference.calibration import Calibration
 from googlenet.inference.header import KEY
 from googlenet.inference.model_file import model_path, read_header
 from googlenet.inference.prediction import Prediction
+from googlenet.models import table
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
 from tests.fixtures import noise, pixels, set_header, tiny_classifier
@@ -29,7 +30,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "m.safetensors"
 
 
-@pytest.mark.parametrize("variant", ["bn", "paper", "slim"])
+TABLE = table.variant(json.dumps(table.table_json("mine", "bn", table.TABLE_1))).key
+
+
+@pytest.mark.parametrize("variant", ["bn", "paper", "slim", TABLE])
 @pytest.mark.parametrize("heads", [True, False])
 def test_round_trip_is_bit_for_bit(path: Path, variant: str, heads: bool) -> None:
     classifier = tiny_classifier(variant=variant, heads=heads)

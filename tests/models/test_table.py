@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +12,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from googlenet.models import table
+from googlenet.models.cost import network_cost
+from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.errors import UsageError
 
 # ../shared/paper.md, "Other input sizes": the map under the final average pool
@@ -134,3 +139,52 @@ def test_lrn_constants_of_both_conventions() -> None:
     assert tensorflow.size == 2 * 5 + 1
     assert tensorflow.alpha / tensorflow.size == pytest.approx(1e-4)
     assert (tensorflow.beta, tensorflow.k) == (0.5, 2.0)
+
+
+def own_table(**changes: object) -> dict[str, Any]:
+    modules = table.TABLE_1 | {"4a": table.TABLE_1["4a"]._replace(c1=100)}
+    return table.table_json("mine", "bn", modules) | changes
+
+
+def test_a_table_of_widths_is_a_variant() -> None:
+    found = table.variant(json.dumps(own_table(remark="ignored")))
+    assert (found.name, found.norm) == ("mine", table.VARIANTS["bn"].norm)
+    assert found.modules["4a"].c1 == 100
+    assert found.modules["5b"] == table.TABLE_1["5b"]
+    assert table.variant(found.key) == found
+    assert "remark" not in found.key
+
+
+def test_a_table_costs_what_the_network_built_from_it_has() -> None:
+    key = table.variant(json.dumps(own_table())).key
+    network = GoogLeNet(key, 10, width=0.25, with_aux_heads=False)
+    cost = network_cost(key, classes=10, width=0.25)
+    assert sum(p.numel() for p in network.parameters()) == cost.total.params
+    assert network.name == key
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variant": "bn"}, "new name"),
+        ({"variant": "a b"}, "new name"),
+        ({"base": "naive"}, "with reductions"),
+        ({"base": "alexnet"}, "with reductions"),
+        ({"rows": own_table()["rows"][:8]}, "must have the rows 3a, 3b"),
+        ({"rows": own_table()["rows"] * 2}, "must have the rows 3a, 3b"),
+        ({"rows": [{"name": "3a"}]}, "a table of widths must be"),
+        ({"rows": [{"name": "3a", "widths": {"1x1": 0}}]}, "a table of widths must be"),
+        ({"rows": 7}, "a table of widths must be"),
+    ],
+)
+def test_a_table_that_cannot_be_used(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        table.variant(json.dumps(own_table(**changes)))
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, "64", True, 1 << 20])
+def test_widths_are_whole_numbers_in_their_range(width: object) -> None:
+    rows = own_table()["rows"]
+    rows[3]["widths"]["5x5"] = width
+    with pytest.raises(UsageError, match="5x5 of row 4b must be a whole number from 1"):
+        table.variant(json.dumps(own_table(rows=rows)))

@@ -26,8 +26,10 @@ def report(cost: NetworkCost, networks: Sequence[NetworkCost], width: float) -> 
 def heading(cost: NetworkCost, width: float) -> list[str]:
     if cost.name in table.VARIANTS:
         about = f"Difference from the paper: {table.variant(cost.name).description}"
-    else:
+    elif cost.name in BASELINES:
         about = BASELINES[cost.name].source
+    else:
+        about = "A table of widths; the rest is that of the variant that it is based on"
     scale = "" if width == 1 else f", width {width:g}"
     shape = f"{cost.size}×{cost.size}×{cost.in_channels}, {cost.classes} classes{scale}"
     return [*wrap(f"{cost.name}. {about}.", LINE_LENGTH), f"Input {shape}"]
@@ -67,9 +69,9 @@ def printed_cells(known: Printed | None, cost: Cost) -> list[str]:
 
 def modules(cost: NetworkCost) -> list[str]:
     """The filters of each Inception module and the fraction of large ones."""
-    network = table.VARIANTS.get(cost.name)
-    if network is None:
+    if cost.name in BASELINES:
         return []
+    network = table.VARIANTS.get(cost.name, table.PAPER)
     large = f"{network.large_kernel}×{network.large_kernel}"
     title = ["filters", "1×1", "3×3 reduce", "3×3", f"{large} reduce", large, "pool proj", "output"]
     lines = [[*title, "3×3 and 5×5"]]

@@ -76,7 +76,11 @@ def lines(header: dict[str, Any]) -> list[str]:
 
 
 def short(value: Any) -> Any:
-    """A value of the header as text; of a record of training images, how many it has."""
+    """A value of the header as text: of training images their number, of a table its widths."""
     if isinstance(value, dict) and "hashes" in value:
         return f"{value.get('images')} training images"
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "widths" in value[0]:
+        return "; ".join(
+            f"{row['name']} {'/'.join(map(str, row['widths'].values()))}" for row in value
+        )
     return value

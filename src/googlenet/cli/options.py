@@ -11,6 +11,7 @@ from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from googlenet.models.table import parse_table
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,16 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
     return value
+
+
+def variant(text: str) -> str:
+    """A network's name; of a file of widths, the table as one line of JSON."""
+    if not text.endswith(".json"):
+        return text
+    try:
+        return parse_table(Path(text).read_text(encoding="utf-8")).key
+    except (OSError, ValueError, UsageError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
 
 
 def natural(text: str) -> int:

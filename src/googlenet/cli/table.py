@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from googlenet.cli.cost_text import report
-from googlenet.cli.options import add_json, positive
+from googlenet.cli.options import add_json, positive, variant
 from googlenet.models.cost import NAMES, network_cost
 from googlenet.models.cost_types import NetworkCost, Row
 from googlenet.models.paper_claims import claims, printed
@@ -15,7 +15,8 @@ from googlenet.models.paper_claims import claims, printed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--variant", default="paper", help=f"network: {', '.join(NAMES)} (default: paper)")
+    network = f"network: {', '.join(NAMES)}, or a table of widths, FILE.json (default: paper)"
+    add("--variant", type=variant, default="paper", help=network)
     size = "image size in pixels (default: as published)"
     add("--size", type=positive, metavar="PIXELS", help=size)
     add("--classes", type=positive, metavar="N", help="number of classes (default: as published)")

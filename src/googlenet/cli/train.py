@@ -23,6 +23,7 @@ from googlenet.cli.options import (
     minutes,
     natural,
     positive,
+    variant,
     view_list,
 )
 from googlenet.runtime.errors import UsageError
@@ -70,7 +71,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "if no CSV label contains a |")  # fmt: skip
     add_renamed(parser, "--multi-label", "--multilabel")
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
-    add("--variant", help="network, by its name in `googlenet table` (default: the recipe's)")
+    network = "network, by its name in `googlenet table`, or FILE.json (default: the recipe's)"
+    add("--variant", type=variant, help=network)
     add("--weights", metavar="MODEL", help=f"fine-tune {WEIGHTS}")
     add("--head-only", action="store_true", help="fit the classifier alone to features of "
         "--weights that are computed once: seconds for a few hundred images")  # fmt: skip
@@ -253,18 +255,20 @@ def resolve_recipe(
 ) -> Recipe:
     """The recipe for the network and batch size; `overrides` are not scaled."""
     from googlenet.models.registry import has_batch_norm
+    from googlenet.models.table import variant_name
     from googlenet.training.recipe import current_names
     from googlenet.training.recipes import recipe_named
 
     recipe = recipe_named(args.recipe or "modern").with_settings(overrides)
-    variant = overrides.get("variant", args.variant)
-    variant = variant or (source.variant if source else recipe.variant)
-    if source and variant != source.variant:
-        raise UsageError(f"--variant must be that of --weights, {source.variant}, got {variant}")
+    network = overrides.get("variant", args.variant)
+    network = network or (source.header.variant if source else recipe.variant)
+    if source and network != source.header.variant:
+        given = variant_name(network)
+        raise UsageError(f"--variant must be that of --weights, {source.variant}, got {given}")
     recipe = recipe.for_model(
-        variant,
+        network,
         None if args.batch == "auto" else args.batch,
-        batch_norm=has_batch_norm(variant),
+        batch_norm=has_batch_norm(network),
         # Untrained heads would disturb a trained network.
         aux_heads=source is None or bool(source.header.heads),
     )

@@ -21,6 +21,7 @@ from googlenet.inference.header import ModelHeader
 from googlenet.inference.model_file import write_model_file
 from googlenet.inference.outputs import Outputs, sigmoid, softmax
 from googlenet.inference.prediction import Prediction, postprocess, predictions
+from googlenet.models.table import variant_name
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Classifier:
 
     @property
     def variant(self) -> str:
-        return self.header.variant
+        return variant_name(self.header.variant)
 
     @property
     def classes(self) -> tuple[Class, ...]:

@@ -22,6 +22,7 @@ from googlenet.data.dataset import SPLIT_RULES, Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.inference.calibration import Calibration
 from googlenet.models.cost import network_cost
+from googlenet.models.table import parse_table, variant_name
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError
 
 FORMAT = 1
@@ -34,8 +35,9 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 class ModelHeader:
     """A network's classes, preprocessing and calibration, and how good it is.
 
-    variant, width, heads: which network it is.  multilabel: whether an image can have several
-    labels, or none: each class then has its own probability, and is predicted above `threshold`.
+    variant, width, heads: which network it is; a variant is a name, or a table as JSON text.
+    multilabel: whether an image can have several labels, or none: each class then has its own
+    probability, and is predicted above `threshold`.
     metrics, provenance, licence: for a reader.  export: of an exported file, its format,
     precision and input.
     """
@@ -83,8 +85,10 @@ class ModelHeader:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON value, without the format's number, the tensors and `export`."""
+        own = {"table": json.loads(self.variant)} if self.variant.startswith("{") else {}
         return {
-            "variant": self.variant,
+            "variant": variant_name(self.variant),
+            **own,
             "width": self.width,
             "heads": list(self.heads),
             "labels": "multi" if self.multilabel else "single",
@@ -107,6 +111,7 @@ class ModelHeader:
         in `header_errors`.
         """
         export, calibration = value.get("export"), value.get("calibration")
+        table = value.get("table")
         if "export" in value:
             if not isinstance(export, dict) or not isinstance(export.get("precision"), str):
                 raise ValueError(f"export must be an object with a precision, is {export!r}")
@@ -115,7 +120,7 @@ class ModelHeader:
         if not classes:
             raise ValueError("classes is empty")
         header = cls(
-            variant=value["variant"],
+            variant=parse_table(json.dumps(table)).key if table else value["variant"],
             classes=classes,
             preprocessing=Preprocessing.from_json(value["preprocessing"]),
             width=float(value.get("width", 1)),

@@ -40,7 +40,7 @@ def network_cost(
     """
     if name in plain.BASELINES:
         return baseline_cost(plain.architecture(name).scaled(width), size, classes, in_channels)
-    if name in table.VARIANTS:
+    if table.is_variant(name):
         return variant_cost(table.variant(name).scaled(width), size, classes, in_channels)
     raise UsageError(f"variant must be one of {', '.join(NAMES)}, got {name!r}")
 

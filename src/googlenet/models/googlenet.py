@@ -226,8 +226,8 @@ class GoogLeNet(nn.Module):
 
     @property
     def name(self) -> str:
-        """The variant's name."""
-        return self.variant.name
+        """The variant's name, or its table of widths: what `table.variant` takes."""
+        return self.variant.key
 
     @property
     def aux_heads(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def build_network(
     `with_aux_heads` is for the variants that have auxiliary heads; the compared networks have none.
     Raises UsageError for an unknown name and for a size that is too small for the network.
     """
-    if variant not in NAMES:
+    if variant not in NAMES and not table.is_variant(variant):
         raise UsageError(f"variant must be one of {', '.join(NAMES)}, got {variant!r}")
     if variant in BASELINES:
         return Baseline(

@@ -8,9 +8,11 @@ Source: Szegedy et al. 2014, "Going Deeper with Convolutions", arXiv 1409.4842, 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from googlenet.runtime.errors import UsageError
 
@@ -25,6 +27,10 @@ class Widths(NamedTuple):
     c5: int
     proj: int
 
+
+# The columns of a table in a JSON file, named like the layers of a module.
+COLUMNS = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
+MAX_FILTERS = 1 << 16
 
 #                   1x1  3x3r   3x3  5x5r   5x5  proj
 TABLE_1 = {
@@ -125,6 +131,12 @@ class Variant:
     dropout: float = 0.4
     head_dropout: float = 0.7
     classes: int = 1000
+    table: str = ""  # of a variant that a file of widths describes: its `compact_table`
+
+    @property
+    def key(self) -> str:
+        """What `variant` takes to give this value: the name, or the table of widths."""
+        return self.table or self.name
 
     def trunk(self) -> tuple[Stage, ...]:
         """The stages from the image to the final average pool, in order."""
@@ -231,11 +243,68 @@ VARIANTS = {
 
 
 def variant(name: str) -> Variant:
-    """The variant of that name.  Raises UsageError, which lists the names there are."""
-    try:
+    """The variant of that name, or the one that a table as JSON text describes.
+
+    Raises UsageError, which lists the names there are, or says what is wrong with the table.
+    """
+    if name in VARIANTS:
         return VARIANTS[name]
-    except KeyError:
-        raise UsageError(f"variant must be one of {', '.join(VARIANTS)}, got {name!r}") from None
+    if name.startswith("{"):
+        return parse_table(name)
+    raise UsageError(f"variant must be one of {', '.join(VARIANTS)}, got {name!r}")
+
+
+def is_variant(name: str) -> bool:
+    """Whether `variant` is for this name: a GoogLeNet, not one of the compared networks."""
+    return name in VARIANTS or name.startswith("{")
+
+
+def variant_name(name: str) -> str:
+    """What to call a variant in a message: of a table, its own name."""
+    return parse_table(name).name if name.startswith("{") else name
+
+
+def parse_table(text: str) -> Variant:
+    """A variant from a table of widths: `{"variant": NAME, "base": "bn", "rows": [...]}`.
+
+    A row is `{"name": "3a", "widths": {"1x1": 64, ...}}`, with all of `COLUMNS`; everything but
+    the widths is that of the variant `base`.  Other keys are ignored.
+    Raises UsageError, which says what is wrong.
+    """
+    try:
+        value = json.loads(text)
+        name, base, rows = value["variant"], value.get("base", "bn"), value["rows"]
+        found = {row["name"]: row_widths(row["name"], row["widths"]) for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        rule = '{"variant": NAME, "base": "bn", "rows": [{"name": "3a", "widths": {…}}, …]}'
+        raise UsageError(f"a table of widths must be {rule} ({error!r})") from None
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,64}", name) or name in VARIANTS:
+        raise UsageError(f"a table's variant must be a new name of letters and digits, is {name!r}")
+    if base not in VARIANTS or not VARIANTS[base].has_reductions:
+        raise UsageError(f"a table's base must be a variant with reductions, is {base!r}")
+    if tuple(found) != tuple(TABLE_1) or len(rows) != len(TABLE_1):
+        raise UsageError(f"a table must have the rows {', '.join(TABLE_1)}, has {', '.join(found)}")
+    about = f"the widths of its modules; the rest is {base}'s"
+    table = json.dumps(table_json(name, base, found), separators=(",", ":"))
+    return replace(VARIANTS[base], name=name, description=about, modules=found, table=table)
+
+
+def row_widths(row: str, widths: Mapping[str, Any]) -> Widths:
+    values = [widths[column] for column in COLUMNS]
+    for column, value in zip(COLUMNS, values, strict=True):
+        if type(value) is not int or not 1 <= value <= MAX_FILTERS:
+            rule = f"must be a whole number from 1 to {MAX_FILTERS}"
+            raise UsageError(f"{column} of row {row} {rule}, is {value!r}")
+    return Widths(*values)
+
+
+def table_json(name: str, base: str, modules: Mapping[str, Widths]) -> dict[str, Any]:
+    """What `parse_table` reads, as a value."""
+    rows = [
+        {"name": row, "widths": dict(zip(COLUMNS, widths, strict=True))}
+        for row, widths in modules.items()
+    ]
+    return {"variant": name, "base": base, "rows": rows}
 
 
 def check_width(width: float) -> None:

@@ -27,6 +27,7 @@ from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo_jpeg import DecodedImage, as_pillow
 from googlenet.images.views import center
+from googlenet.models.table import variant_name
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.runtime.errors import printable
 from googlenet.runtime.files import write_text
@@ -66,7 +67,7 @@ def render(run: Run, trained: Trained) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.jinja").render(
-        title=f"{run.settings.recipe.variant} on {run.data.name}",
+        title=f"{variant_name(run.settings.recipe.variant)} on {run.data.name}",
         data=run.data,
         views=[
             {
