@@ -1,0 +1,31 @@
+"""Layers and units by name: "inception_4a", or "4a" for short, and "inception_4a:12"."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from googlenet.models.registry import Network
+from googlenet.runtime.errors import UsageError
+
+SUGGESTIONS = 4
+
+
+def find_layer(network: Network, name: str) -> str:
+    """The layer's name in the network; an Inception module may go without its "inception_".
+
+    Raises UsageError, with the nearest names, for a layer that the network does not have.
+    """
+    known = [each for each in network.tap_names() if ":" not in each]
+    for candidate in (name, f"inception_{name}"):
+        if candidate in known:
+            return candidate
+    near = get_close_matches(name, known, SUGGESTIONS, 0.3) or known[:SUGGESTIONS]
+    raise UsageError(f"layer must be one of the network's ({', '.join(near)}, …), got {name!r}")
+
+
+def find_unit(network: Network, name: str, units: int) -> int:
+    """The unit that "LAYER:UNIT" ends with, of `units`.  Raises UsageError for any other."""
+    text = name.rpartition(":")[2]
+    if not (text.isascii() and text.isdigit() and int(text) < units):
+        raise UsageError(f"unit must be a whole number from 0 to {units - 1}, got {name!r}")
+    return int(text)
