@@ -19,6 +19,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
+    *("embed", "neighbors"),
     *("pack", "info", "convert", "export", "bench", "table"),
 )
 # What to lower when memory runs out.
@@ -31,7 +32,10 @@ MEMORY_OPTIONS = {
 }
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
-WATCHED = ("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export")
+WATCHED = (
+    *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
+    *("embed", "neighbors"),
+)
 
 
 def parser(verbs_read: Sequence[str] = VERBS) -> argparse.ArgumentParser:

@@ -84,7 +84,7 @@ def strongest(
 def sources_of(network: Network, target: str) -> tuple[str, ...]:
     """The layers that feed a target, nearest first: pools and reductions alone lie between."""
     trunk = trunk_of(network)
-    stage = find_layer(network, target).partition(".")[0]
+    stage = find_layer(network, target.removesuffix(":pre")).partition(".")[0]
     before = trunk if stage == "classifier" else trunk[: trunk.index(stage)]
     found = []
     for name in reversed(before):
@@ -100,7 +100,7 @@ def sources_of(network: Network, target: str) -> tuple[str, ...]:
 def linear_map(network: Network, source: str, target: str) -> LinearMap:
     """`expanded_weights` with the stride and the offset of the convolution."""
     trunk = trunk_of(network)
-    stage, _, branch = find_layer(network, target).partition(".")
+    stage, _, branch = find_layer(network, target.removesuffix(":pre")).partition(".")
     source = source if source == IMAGE else find_layer(network, source)
     first, _, source_branch = source.partition(".")
     if stage != "classifier" and stage not in trunk:

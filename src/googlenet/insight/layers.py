@@ -11,15 +11,15 @@ SUGGESTIONS = 4
 
 
 def find_layer(network: Network, name: str) -> str:
-    """The layer's name in the network; an Inception module may go without its "inception_".
+    """The tap of that name; a module may go without its "inception_".
 
     Raises UsageError, with the nearest names, for a layer that the network does not have.
     """
-    known = [each for each in network.tap_names() if ":" not in each]
+    known = network.tap_names()
     for candidate in (name, f"inception_{name}"):
         if candidate in known:
             return candidate
-    near = get_close_matches(name, known, SUGGESTIONS, 0.3) or known[:SUGGESTIONS]
+    near = get_close_matches(name, known, SUGGESTIONS, 0.4) or known[:SUGGESTIONS]
     raise UsageError(f"layer must be one of the network's ({', '.join(near)}, …), got {name!r}")
 
 
