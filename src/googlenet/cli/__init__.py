@@ -21,6 +21,7 @@ VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("embed", "neighbors"),
     *("pack", "info", "convert", "export", "bench", "table"),
+    "microscope",
 )
 # What to lower when memory runs out.
 MEMORY_OPTIONS = {

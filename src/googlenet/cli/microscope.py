@@ -1,0 +1,97 @@
+"""make a static site that shows every unit, class and image of a model"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from googlenet.cli.options import DATA, WEIGHTS, add_json, duration, positive
+
+if TYPE_CHECKING:
+    from googlenet.insight.microscope.build import Result
+    from googlenet.insight.microscope.plan import Plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=WEIGHTS)
+    add("--data", required=True, metavar="DATA", help=f"{DATA}; or a folder of unlabeled images")
+    add("--out", required=True, metavar="SITE", type=Path, help="the folder to write, or to resume")
+    add("--layers", metavar="LAYERS", type=names, default=(),
+        help="layers on show, such as 4a,4b (default: all Inception modules)")  # fmt: skip
+    add("--units", metavar="N", type=positive, help="the first N units per layer (default: all)")
+    add("--images", metavar="N", type=positive, default=1000,
+        help="images on show, drawn at random from more (default: 1000)")  # fmt: skip
+    add("--time-limit", metavar="TIME", type=duration,
+        help="stop after that time, such as 90s, 30m or 1.5h; the same command resumes")  # fmt: skip
+    add("--processes", metavar="N", type=positive, default=os.cpu_count() or 1,
+        help="processes, of one thread each (default: all cores)")  # fmt: skip
+    add_json(parser)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Layers, separated by commas."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def run(args: argparse.Namespace) -> int:
+    from googlenet.insight.microscope.build import Deadline, Progress, build
+    from googlenet.insight.microscope.plan import Settings, make_plan
+    from googlenet.insight.microscope.samples import load_images
+    from googlenet.load import load_classifier, require_weights
+    from googlenet.runtime.console import Console
+
+    deadline = Deadline(args.time_limit)
+    require_weights(args.model, "MODEL")
+    classifier = load_classifier(args.model)
+    console = Console(sys.stderr if args.json else sys.stdout)
+    images = load_images(args.data, classifier.header)
+    if images.note:
+        console.say(images.note)
+    settings = Settings(args.layers, args.units, args.images)
+    plan = make_plan(classifier, images.samples, not images.note, settings, args.out)
+    with console.interruptible(), console.bar(0, "microscope", unit=" CPU-s") as bar:
+
+        def begin(total: float, done: float) -> None:
+            bar.reset(round(total))
+            bar.update(done)
+
+        result = build(
+            plan,
+            args.processes,
+            lambda: console.interrupted or deadline(),
+            Progress(console.say, begin, bar.update),
+        )
+    for error in result.unreadable.values():
+        console.say(f"skipped: {error}")
+    console.say(describe(result, args.out))
+    if args.json:
+        print(json.dumps(to_json(plan, result)))
+    return 130 if console.interrupted else 0
+
+
+def describe(result: Result, site: Path) -> str:
+    """The line for a reader."""
+    size = f"{result.bytes / 1e6:.1f} MB"
+    if result.complete:
+        return f"open {site / 'index.html'} ({size})"
+    return (
+        f"{result.done:,} of {result.chunks:,} parts are made ({size}); "
+        f"resume with the same command, or look: {site / 'index.html'}"
+    )
+
+
+def to_json(plan: Plan, result: Result) -> dict[str, object]:
+    return {
+        "site": str(plan.folder),
+        "layers": [layer.name for layer in plan.layers],
+        "units": plan.units,
+        "bytes": result.bytes,
+        "images": len(plan.names) - len(result.unreadable),
+        "unreadable": len(result.unreadable),
+        "complete": result.complete,
+    }

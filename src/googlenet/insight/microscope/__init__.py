@@ -1,0 +1,1 @@
+"""A static site that shows every unit, class and image of a model: `googlenet microscope`."""
