@@ -19,9 +19,8 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    *("embed", "neighbors"),
+    *("embed", "neighbors", "microscope"),
     *("pack", "info", "convert", "export", "bench", "table"),
-    "microscope",
 )
 # What to lower when memory runs out.
 MEMORY_OPTIONS = {
@@ -30,12 +29,13 @@ MEMORY_OPTIONS = {
     "export": "fewer --images or --calibration-images",
     "serve": "a smaller --batch or --max-memory",
     "bench": "a smaller --batch or --size",
+    "microscope": "fewer --processes or --images",
 }
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
-    *("embed", "neighbors"),
+    *("embed", "neighbors", "microscope"),
 )
 
 

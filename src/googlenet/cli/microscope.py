@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", metavar="N", type=positive, default=1000,
         help="images on show, drawn at random from more (default: 1000)")  # fmt: skip
     add("--time-limit", metavar="TIME", type=duration,
-        help="stop after that time, such as 90s, 30m or 1.5h; the same command resumes")  # fmt: skip
+        help="stop after it (90s, 30m, 1.5h); the same command resumes")  # fmt: skip
     add("--processes", metavar="N", type=positive, default=os.cpu_count() or 1,
         help="processes, of one thread each (default: all cores)")  # fmt: skip
     add_json(parser)

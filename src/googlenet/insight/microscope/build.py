@@ -120,16 +120,16 @@ def open_folder(plan: Plan) -> None:
             )
     elif plan.folder.exists() and (not plan.folder.is_dir() or any(plan.folder.iterdir())):
         raise UsageError(f"--out must be a new or an empty folder, got {plan.folder}")
+    for name in ("data", "images", "visualizations"):
+        (plan.folder / name).mkdir(parents=True, exist_ok=True)
     for folder in (plan.folder, *plan.folder.glob("*/")):
         remove_stale_temp(folder)
-    for folder in ("data", "images", "visualizations"):
-        (plan.folder / folder).mkdir(parents=True, exist_ok=True)
     if not mark.exists():
         write_text(mark, json.dumps({"key": plan.key, "complete": False}) + "\n")
     if not is_complete(plan):
         plan.work.mkdir(exist_ok=True)
     for name in PAGE:
-        content = files("googlenet.insight.microscope").joinpath("site", name).read_bytes()
+        content = files("googlenet.insight.microscope").joinpath("page", name).read_bytes()
         write_bytes(plan.folder / name, content)
 
 

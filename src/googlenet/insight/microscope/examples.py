@@ -48,7 +48,8 @@ def collect(plan: Plan, number: int) -> None:
         path = plan.folder / "images" / f"{image:06}.jpg"
         write_bytes(path, as_jpeg(view, plan.header.preprocessing))
     parts = [activations_of(plan, part) for part in batches(views)]
-    arrays = {
+    arrays: dict[str, Any] = {"images": images, "errors": json.dumps(errors)}
+    arrays |= {
         name: np.concatenate([part[name] for part in parts])
         for name in ("highest", "places", "means", "logits")
         if parts
@@ -56,7 +57,7 @@ def collect(plan: Plan, number: int) -> None:
 
     def write(path: Any) -> None:
         with path.open("wb") as file:
-            np.savez(file, images=images, errors=json.dumps(errors), **arrays)
+            np.savez(file, **arrays)
 
     write_atomically(plan.work / f"examples-{number:04}.npz", write)
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from googlenet.insight.cam import class_activation_maps
 from googlenet.insight.microscope.chunks import Chunk
-from googlenet.insight.microscope.data import data_path, pairs, probabilities, short, write_data
+from googlenet.insight.microscope.data import data_path, pairs, probabilities, write_data
 from googlenet.insight.microscope.examples import batches, load_views
 from googlenet.insight.microscope.plan import Plan
 from googlenet.insight.microscope.votes import highest, lowest
@@ -53,7 +53,9 @@ def write_records(plan: Plan, number: int) -> None:
 
 def keep_cams(plan: Plan, image: int, top: list[list[float]]) -> set[int]:
     """The classes whose maps are worth showing: the predicted ones and the labels."""
-    return {int(c) for c, _ in top[:2]} | set(plan.samples.classes_of(image) if plan.labeled else ())
+    return {int(c) for c, _ in top[:2]} | set(
+        plan.samples.classes_of(image) if plan.labeled else ()
+    )
 
 
 def records_of(plan: Plan, views: NDArray[np.uint8], scales: Tensor) -> list[dict[str, Any]]:
@@ -80,7 +82,9 @@ def records_of(plan: Plan, views: NDArray[np.uint8], scales: Tensor) -> list[dic
             "top": pairs(highest(row, PREDICTIONS)),
             "cams": cams_of(cams[n]),
             "side": cams.shape[-1],
-            "layers": {name: layer_record(*(a[n] for a in found)) for name, found in layers.items()},
+            "layers": {
+                name: layer_record(*(a[n] for a in found)) for name, found in layers.items()
+            },
         }
         for n, row in enumerate(chances)
     ]

@@ -14,7 +14,6 @@ import torch
 from googlenet.data.dataset import Samples
 from googlenet.inference.classifier import Classifier
 from googlenet.inference.header import ModelHeader
-from googlenet.insight.layers import find_layer
 from googlenet.insight.receptive_field import ReceptiveField, receptive_field
 from googlenet.models.googlenet import ConvUnit, GoogLeNet, Inception, SeparableUnit
 from googlenet.runtime.errors import UsageError
@@ -30,15 +29,12 @@ class Settings:
     """What a user chooses.
 
     layers: none for all Inception modules.  units: the first ones of each layer; None for all.
-    images: at most so many of the data are shown.  steps: of optimization per visualization; 0
-    for none.  atlas: the layers that get an activation atlas.
+    images: at most so many of the data are shown.
     """
 
     layers: tuple[str, ...] = ()
     units: int | None = None
     images: int = 1000
-    steps: int = 48
-    atlas: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -111,9 +107,6 @@ def make_plan(
     chosen = choose_images(samples, settings)
     shown = samples.take(chosen)
     layers = layers_of(classifier, network, settings)
-    for name in settings.atlas:
-        if find_layer(network, name) not in [layer.name for layer in layers]:
-            raise UsageError(f"--atlas must name layers of --layers, got {name!r}")
     names = tuple(samples.name(i) if samples.name(i)[0] != "#" else f"#{i}" for i in chosen)
     return Plan(
         network, classifier.header, shown, names, labeled, layers, settings, folder,
@@ -131,15 +124,10 @@ def choose_images(samples: Samples, settings: Settings) -> list[int]:
 
 
 @torch.inference_mode()
-def layers_of(
-    classifier: Classifier, network: GoogLeNet, settings: Settings
-) -> tuple[Layer, ...]:
+def layers_of(classifier: Classifier, network: GoogLeNet, settings: Settings) -> tuple[Layer, ...]:
     """The layers on show in the network's order, with what is known of their maps."""
     known = [n for n in network.trunk if is_shown(getattr(network, n))]
-    chosen = [find_layer(network, name) for name in settings.layers]
-    for name in chosen:
-        if name not in known:
-            raise UsageError(f"--layers must be of {', '.join(known)}, got {name!r}")
+    chosen = [shown_layer(name, known, "--layers") for name in settings.layers]
     default = [n for n in known if isinstance(getattr(network, n), Inception)]
     names = [n for n in known if n in (chosen or default)]
     p = classifier.preprocessing
@@ -156,6 +144,15 @@ def layers_of(
         )
         for name in names
     )
+
+
+def shown_layer(name: str, known: Sequence[str], option: str) -> str:
+    """The layer of that name, with or without its "inception_".  Raises UsageError."""
+    for candidate in (name, f"inception_{name}"):
+        if candidate in known:
+            return candidate
+    short = ", ".join(each.removeprefix("inception_") for each in known)
+    raise UsageError(f"{option} must be of {short}, got {name!r}")
 
 
 def is_shown(module: torch.nn.Module) -> bool:

@@ -81,7 +81,7 @@ def is_last(plan: Plan, layer: str) -> bool:
 
 def classifier_weights(plan: Plan) -> Floats:
     """(classes, channels of the last map)."""
-    return plan.network.classifier.weight.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+    return plan.network.classifier.weight.detach().float().cpu().numpy()
 
 
 def highest(values: Floats, count: int) -> Ranked:

@@ -1,0 +1,57 @@
+"""`googlenet microscope` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from googlenet.cli import main
+from tests.fixtures import noise, photo_folder, tiny_classifier
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.safetensors"
+    tiny_classifier().save(path)
+    return path
+
+
+def test_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = photo_folder(tmp_path / "data", {"id0": 2, "id1": 2})
+    words = ["microscope", str(model), "--data", str(data), "--out", str(tmp_path / "site")]
+    words += ["--layers", "4a,5b", "--units", "6", "--processes", "1", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["layers"] == ["inception_4a", "inception_5b"]
+    assert (found["units"], found["images"], found["complete"]) == (12, 4, True)
+    files = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert found["bytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_a_folder_without_labels_and_a_time_limit(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    for n in range(3):
+        noise(40, 40, n).save(tmp_path / "data" / f"{n}.png")
+    (tmp_path / "data" / "3.png").write_bytes(b"no image")
+    words = ["microscope", str(model), "--data", str(tmp_path / "data")]
+    words += ["--out", str(tmp_path / "site"), "--layers", "5b", "--processes", "1"]
+    assert main([*words, "--time-limit", "0.000001s"]) == 0
+    assert "0 of 3 parts are made" in capsys.readouterr().out
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "shown without labels" in said
+    assert "3.png" in said
+    assert "index.html" in said
+
+
+def test_bad_usage(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = photo_folder(tmp_path / "data", {"id0": 2, "id1": 2})
+    words = ["microscope", str(model), "--data", str(data), "--out", str(tmp_path / "site")]
+    assert main([*words, "--layers", "4f"]) == 2
+    assert "4a" in capsys.readouterr().err
+    assert main([*words[:3], str(tmp_path / "none"), *words[4:]]) == 2
+    assert not (tmp_path / "site").exists()
