@@ -32,11 +32,12 @@ ALLOWED: dict[str, set[str]] = {
     "insight": INFERENCE | {"evaluation"},
     "training": INFERENCE | {"load", "evaluation"},
     "report": INFERENCE | {"evaluation", "training", "insight"},
+    "topology": INFERENCE | {"training"},
     "serving": INFERENCE | {"insight"},
     "bench": INFERENCE | {"export"},
     "cli": INFERENCE
     | {"weights", "export", "load", "checks", "evaluation", "training", "report"}
-    | {"serving", "bench", "insight"},
+    | {"serving", "bench", "insight", "topology"},
     "__main__": {"cli"},
     "__init__": {"models", "load"},
 }

@@ -20,7 +20,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
     *("embed", "neighbors", "microscope"),
-    *("pack", "info", "convert", "export", "bench", "table"),
+    *("pack", "info", "convert", "export", "bench", "table", "construct"),
 )
 # What to lower when memory runs out.
 MEMORY_OPTIONS = {
@@ -35,7 +35,7 @@ DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes c
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
-    *("embed", "neighbors", "microscope"),
+    *("embed", "neighbors", "microscope", "construct"),
 )
 
 
