@@ -31,7 +31,7 @@ def random_maps(images: int = 40, units: int = 5, side: int = 6) -> torch.Tensor
 
 def accumulated(maps: torch.Tensor, chunk: int = 4) -> Accumulator:
     sums = Accumulator(*maps.shape[1:])
-    for part in maps.split(chunk):
+    for part in torch.split(maps, chunk):
         sums.add(part)
     return sums
 
