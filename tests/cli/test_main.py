@@ -40,6 +40,7 @@ OPTIONS = {
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibration-data --calibration-images "
     "--images --with-preprocessing --workers --json",
+    "construct": "DATA --from --budget --images --epochs --size --seed --out --json",
     "bench": "KIND --data --images --size --batch --threads --repeats --clock --device "
     "--precision --allocator --peers --compile --out --json",
 }
