@@ -31,6 +31,7 @@ OPTIONS = {
     "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
     "embed": "MODEL PATH --out --layer --l2 --precision --threads --json",
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
+    "circuits": "MODEL TARGET --out --top --json",
     "microscope": "MODEL --data --out --layers --units --images --time-limit --processes --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --engine --precision --threads --max-body "

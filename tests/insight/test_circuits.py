@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from googlenet import GoogLeNet
-from googlenet.insight.circuits import expanded_weights, linear_map, sources_of, strongest
+from googlenet.insight.circuits import (
+    circuit,
+    expanded_weights,
+    linear_map,
+    sources_of,
+    strongest,
+    unit_count,
+)
 from googlenet.models.registry import build_network
 from googlenet.models.table import VARIANTS
 from googlenet.runtime.errors import UsageError
@@ -101,6 +110,23 @@ def test_the_strongest_have_the_signs_of_their_sums() -> None:
     weights[1, 2] = [[-3, 0], [-4, 0]]
     assert strongest(weights, 1, 2) == [(2, -5.0), (0, 1.0)]
     assert strongest(weights, 2, 1, of="targets") == [(1, -5.0)]
+
+
+def test_a_circuit_leads_to_the_image() -> None:
+    network = lively("paper")
+    levels = circuit(network, "inception_4b", 3, 4)
+    assert [(level.target, level.source) for level in levels] == [
+        ("inception_4b", "inception_4a"), ("inception_4a", "inception_3b"),
+        ("inception_3b", "inception_3a"), ("inception_3a", "conv2"), ("conv2", "conv1"),
+        ("conv1", "image"),
+    ]  # fmt: skip
+    for level, below in pairwise(levels):
+        whole = expanded_weights(network, level.source, level.target)
+        shown = [each.unit for each in level.connections]
+        np.testing.assert_allclose(level.kernels, whole[level.unit, shown], rtol=1e-5, atol=1e-6)
+        assert dict(level.connections)[below.unit] > 0  # what excites is followed
+    assert [each.unit for each in levels[-1].connections] == [0, 1, 2]
+    assert unit_count(network, "inception_4b") == len(expanded_weights(network, "4a", "4b"))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    *("embed", "neighbors", "microscope"),
+    *("embed", "neighbors", "circuits", "microscope"),
     *("pack", "info", "convert", "export", "bench", "table", "construct"),
 )
 # What to lower when memory runs out.

@@ -15,15 +15,18 @@ def find_layer(network: Network, name: str) -> str:
 
     Raises UsageError, with the nearest names, for a layer that the network does not have.
     """
-    known = network.tap_names()
-    for candidate in (name, f"inception_{name}"):
-        if candidate in known:
-            return candidate
-    near = get_close_matches(name, known, SUGGESTIONS, 0.4) or known[:SUGGESTIONS]
-    raise UsageError(f"layer must be one of the network's ({', '.join(near)}, …), got {name!r}")
+    names = network.tap_names()
+    known = {each.removeprefix("inception_"): each for each in names} | dict(
+        zip(names, names, strict=True)
+    )
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, 2 * SUGGESTIONS, 0.4)
+    shown = list(dict.fromkeys(known[each] for each in near))[:SUGGESTIONS] or names[:SUGGESTIONS]
+    raise UsageError(f"layer must be one of the network's ({', '.join(shown)}, …), got {name!r}")
 
 
-def find_unit(network: Network, name: str, units: int) -> int:
+def find_unit(name: str, units: int) -> int:
     """The unit that "LAYER:UNIT" ends with, of `units`.  Raises UsageError for any other."""
     text = name.rpartition(":")[2]
     if not (text.isascii() and text.isdigit() and int(text) < units):
