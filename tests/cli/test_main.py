@@ -31,6 +31,7 @@ OPTIONS = {
     "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
     "embed": "MODEL PATH --out --layer --l2 --precision --threads --json",
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
+    "compare": "MODEL_A MODEL_B --data --out --layers --images --split --threads --json",
     "circuits": "MODEL TARGET --out --top --json",
     "microscope": "MODEL --data --out --layers --units --images --time-limit --processes --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",

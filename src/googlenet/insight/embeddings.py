@@ -10,15 +10,14 @@ from itertools import islice
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional as F
 
 from googlenet.images.decode import ImageError, Source, name_of
 from googlenet.inference.backends.base import Pixels
 from googlenet.inference.backends.torch import TorchBackend
 from googlenet.inference.classifier import Classifier
+from googlenet.insight.activations import activations
 from googlenet.insight.layers import find_layer
-from googlenet.kernels.optimize import InferenceNetwork
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.registry import Network
 from googlenet.models.taps import relu_of
@@ -80,24 +79,11 @@ class Embedder:
     def vectors(self, pixels: Sequence[Pixels] | Pixels) -> NDArray[np.float32]:
         """(N, size, size, channels) uint8 -> (N, D) float32."""
         images = torch.from_numpy(np.asarray(pixels)).to(self.backend.device.device)
-        maps = self.activations(self.classifier.preprocessing.normalize(images)).float()
+        x = self.classifier.preprocessing.normalize(images)
+        ((_, output),) = activations(self.classifier, [self.layer], x)
+        maps = output.float()
         vectors = maps.mean((2, 3)) if maps.dim() == 4 else maps.flatten(1)
         return (F.normalize(vectors) if self.l2 else vectors).cpu().numpy()
-
-    def activations(self, x: Tensor) -> Tensor:
-        """The layer's output.  Nothing behind its stage is computed."""
-        stages = self.network.trunk
-        if self.layer in stages:
-            fast = self.backend.optimized()
-            if isinstance(fast, InferenceNetwork):
-                return through(fast.network, stages[: stages.index(self.layer) + 1], fast.cast(x))
-        with self.backend.device.autocast(), self.network.tap(self.layer) as activations:
-            stage = self.layer.partition(":")[0].partition(".")[0]
-            if stage in stages:
-                through(self.network, stages[: stages.index(stage) + 1], x)
-            else:  # a head, the classifier
-                self.network.forward_heads(x)
-        return activations[self.layer]
 
     def facts(self) -> dict[str, str]:
         """What vectors must share to be compared: the layer, the weights, the preprocessing."""
@@ -114,9 +100,3 @@ def default_layer(network: Network) -> str:
         return network.trunk[-1]
     units = [name for name in network.trunk if relu_of(getattr(network, name)) is not None]
     return units[-1]
-
-
-def through(network: torch.nn.Module, stages: Iterable[str], x: Tensor) -> Tensor:
-    for name in stages:
-        x = getattr(network, name)(x)
-    return x
