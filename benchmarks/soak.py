@@ -1,6 +1,7 @@
 """Kill commands, damage files and load the service, for as long as one likes.
 
-python benchmarks/soak.py OUT [--kills N] [--mutations N] [--minutes M] [--seed S] [--sanitize]
+python benchmarks/soak.py OUT [--kills N] [--mutations N] [--minutes M] [--starts N] [--seed S]
+    [--sanitize]
 
 OUT is a folder; in it `results.json` has what was done, after every few cases.  Begun again with
 the same OUT and seed it goes on where it was.  Each case is a function of the seed and its number.
@@ -10,6 +11,7 @@ and begun again; what they leave must have the bytes of what an undisturbed comm
 --mutations: N damaged files or requests over all readers; with --sanitize our C++ is compiled
 with the address and the undefined-behavior sanitizers.
 --minutes: `benchmarks/serving.py`, a load with broken and hostile requests, for so long.
+--starts: N fresh processes of `predict` with each engine, four at once beside two busy loops.
 Prints results.json; exit code 1 if anything was wrong.
 """
 
@@ -24,7 +26,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -35,6 +39,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from tests.fixtures import encoded, noise, photo_folder, tiny_classifier  # noqa: E402
 from tests.fuzzed import OURS  # noqa: E402
+from tests.inference import test_hang  # noqa: E402
 from tests.mutations import ANY  # noqa: E402
 from tests.untrusted import KINDS  # noqa: E402
 from tests.weights.test_detect import FILES  # noqa: E402
@@ -44,6 +49,7 @@ READERS = (*OURS, *KINDS, *(f"foreign:{name}" for name in FILES), "http")
 CASES = 10  # of kills, in one process
 DAMAGED = 100  # files that one process reads
 SANITIZED = ("-g1", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+AT_ONCE = 4  # fresh processes
 KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 TRAIN = "--size 32 --width 0.05 --epochs 2 --batch 4 --precision fp32 --checkpoint-minutes 0"
 TRAIN_CALLS, OTHER_CALLS = 4000, 1500  # of Python functions, at one of which a session is killed
@@ -56,7 +62,9 @@ class Soak:
 
     def __init__(self, out: Path, seed: int) -> None:
         self.path, self.seed = out / "results.json", seed
-        self.results: dict[str, Any] = {"seed": seed, "kills": {}, "mutations": {}, "load": None}
+        self.results: dict[str, Any] = {
+            "seed": seed, "kills": {}, "mutations": {}, "starts": {}, "load": None
+        }  # fmt: skip
         out.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             self.results = json.loads(self.path.read_text(encoding="utf-8"))
@@ -74,7 +82,8 @@ class Soak:
 
     @property
     def wrong(self) -> bool:
-        entries = [*self.results["kills"].values(), *self.results["mutations"].values()]
+        kinds = [self.results[kind] for kind in ("kills", "mutations", "starts")]
+        entries = [entry for kind in kinds for entry in kind.values()]
         return any(entry["wrong"] for entry in [*entries, self.results["load"] or {"wrong": 0}])
 
 
@@ -271,6 +280,25 @@ def soak_mutations(soak: Soak, most: int, sanitize: bool) -> None:
     soak.save()
 
 
+# --- fresh starts
+
+
+def soak_starts(soak: Soak, most: int) -> None:
+    with TemporaryDirectory() as place, test_hang.busy(2), ThreadPoolExecutor(AT_ONCE) as pool:
+        folder = Path(place)
+        tiny_classifier(size=32).save(folder / "m.safetensors")
+        photo_folder(folder, {"photos": test_hang.PHOTOS})
+        for engine in test_hang.FILES:
+            entry = soak.entry("starts", engine, starts=0)
+            model = test_hang.exported(folder, engine)
+            while entry["starts"] < most and not entry["wrong"]:
+                outs = [folder / f"{engine}-{entry['starts'] + n}.csv" for n in range(AT_ONCE)]
+                found = list(pool.map(partial(test_hang.predict, model), outs))
+                entry["starts"] += AT_ONCE
+                entry["wrong"] += [what[-3000:] for what in found if what]
+                soak.save()
+
+
 # --- load
 
 
@@ -310,6 +338,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0, help="of each of four jobs")
     parser.add_argument("--mutations", type=int, default=0, help="over all readers")
     parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--starts", type=int, default=0, help="of each engine")
     parser.add_argument("--minutes", type=float, default=0, help="of load on the service")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
@@ -317,6 +346,8 @@ def main() -> int:
     soak = Soak(arguments.out, arguments.seed)
     soak_kills(soak, arguments.kills)
     soak_mutations(soak, arguments.mutations, arguments.sanitize)
+    if arguments.starts:
+        soak_starts(soak, arguments.starts)
     if arguments.minutes:
         soak_load(soak, arguments.minutes, arguments.clients)
     print(soak.path.read_text(encoding="utf-8") if soak.path.exists() else "nothing was asked for")
