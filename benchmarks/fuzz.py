@@ -14,12 +14,16 @@ import argparse
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import atheris
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
@@ -27,7 +31,8 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 with atheris.instrument_imports(include=["googlenet"]):
     from googlenet.data.load_data import load_data  # noqa: F401 - instrumented
     from googlenet.data.shards.tar import read_shard
-    from googlenet.images.jpeg_header import parse_baseline_jpeg
+    from googlenet.images.decode import EXIF_TRANSPOSE
+    from googlenet.images.jpeg_header import ORIENTATION, parse_baseline_jpeg
     from googlenet.inference.header import parse_header
     from googlenet.load import load_classifier  # noqa: F401 - instrumented
     from googlenet.runtime.errors import GoogLeNetError
@@ -44,8 +49,18 @@ Target = tuple[list[bytes], Callable[[bytes], Any]]  # inputs to begin with, and
 
 
 def jpeg_header(folder: Path) -> Target:
-    """Never raises: None is for whatever only Pillow can say."""
-    return samples_of("JPEG"), parse_baseline_jpeg
+    """Never raises, and says what Pillow says; None is for whatever only Pillow can say."""
+
+    def read(data: bytes) -> None:
+        found = parse_baseline_jpeg(data)
+        with suppress(OSError, SyntaxError, ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(BytesIO(data), formats=["JPEG"])
+            orientation = image.getexif().get(ORIENTATION, 1)
+            turned = EXIF_TRANSPOSE.get(orientation)
+            assert found in (None, (*image.size, turned)), f"{found}: {image.size}, {orientation}"
+
+    return samples_of("JPEG"), read
 
 
 def model_header(folder: Path) -> Target:
