@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ Mutation = Callable[[bytes, Random], bytes]
 HUGE = (-1, 0, 1, 3, 2**31 - 1, 2**31, 2**32, 2**40, 2**63 - 1, 2**63, 2**64, 10**400)
 # A value of a JSON file may become any of these.
 ODD: tuple[Any, ...] = (
-    None, True, False, "", "x", "é\ud800", [], {}, [[]], {"a": {}}, 0.5, float("nan"),
+    None, True, False, "", "x", "a\0b", "é\ud800", [], {}, [[]], {"a": {}}, 0.5, float("nan"),
     float("inf"), *HUGE,
 )  # fmt: skip
 
@@ -73,6 +74,20 @@ def odd_json(value: Any, rng: Random) -> Any:
     if isinstance(value, int | float) and rng.random() < 0.4:
         return rng.choice((value + 1, value - 1, value * 2, -value))
     return rng.choice(ODD)
+
+
+def odd_everywhere(value: Any) -> Iterator[Any]:
+    """The JSON value with each of its values in turn gone or one of ODD."""
+    yield from ODD
+    if not isinstance(value, dict | list):
+        return
+    for key, held in value.items() if isinstance(value, dict) else enumerate(value):
+        changed = copy(value)
+        for odd in odd_everywhere(held):
+            changed[key] = odd
+            yield changed
+        del changed[key]
+        yield changed
 
 
 def odd_settings(content: bytes, rng: Random) -> bytes:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -16,8 +19,13 @@ from googlenet.data.dataset import DataError
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.index import ShardFile, read_headers
 from googlenet.data.shards.remote import LocalStore
+from googlenet.inference.header import parse_header
+from googlenet.models.table import VARIANTS, parse_table, table_json
 from googlenet.runtime.errors import GoogLeNetError
-from tests.fixtures import encoded, noise
+from googlenet.training.settings import Settings
+from tests.fixtures import encoded, noise, tiny_classifier
+from tests.fuzzed import settings_file
+from tests.mutations import odd_everywhere
 from tests.untrusted import packed
 
 DEEP = b"[" * 100_000
@@ -58,6 +66,45 @@ def test_an_archive_of_places_that_is_damaged(at: int, value: int, tmp_path: Pat
     (tmp_path / kind.name).write_bytes(marked(kind.content, at, value))
     with pytest.raises(DataError, match=r"packed/index\.npz: cannot be read"):
         kind.read(tmp_path / kind.name)
+
+
+def refused_or_read(value: Any, read: Callable[[str], Any]) -> int:
+    """How many of the value's odd kin are refused, each in a sentence; the others are read."""
+    said = []
+    for odd in odd_everywhere(value):
+        try:
+            read(json.dumps(odd))
+        except GoogLeNetError as error:
+            said.append(str(error))
+    assert [text for text in said if "\n" in text] == []
+    return len(said)
+
+
+def test_every_odd_value_in_an_index(tmp_path: Path) -> None:
+    kind = packed("*.json", ())(tmp_path)
+
+    def read(text: str) -> None:
+        (tmp_path / kind.name).write_text(text, encoding="utf-8")
+        kind.read(tmp_path / kind.name)
+
+    assert refused_or_read(json.loads(kind.content), read) > 300
+
+
+def test_every_odd_value_in_a_model_s_header() -> None:
+    header = tiny_classifier(heads=True).header.to_json()
+    assert refused_or_read(header, partial(parse_header, "m.safetensors")) > 500
+
+
+def test_every_odd_value_in_a_table_of_widths() -> None:
+    table = table_json("mine", "bn", VARIANTS["bn"].modules)
+    assert refused_or_read(table, parse_table) > 1000
+
+
+def test_every_odd_value_in_a_run_s_settings(tmp_path: Path) -> None:
+    kind = settings_file(tmp_path)
+    settings = json.loads(kind.content)
+    read = partial(Settings.from_json, where="settings.json")
+    assert refused_or_read(settings, lambda text: read(json.loads(text))) > 1500
 
 
 @pytest.mark.parametrize("odd", [{"all_offset": -1}, {"all_size": -1}, {"all_shard": 0.0}])

@@ -6,6 +6,7 @@ One value, saved in the model file, is used in training, evaluation, prediction 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -160,8 +161,9 @@ class Preprocessing:
 
 def parse_floats(name: str, value: Any) -> tuple[float, ...]:
     """A list of finite numbers.  Raises UsageError for anything else."""
-    if isinstance(value, list) and all(type(n) in (int, float) and isfinite(n) for n in value):
-        return tuple(map(float, value))
+    with suppress(OverflowError):  # a whole number may be too large to be a float
+        if isinstance(value, list) and all(type(n) in (int, float) and isfinite(n) for n in value):
+            return tuple(map(float, value))
     raise UsageError(f"preprocessing {name} must be a list of numbers, got {value!r}")
 
 

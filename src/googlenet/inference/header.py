@@ -168,7 +168,7 @@ def header_errors(header: str) -> Iterator[None]:
     try:
         yield
     except (
-        *(AttributeError, GoogLeNetError, KeyError, RecursionError, RuntimeError),
+        *(AttributeError, GoogLeNetError, KeyError, OverflowError, RecursionError, RuntimeError),
         *(SafetensorError, TypeError, ValueError),
     ) as error:
         raise ModelFileError(f"{header} cannot be used ({error})") from error

@@ -274,13 +274,13 @@ def parse_table(text: str) -> Variant:
     try:
         value = json.loads(text)
         name, base, rows = value["variant"], value.get("base", "bn"), value["rows"]
-        found = {row["name"]: row_widths(row["name"], row["widths"]) for row in rows}
+        found = {str(row["name"]): row_widths(row["name"], row["widths"]) for row in rows}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         rule = '{"variant": NAME, "base": "bn", "rows": [{"name": "3a", "widths": {…}}, …]}'
         raise UsageError(f"a table of widths must be {rule} ({error!r})") from None
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,64}", name) or name in VARIANTS:
         raise UsageError(f"a table's variant must be a new name of letters and digits, is {name!r}")
-    if base not in VARIANTS or not VARIANTS[base].has_reductions:
+    if not isinstance(base, str) or base not in VARIANTS or not VARIANTS[base].has_reductions:
         raise UsageError(f"a table's base must be a variant with reductions, is {base!r}")
     if tuple(found) != tuple(TABLE_1) or len(rows) != len(TABLE_1):
         raise UsageError(f"a table must have the rows {', '.join(TABLE_1)}, has {', '.join(found)}")

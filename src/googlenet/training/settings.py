@@ -103,7 +103,9 @@ class Settings:
                 preprocessing=Preprocessing.from_json(values["preprocessing"]),
                 **plain,
             )
-        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
+        except (
+            *(AttributeError, KeyError, OverflowError, TypeError, ValueError, UsageError),
+        ) as error:
             raise GoogLeNetError(f"{where}: cannot be used ({error})") from error
 
 

@@ -282,8 +282,10 @@ def spoil(folder: Path, how: str) -> None:
         (folder / "index.json").write_text(json.dumps(index))
     elif how == "places":
         (folder / "index.npz").write_bytes(b"PK\x03\x04")
-    elif how == "others":
+    elif how == "classes":
         index["classes"] = index["classes"][:1] * 2
+        (folder / "index.json").write_text(json.dumps(index))
+    elif how == "others":
         index["parts"]["train"]["shards"][0]["photos"] += 1
         (folder / "index.json").write_text(json.dumps(index))
 
@@ -297,6 +299,7 @@ def spoil(folder: Path, how: str) -> None:
         ("format", r"format must be 1, got 99"),
         ("outside", r"a shard must lie beside the index, got '\.\./train-000000.tar'"),
         ("places", r"index.npz: cannot be read .*; without it, it is rebuilt"),
+        ("classes", r"index.json: is not an index .* \(classes must be two or more, each once"),
         ("others", r"index.npz: does not match these shards"),
     ],
 )

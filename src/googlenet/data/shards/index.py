@@ -32,7 +32,7 @@ from googlenet.data.dataset import (
 )
 from googlenet.data.folder import TEST, TRAIN, VALIDATION, class_folders, find_split
 from googlenet.data.shards.remote import LocalStore, Store
-from googlenet.data.shards.sources import ShardIndex, ShardSources
+from googlenet.data.shards.sources import ShardIndex, ShardSources, encoded
 from googlenet.data.shards.tar import find_shards, read_shard, shards_named
 from googlenet.images.archived import ArchivedImage, LocalShard, descriptor
 
@@ -92,9 +92,13 @@ class Index:
             if not set(parts) <= set(PARTS):
                 raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(parts)}")
             classes = tuple(Class(str(c["id"]), str(c["name"])) for c in values["classes"])
+            if len({c.id for c in classes}) < max(2, len(classes)):
+                raise ValueError(f"classes must be two or more, each once, got {len(classes)}")
+            for text in (str(values["name"]), *(c.id for c in classes), *(c.name for c in classes)):
+                encoded(text)  # raises where nothing that is a name has such characters
             left_out = {str(k): str(v) for k, v in values["left_out"].items()}
             return cls(str(values["name"]), classes, parts, dict(values["packing"]), left_out)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise DataError(f"{where}: is not an index of a packed data set ({error})") from error
 
 
@@ -102,7 +106,7 @@ def shard_file(values: Mapping[str, Any]) -> ShardFile:
     found = ShardFile(
         str(values["file"]), int(values["photos"]), int(values["bytes"]), str(values["sha256"])
     )
-    if Path(found.file).name != found.file or not found.sha256.isalnum():
+    if not re.fullmatch(r"\w[\w.-]*", found.file) or not found.sha256.isalnum():
         raise ValueError(f"a shard must lie beside the index, got {found.file!r}")
     return found
 

@@ -240,7 +240,7 @@ class Packer:
                 done = sum(map(len, shards.values()))
                 self.say(f"going on after {done} complete shards")
                 return State(found.key, shards, found.taken, found.left_out)
-        except (OSError, TypeError, ValueError, KeyError):
+        except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
             pass
         for path in self.folder.iterdir():
             if path.name != LOCK:
