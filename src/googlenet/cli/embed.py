@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import MODEL, add_json, add_precision, add_threads, use_threads
+from googlenet.cli.options import (
+    MODEL,
+    add_json,
+    add_precision,
+    add_threads,
+    check_out,
+    use_threads,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from googlenet.insight.embeddings import Embedding
@@ -45,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.runtime.console import Console
 
     writer_for(args.out)
+    check_out(args.out, Path(args.model), "MODEL")
     use_threads(args)
     embedder = Embedder(
         load_classifier(args.model, "auto", precision=args.precision), args.layer, args.l2

@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+PIECE = 1 << 16  # numbers of each image centered at a time
 SMALLEST_BATCH = 4  # the unbiased estimate has n − 3 in its denominator
 
 
@@ -65,10 +67,13 @@ def centered_gram(activations: Tensor) -> NDArray[np.float64]:
 
     The diagonal is 0, and so is every row's sum.
     """
-    flat = activations.flatten(1).float()
-    flat = flat - flat.mean(0)  # changes nothing in the result but its rounding
-    gram = (flat @ flat.T).double().cpu().numpy()
-    n = len(gram)
+    if activations.dim() == 4:  # as it lies in memory: the order of the numbers does not matter
+        activations = activations.permute(0, 2, 3, 1)
+    n = len(activations)
+    gram = np.zeros((n, n))
+    for part in torch.split(activations.flatten(1), PIECE, 1):
+        centered = part.float() - part.float().mean(0)  # changes nothing but the rounding
+        gram += (centered @ centered.T).double().cpu().numpy()
     if n < SMALLEST_BATCH:
         return np.zeros((n, n))
     np.fill_diagonal(gram, 0)

@@ -24,7 +24,7 @@ def draw_cka(path: Path, found: Comparison, names: tuple[str, str]) -> None:
         for row, values in enumerate(found.cka):
             for column, value in enumerate(values):
                 color = "black" if value > 0.6 else "white"
-                axes.text(column, row, f"{value:.2f}"[-3:] if value < 1 else "1", color=color,
+                axes.text(column, row, f"{value:.2f}".replace("0.", "."), color=color,
                           ha="center", va="center", fontsize=7)  # fmt: skip
         axes.set_xticks(range(columns), [short(each) for each in found.layers_b], rotation=90)
         axes.set_yticks(range(rows), [short(each) for each in found.layers_a])
