@@ -21,6 +21,8 @@ from googlenet.data.load_data import load_data
 from googlenet.images.archived import ArchivedImage
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
 from googlenet.images.turbo_jpeg import decode_turbo
+from googlenet.insight.embedding_file import read_embeddings, write_embeddings
+from googlenet.insight.embeddings import Embedding
 from googlenet.runtime.errors import GoogLeNetError
 from tests.dirty_photos import mutated, samples_of
 from tests.fixtures import encoded, noise, photo_folder, tiny_classifier
@@ -148,6 +150,18 @@ def exported(format_name: str, suffix: str) -> Callable[[Path], Kind]:
     return kind
 
 
+def embeddings(suffix: str) -> Callable[[Path], Kind]:
+    """A file that `googlenet embed` made, read as `googlenet neighbors` does."""
+
+    def kind(folder: Path) -> Kind:
+        path = folder / f"embeddings{suffix}"
+        rows = [Embedding(f"{n}.png", np.full(8, n, np.float32), None) for n in range(5)]
+        write_embeddings(path, rows, (5, 8), {"layer": "pool5"})
+        return Kind(path.name, path.read_bytes(), read_embeddings, ANY)
+
+    return kind
+
+
 KINDS: dict[str, Callable[[Path], Kind]] = {
     **{f"image:{name}": image(name) for name in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")},
     "table": table,
@@ -155,6 +169,8 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "places": packed("*.npz", ANY),
     "packed": packed("*.tar", ANY),
     "shard": shard,
+    "embeddings:npz": embeddings(".npz"),
+    "embeddings:parquet": embeddings(".parquet"),
     "exported:onnx": exported("onnx", ".onnx"),
     "exported:torch": exported("torch", ".pt2"),
     "exported:openvino": exported("openvino", ".xml"),

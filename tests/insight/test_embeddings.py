@@ -144,10 +144,15 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_embeddings(tmp_path: Path) -> None:
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     (tmp_path / "x.npz").write_bytes(b"nothing")
     (tmp_path / "x.parquet").write_bytes(b"nothing")
     np.savez(tmp_path / "y.npz", path=np.array(["a"]))
-    for name in ("x.npz", "x.parquet", "y.npz", "none.npz"):
+    np.savez(tmp_path / "z.npz", path=["a"], embedding=np.ones((2, 3)), googlenet="{}")
+    parquet.write_table(
+        pyarrow.table({"path": ["a"], "embedding": [[1.0]]}), tmp_path / "y.parquet"
+    )
+    for name in ("x.npz", "x.parquet", "y.npz", "z.npz", "y.parquet", "none.npz"):
         with pytest.raises(GoogLeNetError, match=f"{name}: is not a file of embeddings"):
             read_embeddings(tmp_path / name)
     with pytest.raises(UsageError, match=r"must end in \.npz or \.parquet, got x\.csv"):

@@ -117,9 +117,17 @@ def read_embeddings(path: Path) -> tuple[list[str], NDArray[np.float32], dict[st
     """
     if path.suffix not in (".npz", ".parquet"):
         raise UsageError(f"a file of embeddings must end in .npz or .parquet, got {path}")
+    read = read_npz if path.suffix == ".npz" else read_parquet
+    if path.suffix == ".parquet":
+        parquet()
     try:
-        return read_npz(path) if path.suffix == ".npz" else read_parquet(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        paths, vectors, facts = read(path)
+        if vectors.dtype.kind != "f" or vectors.shape[:-1] != (len(paths),):
+            raise ValueError(f"its embeddings are {vectors.dtype} {vectors.shape}")
+        if not all(isinstance(name, str) for name in paths):
+            raise ValueError("its paths are no text")
+        return paths, vectors.astype(np.float32, copy=False), dict(facts)
+    except Exception as error:  # zip, NumPy and Arrow each have many kinds, down to MemoryError
         reason = " ".join(str(error).split())[:200]
         raise GoogLeNetError(f"{path}: is not a file of embeddings ({reason})") from error
 
