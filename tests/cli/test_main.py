@@ -33,7 +33,8 @@ OPTIONS = {
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
     "compare": "MODEL_A MODEL_B --data --out --layers --images --split --threads --json",
     "circuits": "MODEL TARGET --out --top --json",
-    "microscope": "MODEL --data --out --layers --units --images --time-limit --processes --json",
+    "microscope": "MODEL --data --out --layers --units --images --atlas --time-limit "
+    "--processes --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --engine --precision --threads --max-body "
     "--max-memory --max-pixels --max-images --max-queue --max-connections --timeout "

@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--units", metavar="N", type=positive, help="the first N units per layer (default: all)")
     add("--images", metavar="N", type=positive, default=1000,
         help="images on show, drawn at random from more (default: 1000)")  # fmt: skip
+    add("--atlas", metavar="LAYERS", type=names, default=(),
+        help="layers of --layers that get an activation atlas, such as 4c,5b")  # fmt: skip
     add("--time-limit", metavar="TIME", type=duration,
         help="stop after it (90s, 30m, 1.5h); the same command resumes")  # fmt: skip
     add("--processes", metavar="N", type=positive, default=os.cpu_count() or 1,
@@ -39,12 +41,15 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from googlenet.insight.microscope.atlas import require_scikit_learn
     from googlenet.insight.microscope.build import Deadline, Progress, build
     from googlenet.insight.microscope.plan import Settings, make_plan
     from googlenet.insight.microscope.samples import load_images
     from googlenet.load import load_classifier, require_weights
     from googlenet.runtime.console import Console
 
+    if args.atlas:
+        require_scikit_learn()
     deadline = Deadline(args.time_limit)
     require_weights(args.model, "MODEL")
     classifier = load_classifier(args.model)
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     images = load_images(args.data, classifier.header)
     if images.note:
         console.say(images.note)
-    settings = Settings(args.layers, args.units, args.images)
+    settings = Settings(args.layers, args.units, args.images, args.atlas)
     plan = make_plan(classifier, images.samples, not images.note, settings, args.out)
     with console.interruptible(), console.bar(0, "microscope", unit=" CPU-s") as bar:
 

@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
+from googlenet.insight.microscope.atlas import layout_chunks, vector_chunks
 from googlenet.insight.microscope.chunks import Chunk, Workers
 from googlenet.insight.microscope.connections import connection_chunks, pairs_of
 from googlenet.insight.microscope.data import (
@@ -68,8 +69,8 @@ def build(
     """
     progress = progress or Progress()
     open_folder(plan)
-    first = example_chunks(plan)
-    later = [*image_chunks(plan), *connection_chunks(plan)]
+    first = [*example_chunks(plan), *vector_chunks(plan)]
+    later = [*image_chunks(plan), *connection_chunks(plan), *layout_chunks(plan)]
     everything = [*first, *later]
     if is_complete(plan):
         return Result(len(everything), len(everything), {}, size_of(plan.folder))
@@ -145,7 +146,7 @@ def write_statistics(plan: Plan) -> dict[int, str]:
     write_layers(plan, examples)
     write_images(plan, examples)
     write_classes(plan, examples)
-    write_site(plan, examples, connections=pairs_of(plan))
+    write_site(plan, examples, connections=pairs_of(plan), atlas=plan.settings.atlas)
 
     def write(path: Path) -> None:
         with path.open("wb") as file:

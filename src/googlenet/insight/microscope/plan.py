@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +29,13 @@ class Settings:
     """What a user chooses.
 
     layers: none for all Inception modules.  units: the first ones of each layer; None for all.
-    images: at most so many of the data are shown.
+    images: at most so many of the data are shown.  atlas: the layers with an activation atlas.
     """
 
     layers: tuple[str, ...] = ()
     units: int | None = None
     images: int = 1000
+    atlas: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -107,6 +108,9 @@ def make_plan(
     chosen = choose_images(samples, settings)
     shown = samples.take(chosen)
     layers = layers_of(classifier, network, settings)
+    shown_names = [layer.name for layer in layers]
+    atlas = dict.fromkeys(shown_layer(name, shown_names, "--atlas") for name in settings.atlas)
+    settings = replace(settings, atlas=tuple(atlas))
     names = tuple(samples.name(i) if samples.name(i)[0] != "#" else f"#{i}" for i in chosen)
     return Plan(
         network, classifier.header, shown, names, labeled, layers, settings, folder,

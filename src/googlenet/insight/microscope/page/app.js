@@ -3,7 +3,7 @@
 
 const PAGES = {
   "": homePage, layer: layerPage, unit: unitPage, polysemantic: polysemanticPage, classes: classesPage,
-  class: classPage, images: imagesPage, image: imagePage, search: searchPage,
+  class: classPage, images: imagesPage, atlas: atlasPage, image: imagePage, search: searchPage,
 };
 const NAV = [["", "Layers"], ["polysemantic", "Polysemantic"], ["classes", "Classes"], ["images", "Images"]];
 const OWNERS = { layer: "", unit: "", class: "classes", image: "images" };
@@ -18,7 +18,7 @@ async function show() {
   const view = document.getElementById("view");
   view.replaceChildren(...content.flat(9).filter(Boolean));
   for (const link of document.querySelectorAll("#nav a")) {
-    const current = link.hash === `#/${OWNERS[kind] ?? kind}`;
+    const current = link.hash.split("/")[1] === (OWNERS[kind] ?? kind);
     if (current) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
   view.dataset.page = kind;
@@ -50,6 +50,7 @@ addEventListener("hashchange", () => { show().then(() => document.getElementById
   const view = document.getElementById("view");
   if (!facts) { view.replaceChildren(el("p", {}, "The images are being read. Reload in a while.")); return; }
   document.getElementById("model").textContent = facts.variant;
+  if (facts.atlas.length) NAV.splice(2, 0, [`atlas/${facts.atlas.at(-1)}`, "Atlas"]);
   document.getElementById("nav").append(...NAV.map(([to, text]) => link(to, text)));
   await load("images");
   await show();

@@ -9,6 +9,7 @@ function microscope(name, value) { values.set(name, value); }
 // The value of a data file, null where it is not made yet.
 function load(name) {
   if (values.has(name)) return Promise.resolve(values.get(name));
+  if (/^(images|connections|atlas)-/.test(name) && !isThere(`data/${name}.js`)) return Promise.resolve(null);
   return new Promise((resolve) => {
     const script = document.createElement("script");
     script.src = `data/${name}.js`;
@@ -77,18 +78,20 @@ function framed(image, place, layer) {
   return whole(image, el("span.mark", { style: `left:${x}%;top:${y}%;width:${100 * side}%;height:${100 * side}%` }));
 }
 
-// A unit's visualization (kind 0) or its opposite (kind 1); null while it is not made.
-function visualization(layer, unit, kind = 0) {
+// One of the images on the sheets of that name; null while it is not made.
+function sheetPart(name, number, alt = "") {
   const sheet = site().sheet;
   if (!sheet) return null;
-  const number = Math.floor(unit / sheet.units), at = unit % sheet.units;
-  const file = `visualizations/${layer.name}-${String(number).padStart(3, "0")}.webp`;
+  const per = sheet.columns * sheet.rows, at = number % per;
+  const file = `visualizations/${name}-${String(Math.floor(number / per)).padStart(3, "0")}.webp`;
   if (!isThere(file)) return null;
-  const rows = 2 * sheet.units / sheet.columns;
-  const x = at % sheet.columns, y = Math.floor(at / sheet.columns) + kind * rows / 2;
-  return part(file, [x / sheet.columns, y / rows, 1 / sheet.columns, 1 / rows],
-    `${kind ? "opposite of " : ""}${brief(layer.name)}:${unit}`);
+  const x = at % sheet.columns, y = Math.floor(at / sheet.columns);
+  return part(file, [x / sheet.columns, y / sheet.rows, 1 / sheet.columns, 1 / sheet.rows], alt);
 }
+
+// A unit's visualization, or its opposite.
+const visualization = (layer, unit) => sheetPart(layer.name, unit, unitName(layer.name, unit));
+const opposite = (layer, unit) => sheetPart(`${layer.name}-opposite`, unit, `the opposite of ${unitName(layer.name, unit)}`);
 
 // A unit as a tile: its visualization, else the image that excites it most.
 function face(layer, unit) {

@@ -79,11 +79,11 @@ function excitement(row) {
 }
 
 function visualizations(layer, unit) {
-  const made = [0, 1].map((kind) => visualization(layer, unit, kind));
+  const made = [visualization(layer, unit), opposite(layer, unit)];
   if (!made[0]) return el("div.pair", {}, el("figure", {}, face(layer, unit), el("figcaption", {}, site().sheet ? "Its visualization is not made yet: the image that excites it most." : "The image that excites it most.")));
   return el("div.pair", {},
     el("figure", {}, made[0], el("figcaption", {}, "What excites it most: an image made for this unit")),
-    el("figure", {}, made[1], el("figcaption", {}, "Its opposite: what inhibits it most")));
+    made[1] ? el("figure", {}, made[1], el("figcaption", {}, "Its opposite: what inhibits it most")) : null);
 }
 
 function votes(layer, row) {
@@ -234,6 +234,41 @@ function grid(name, [units, strengths]) {
   const side = Math.sqrt(units.length), strength = bytes(strengths), layer = layerOf(name);
   return el("div.grid", { style: `grid-template-columns:repeat(${side},1fr)` }, units.map((unit, i) =>
     el("a", { href: `#/${unitPath(name, unit)}`, title: unitName(name, unit), "aria-label": unitName(name, unit), style: `opacity:${0.15 + 0.85 * strength[i] / 255}` }, face(layer, unit))));
+}
+
+// A cell of an atlas: what is common to its places, else the place that is most like that.
+function cellFace(layer, data, number) {
+  const [image, place] = data.cells[number].places[0];
+  return sheetPart(`atlas-${layer.name}`, number) ?? crop(image, place, layer);
+}
+
+async function atlasPage(name, text) {
+  const layer = layerOf(name), data = await load(`atlas-${name}`);
+  if (!layer || !site().atlas.includes(name)) return notFound(`The atlas of ${name}`);
+  await Promise.all([load("units"), load("images")]);
+  const choice = el("select", { onchange: (event) => { location.hash = `#/atlas/${event.target.value}`; } },
+    site().atlas.map((each) => el("option", { value: each, selected: each === name ? "" : null }, brief(each))));
+  const heading = [el("h1", {}, `Activation atlas of ${brief(name)}`), el("div.bar", {}, el("label", {}, "Layer ", choice))];
+  if (!data) return ["Atlas", heading, el("p.quiet", {}, "Not made yet.")];
+  const detail = el("section", { "aria-live": "polite" });
+  const cells = data.cells.map((cell, number) => el("button", { type: "button", style: `grid-area:${cell.at[0] + 1}/${cell.at[1] + 1}`,
+    "aria-label": `cell ${cell.at[0] + 1}, ${cell.at[1] + 1}: ${count(cell.count, "place")}`, onclick: () => choose(number) }, cellFace(layer, data, number)));
+  const choose = (number) => {
+    cells.forEach((cell, i) => cell.setAttribute("aria-pressed", String(i === number)));
+    detail.replaceChildren(...cellDetail(layer, data.cells[number]));
+  };
+  if (data.cells.length) choose(Math.min(Number(text) || 0, data.cells.length - 1));
+  return ["Atlas", heading,
+    el("p.quiet", {}, "What the layer says of places in many images: like activations lie near each other, and each tile stands for those of its cell."),
+    el("div.columns.wide", {}, el("div.atlas", { style: `grid-template-columns:repeat(${data.side},1fr)` }, cells), detail)];
+}
+
+function cellDetail(layer, cell) {
+  const byWeights = layer.votes === "weights";
+  return [el("h2", {}, count(cell.count, "place")),
+    list("tiles.nine", cell.places.map(([image, place]) => link(`image/${image}`, crop(image, place, layer), labelOf(image)))),
+    el("h3", {}, "Strongest units"), bars(cell.units, (unit) => unitRow(layer.name, unit)),
+    cell.classes.length ? [el("h3", {}, byWeights ? "Classes, by the classifier's weights" : "Classes of its images"), bars(cell.classes, classLink)] : ""];
 }
 
 async function searchPage(...words) {
