@@ -33,7 +33,7 @@ OPTIONS = {
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
     "compare": "MODEL_A MODEL_B --data --out --layers --images --split --threads --json",
     "circuits": "MODEL TARGET --out --top --json",
-    "microscope": "MODEL --data --out --layers --units --images --atlas --time-limit "
+    "microscope": "MODEL --data --out --layers --units --images --atlas --steps --time-limit "
     "--processes --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",
     "serve": "MODEL --host --port --token --token-file --engine --precision --threads --max-body "

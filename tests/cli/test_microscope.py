@@ -21,7 +21,7 @@ def model(tmp_path: Path) -> Path:
 def test_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = photo_folder(tmp_path / "data", {"id0": 2, "id1": 2})
     words = ["microscope", str(model), "--data", str(data), "--out", str(tmp_path / "site")]
-    words += ["--layers", "4a,5b", "--units", "6", "--processes", "1", "--json"]
+    words += ["--layers", "4a,5b", "--units", "6", "--steps", "2", "--processes", "1", "--json"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["layers"] == ["inception_4a", "inception_5b"]
@@ -38,7 +38,7 @@ def test_a_folder_without_labels_and_a_time_limit(
         noise(40, 40, n).save(tmp_path / "data" / f"{n}.png")
     (tmp_path / "data" / "3.png").write_bytes(b"no image")
     words = ["microscope", str(model), "--data", str(tmp_path / "data")]
-    words += ["--out", str(tmp_path / "site"), "--layers", "5b", "--processes", "1"]
+    words += ["--out", str(tmp_path / "site"), "--layers", "5b", "--processes", "1", "--steps", "0"]
     assert main([*words, "--time-limit", "0.000001s"]) == 0
     assert "0 of 3 parts are made" in capsys.readouterr().out
     assert main(words) == 0

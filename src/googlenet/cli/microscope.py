@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import DATA, WEIGHTS, add_json, duration, positive
+from googlenet.cli.options import DATA, WEIGHTS, add_json, duration, natural, positive
 
 if TYPE_CHECKING:
     from googlenet.insight.microscope.build import Result
@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images on show, drawn at random from more (default: 1000)")  # fmt: skip
     add("--atlas", metavar="LAYERS", type=names, default=(),
         help="layers of --layers that get an activation atlas, such as 4c,5b")  # fmt: skip
+    add("--steps", metavar="N", type=natural, default=48,
+        help="optimization steps per visualization; 0 leaves them out (default: 48)")  # fmt: skip
     add("--time-limit", metavar="TIME", type=duration,
         help="stop after it (90s, 30m, 1.5h); the same command resumes")  # fmt: skip
     add("--processes", metavar="N", type=positive, default=os.cpu_count() or 1,
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     images = load_images(args.data, classifier.header)
     if images.note:
         console.say(images.note)
-    settings = Settings(args.layers, args.units, args.images, args.atlas)
+    settings = Settings(args.layers, args.units, args.images, args.atlas, args.steps)
     plan = make_plan(classifier, images.samples, not images.note, settings, args.out)
     with console.interruptible(), console.bar(0, "microscope", unit=" CPU-s") as bar:
 

@@ -24,7 +24,7 @@ def small_plan(
     variant: str = "bn", at_most: int = 1000, **settings: Any,
 ) -> Plan:  # fmt: skip
     classifier = tiny_classifier(classes, variant=variant)
-    chosen = Settings(**{"layers": LAYERS, "images": at_most, **settings})
+    chosen = Settings(**{"layers": LAYERS, "images": at_most, "steps": 0, **settings})
     return make_plan(classifier, images or samples(), labeled, chosen, folder)
 
 

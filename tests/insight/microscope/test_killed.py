@@ -23,7 +23,18 @@ def test_a_killed_microscope_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     photo_folder(tmp_path / "data", {"id0": 5, "id1": 5})
     out = tmp_path / "site"
     words = ["microscope", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "data")]
-    words += ["--out", str(out), "--layers", "3a,5b", "--atlas", "5b", "--processes", "1"]
+    words += [
+        "--out",
+        str(out),
+        "--layers",
+        "3a,5b",
+        "--atlas",
+        "5b",
+        "--steps",
+        "1",
+        "--processes",
+        "1",
+    ]
     cases: list[list[dict[str, Any]]] = [[]]
     cases += [[{"file": n}] for n in range(1, 260, 24)]
     cases += [[{"file": 40}, {"file": 30}, {"file": 20}], [{"share": 0.4}, {"share": 0.4}]]
@@ -52,6 +63,7 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
         out = tmp_path / processes
         command = ["-m", "googlenet", "microscope", str(tmp_path / "m.safetensors")]
         command += ["--data", str(tmp_path / "data"), "--out", str(out), "--layers", "3a,5b"]
+        command += ["--steps", "2"]
         subprocess.run([sys.executable, *command, "--processes", processes], check=True)
         sites.append(
             {p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}

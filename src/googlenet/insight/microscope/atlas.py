@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,16 +17,22 @@ from numpy.typing import NDArray
 
 from googlenet.insight.microscope.chunks import Chunk
 from googlenet.insight.microscope.data import data_path, pairs, write_data
-from googlenet.insight.microscope.examples import Floats, Integers, batches, load_views
+from googlenet.insight.microscope.examples import (
+    Floats,
+    Integers,
+    batches,
+    load_views,
+    save,
+)
 from googlenet.insight.microscope.plan import Plan
 from googlenet.insight.microscope.votes import classifier_weights, highest, is_last
 from googlenet.runtime.errors import GoogLeNetError
-from googlenet.runtime.files import write_atomically
 
 SAMPLED = 4000  # places in all, evenly over the images
 PLACES = 4  # of an image at most
 FEWEST = 10  # places that can be laid out
-GRID = 14  # cells per side
+GRID = 14  # cells per side, at most
+CROWDED = 8  # places per cell, at least, in the mean
 CROWD = 2  # places in a cell that is shown
 SHOWN = 9  # places named per cell
 UNITS = CLASSES = 4  # named per cell
@@ -83,12 +88,7 @@ def collect(plan: Plan, number: int) -> None:
         if each:
             arrays[f"{name}.places"] = np.concatenate(drawn[name])
             arrays[f"{name}.vectors"] = np.concatenate(found[name])
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, **arrays)
-
-    write_atomically(plan.work / f"atlas-{number:04}.npz", write)
+    save(plan.work / f"atlas-{number:04}.npz", **arrays)
 
 
 class Places(NamedTuple):
@@ -116,7 +116,8 @@ def read_places(plan: Plan, layer: str) -> Places:
 def write_layout(plan: Plan, layer: str) -> None:
     """data/atlas-LAYER.js: the cells of the grid; and the mean activations of each, for work."""
     found = read_places(plan, layer)
-    cells = cells_of(layout(found.vectors, plan.settings.seed)) if len(found.images) else {}
+    side = max(1, min(GRID, round(np.sqrt(len(found.images) / CROWDED))))
+    cells = cells_of(layout(found.vectors, plan.settings.seed), side)
     rows, means = [], []
     for (row, column), members in sorted(cells.items()):
         mean = found.vectors[members].mean(0)
@@ -132,13 +133,9 @@ def write_layout(plan: Plan, layer: str) -> None:
             }
         )
     own = np.stack(means) if means else np.zeros((0, plan.layer(layer).units), np.float32)
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, own)
-
-    write_atomically(plan.work / f"atlas-{layer}.npy", write)
-    write_data(plan.folder, f"atlas-{layer}", {"side": GRID, "cells": rows})
+    at = np.array([row["at"] for row in rows], int).reshape(-1, 2)
+    save(plan.work / f"cells-{layer}.npz", means=own, at=at, side=side)
+    write_data(plan.folder, f"atlas-{layer}", {"side": side, "cells": rows})
 
 
 def layout(vectors: Floats, seed: int) -> Floats:
@@ -159,14 +156,13 @@ def layout(vectors: Floats, seed: int) -> Floats:
     return np.asarray((found - low) / np.maximum(high - low, 1e-9)).clip(0, 1)
 
 
-def cells_of(plane: Floats) -> dict[tuple[int, int], NDArray[np.intp]]:
+def cells_of(plane: Floats, side: int) -> dict[tuple[int, int], NDArray[np.intp]]:
     """The rows of the points in each cell of the grid that has a crowd of them."""
-    at = np.minimum((plane * GRID).astype(int), GRID - 1)
-    fewest = CROWD if len(plane) > GRID * GRID else 1
+    at = np.minimum((plane * side).astype(int), side - 1)
     found: dict[tuple[int, int], NDArray[np.intp]] = {}
     for row, column in {(int(row), int(column)) for row, column in at}:
         members = np.flatnonzero((at == (row, column)).all(1))
-        if len(members) >= fewest:
+        if len(members) >= CROWD or side == 1:
             found[row, column] = members
     return found
 

@@ -10,8 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 from googlenet.insight.microscope.atlas import layout_chunks, vector_chunks
 from googlenet.insight.microscope.chunks import Chunk, Workers
 from googlenet.insight.microscope.connections import connection_chunks, pairs_of
@@ -22,11 +20,12 @@ from googlenet.insight.microscope.data import (
     write_layers,
     write_site,
 )
-from googlenet.insight.microscope.examples import example_chunks, merge
+from googlenet.insight.microscope.examples import example_chunks, merge, save
 from googlenet.insight.microscope.images import image_chunks
 from googlenet.insight.microscope.plan import Plan
+from googlenet.insight.microscope.visualizations import COLUMNS, ROWS, visualization_chunks
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import remove_stale_temp, write_atomically, write_bytes, write_text
+from googlenet.runtime.files import remove_stale_temp, write_bytes, write_text
 
 MARK = "microscope.json"  # what ties a folder to a plan
 PAGE = ("index.html", "style.css", "app.js", "views.js", "parts.js")
@@ -70,7 +69,8 @@ def build(
     progress = progress or Progress()
     open_folder(plan)
     first = [*example_chunks(plan), *vector_chunks(plan)]
-    later = [*image_chunks(plan), *connection_chunks(plan), *layout_chunks(plan)]
+    tables = [*image_chunks(plan), *connection_chunks(plan), *layout_chunks(plan)]
+    later = [*tables, *visualization_chunks(plan)]
     everything = [*first, *later]
     if is_complete(plan):
         return Result(len(everything), len(everything), {}, size_of(plan.folder))
@@ -83,6 +83,8 @@ def build(
         if all(chunk.done for chunk in first):
             errors = write_statistics(plan)
             write_status(plan, later)
+            run(workers, tables, should_stop, progress, lambda: write_status(plan, later))
+        if all(chunk.done for chunk in tables):
             run(workers, later, should_stop, progress, lambda: write_status(plan, later))
     made = sum(chunk.done for chunk in everything)
     if made == len(everything):
@@ -146,13 +148,9 @@ def write_statistics(plan: Plan) -> dict[int, str]:
     write_layers(plan, examples)
     write_images(plan, examples)
     write_classes(plan, examples)
-    write_site(plan, examples, connections=pairs_of(plan), atlas=plan.settings.atlas)
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, examples.scales)
-
-    write_atomically(plan.work / "scales.npy", write)
+    sheet = {"columns": COLUMNS, "rows": ROWS} if plan.settings.steps else None
+    write_site(plan, examples, connections=pairs_of(plan), atlas=plan.settings.atlas, sheet=sheet)
+    save(plan.work / "scales.npz", scales=examples.scales)
     return examples.errors
 
 

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,17 @@ def collect(plan: Plan, number: int) -> None:
         for name in ("highest", "places", "means", "logits")
         if parts
     }
+    save(plan.work / f"examples-{number:04}.npz", **arrays)
 
-    def write(path: Any) -> None:
-        with path.open("wb") as file:
+
+def save(path: Path, **arrays: Any) -> None:
+    """Write arrays for later parts."""
+
+    def write(beside: Path) -> None:
+        with beside.open("wb") as file:
             np.savez(file, **arrays)
 
-    write_atomically(plan.work / f"examples-{number:04}.npz", write)
+    write_atomically(path, write)
 
 
 def load_views(

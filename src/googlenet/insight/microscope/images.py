@@ -40,7 +40,7 @@ def image_chunks(plan: Plan) -> list[Chunk]:
 def write_records(plan: Plan, number: int) -> None:
     """data/images-NNN.js: a record for each image of a chunk, null for an unreadable one."""
     images = plan.chunks()[number]
-    scales = torch.from_numpy(np.load(plan.work / "scales.npy"))
+    scales = torch.from_numpy(np.load(plan.work / "scales.npz")["scales"])
     numbers, views, _ = load_views(plan, images)
     records: list[Any] = [None] * len(images)
     made = (record for part in batches(views) for record in records_of(plan, part, scales))

@@ -30,12 +30,14 @@ class Settings:
 
     layers: none for all Inception modules.  units: the first ones of each layer; None for all.
     images: at most so many of the data are shown.  atlas: the layers with an activation atlas.
+    steps: of gradient ascent per visualization; 0 for a site without them.
     """
 
     layers: tuple[str, ...] = ()
     units: int | None = None
     images: int = 1000
     atlas: tuple[str, ...] = ()
+    steps: int = 48
     seed: int = 0
 
 

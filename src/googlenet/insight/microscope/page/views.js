@@ -239,7 +239,8 @@ function grid(name, [units, strengths]) {
 // A cell of an atlas: what is common to its places, else the place that is most like that.
 function cellFace(layer, data, number) {
   const [image, place] = data.cells[number].places[0];
-  return sheetPart(`atlas-${layer.name}`, number) ?? crop(image, place, layer);
+  const file = `visualizations/atlas-${layer.name}.webp`, [row, column] = data.cells[number].at;
+  return isThere(file) ? part(file, [column / data.side, row / data.side, 1 / data.side, 1 / data.side], "") : crop(image, place, layer);
 }
 
 async function atlasPage(name, text) {
@@ -255,7 +256,7 @@ async function atlasPage(name, text) {
     "aria-label": `cell ${cell.at[0] + 1}, ${cell.at[1] + 1}: ${count(cell.count, "place")}`, onclick: () => choose(number) }, cellFace(layer, data, number)));
   const choose = (number) => {
     cells.forEach((cell, i) => cell.setAttribute("aria-pressed", String(i === number)));
-    detail.replaceChildren(...cellDetail(layer, data.cells[number]));
+    detail.replaceChildren(...cellDetail(layer, data.cells[number]).flat(9));
   };
   if (data.cells.length) choose(Math.min(Number(text) || 0, data.cells.length - 1));
   return ["Atlas", heading,
@@ -268,7 +269,7 @@ function cellDetail(layer, cell) {
   return [el("h2", {}, count(cell.count, "place")),
     list("tiles.nine", cell.places.map(([image, place]) => link(`image/${image}`, crop(image, place, layer), labelOf(image)))),
     el("h3", {}, "Strongest units"), bars(cell.units, (unit) => unitRow(layer.name, unit)),
-    cell.classes.length ? [el("h3", {}, byWeights ? "Classes, by the classifier's weights" : "Classes of its images"), bars(cell.classes, classLink)] : ""];
+    cell.classes.length ? [el("h3", {}, byWeights ? "Classes, by the classifier's weights" : "Classes of its images"), bars(cell.classes, classLink)] : []];
 }
 
 async function searchPage(...words) {
