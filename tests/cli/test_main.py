@@ -43,6 +43,9 @@ OPTIONS = {
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibration-data --calibration-images "
     "--images --with-preprocessing --workers --json",
+    "visualize": "MODEL LAYER UNITS --out --opposite --of --parameterization --size --steps --seed "
+    "--processes --json",
+    "dream": "MODEL IMAGE --out --layer --octaves --steps --size --seed",
     "construct": "DATA --from --budget --images --epochs --size --seed --out --json",
     "bench": "KIND --data --images --size --batch --threads --repeats --clock --device "
     "--precision --allocator --peers --compile --out --json",

@@ -19,7 +19,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    *("embed", "neighbors", "circuits", "compare", "microscope"),
+    *("embed", "neighbors", "circuits", "compare", "microscope", "visualize", "dream"),
     *("pack", "info", "convert", "export", "bench", "table", "construct"),
 )
 # What to lower when memory runs out.
@@ -35,7 +35,7 @@ DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes c
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
-    *("embed", "neighbors", "compare", "microscope", "construct"),
+    *("embed", "neighbors", "compare", "microscope", "visualize", "dream", "construct"),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 
 import numpy as np
@@ -18,6 +17,7 @@ from googlenet.inference.backends.torch import TorchBackend
 from googlenet.inference.classifier import Classifier
 from googlenet.insight.activations import activations
 from googlenet.insight.layers import find_layer
+from googlenet.insight.model_digest import model_digest
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.registry import Network
 from googlenet.models.taps import relu_of
@@ -87,12 +87,7 @@ class Embedder:
 
     def facts(self) -> dict[str, str]:
         """What vectors must share to be compared: the layer, the weights, the preprocessing."""
-        digest = sha256(repr(self.classifier.preprocessing).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(
-                name.encode() + tensor.cpu().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        return {"layer": self.layer, "model": digest.hexdigest()}
+        return {"layer": self.layer, "model": model_digest(self.classifier)}
 
 
 def default_layer(network: Network) -> str:

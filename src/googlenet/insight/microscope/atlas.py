@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from googlenet.insight.microscope.chunks import Chunk
+from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.data import data_path, pairs, write_data
 from googlenet.insight.microscope.examples import (
     Floats,

@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 
+from googlenet.insight.chunks import Chunk, Workers
 from googlenet.insight.microscope.atlas import layout_chunks, vector_chunks
-from googlenet.insight.microscope.chunks import Chunk, Workers
 from googlenet.insight.microscope.connections import connection_chunks, pairs_of
 from googlenet.insight.microscope.data import (
     write_classes,

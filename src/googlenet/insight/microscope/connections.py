@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from googlenet.insight.chunks import Chunk
 from googlenet.insight.circuits import IMAGE, expanded_weights, sources_of, strongest
-from googlenet.insight.microscope.chunks import Chunk
 from googlenet.insight.microscope.data import data_path, short, write_data
 from googlenet.insight.microscope.images import packed
 from googlenet.insight.microscope.plan import Plan, is_shown

@@ -21,7 +21,7 @@ from PIL import Image
 from googlenet.images.decode import ImageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.view import load_view
-from googlenet.insight.microscope.chunks import Chunk
+from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.plan import Plan
 from googlenet.runtime.files import write_atomically, write_bytes
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from googlenet.insight.cam import class_activation_maps
-from googlenet.insight.microscope.chunks import Chunk
+from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.data import data_path, pairs, probabilities, write_data
 from googlenet.insight.microscope.examples import batches, load_views
 from googlenet.insight.microscope.plan import Plan

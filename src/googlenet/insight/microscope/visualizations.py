@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.atlas import GRID
-from googlenet.insight.microscope.chunks import Chunk
 from googlenet.insight.microscope.plan import Layer, Plan
-from googlenet.insight.microscope.rendering import render
+from googlenet.insight.objectives import Objective, channel, direction
+from googlenet.insight.render import MIN_SIZE, RenderSettings, maximize, seed_of
 from googlenet.runtime.files import write_bytes
 
 COLUMNS, ROWS = 4, 4  # of images on a sheet
@@ -67,29 +67,35 @@ def atlas_path(plan: Plan, layer: str) -> Path:
 
 
 def write_units(plan: Plan, layer: str, number: int) -> None:
-    images = rendered(plan, layer, unit_directions(plan, layer, number), small=False)
+    images = rendered(plan, layer, unit_objectives(plan, layer, number), small=False)
     write_sheet(plan, f"{layer}-{number:03}", images)
 
 
 def write_opposites(plan: Plan, layer: str, number: int) -> None:
-    images = rendered(plan, layer, -unit_directions(plan, layer, number), small=True)
+    opposites = [-objective for objective in unit_objectives(plan, layer, number)]
+    images = rendered(plan, layer, opposites, small=True)
     write_sheet(plan, f"{layer}-opposite-{number:03}", images)
 
 
-def unit_directions(plan: Plan, layer: str, number: int) -> Tensor:
-    """(up to PER_SHEET, units): one unit each."""
-    return torch.eye(plan.layer(layer).units)[PER_SHEET * number :][:PER_SHEET]
+def unit_objectives(plan: Plan, layer: str, number: int) -> list[Objective]:
+    """Up to PER_SHEET units, one each."""
+    units = range(plan.layer(layer).units)[PER_SHEET * number :][:PER_SHEET]
+    return [channel(plan.network, layer, unit) for unit in units]
 
 
-def rendered(plan: Plan, layer: str, directions: Tensor, *, small: bool) -> NDArray[np.uint8]:
+def rendered(
+    plan: Plan, layer: str, objectives: Sequence[Objective], *, small: bool
+) -> NDArray[np.uint8]:
     """(N, side, side, channels), RGB.  small: with fewer pixels and steps."""
     p, steps = plan.header.preprocessing, plan.settings.steps
-    return render(
-        plan.network, p, layer, directions,
-        side=min(p.size, SMALL_SIDE if small else SIDE),
+    settings = RenderSettings(
+        size=max(MIN_SIZE, min(p.size, SMALL_SIDE if small else SIDE) // 2 * 2),
         steps=max(1, round(steps * SMALL_STEPS)) if small else steps,
         seed=plan.settings.seed,
-    ).numpy()  # fmt: skip
+    )
+    seeds = [seed_of(settings.seed, layer, at) for at in range(len(objectives))]
+    made = maximize(plan.network, p, objectives, seeds, settings)
+    return np.stack([image.reshape(*image.shape[:2], -1) for image, _ in made])
 
 
 def write_sheet(plan: Plan, name: str, images: NDArray[np.uint8]) -> None:
@@ -106,8 +112,9 @@ def write_atlas(plan: Plan, layer: str) -> None:
     if not len(means):
         write_bytes(atlas_path(plan, layer), as_webp(np.zeros((0, 1, 1, 1), np.uint8), [], 1, 1))
         return
-    parts = [rendered(plan, layer, part, small=True) for part in directions.split(PER_SHEET)]
-    write_bytes(atlas_path(plan, layer), as_webp(np.concatenate(parts), places, side, side))
+    objectives = [direction(plan.network, layer, vector) for vector in directions]
+    images = rendered(plan, layer, objectives, small=True)
+    write_bytes(atlas_path(plan, layer), as_webp(images, places, side, side))
 
 
 def as_webp(images: NDArray[np.uint8], places: Any, rows: int, columns: int) -> bytes:

@@ -20,13 +20,15 @@ from typing import Any
 
 import torch
 
-from googlenet.insight.microscope.plan import Plan
 from googlenet.runtime.watchdog import beat
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """`make(plan, *arguments)` writes `path` last.  cost: about how many CPU-seconds it takes."""
+    """`make(plan, *arguments)` writes `path` last; the plan can be sent to other processes.
+
+    cost: about how many CPU-seconds it takes.
+    """
 
     path: Path
     make: Callable[..., object]
@@ -41,7 +43,7 @@ class Chunk:
 class Workers:
     """Processes that make chunks of a plan; with one, everything is made in this process."""
 
-    def __init__(self, plan: Plan, processes: int) -> None:
+    def __init__(self, plan: Any, processes: int) -> None:
         self.plan, self.processes = plan, processes
         self.pool: ProcessPoolExecutor | None = None
 
@@ -92,10 +94,10 @@ class Workers:
 class State:
     """What a process of the pool works on."""
 
-    plan: Plan
+    plan: Any
 
 
-def begin(plan: Plan) -> None:
+def begin(plan: Any) -> None:
     """In each process: one thread, Ctrl-C left to the parent, and an end when that has ended."""
     State.plan = plan
     torch.set_num_threads(1)
