@@ -13,7 +13,7 @@ from googlenet.runtime.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=WEIGHTS)
-    add("image", metavar="IMAGE", type=Path)
+    add("image", metavar="IMAGE", type=Path, help="the image to begin with")
     add("--out", required=True, metavar="FILE", type=Path, help="a .png or .jpg file")
     add("--layer", default="inception_4c", help="what it sees is raised (default: inception_4c)")
     octaves = "sizes, from small to the image's own, each 1.4 times the last (default: 4)"
