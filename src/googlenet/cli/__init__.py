@@ -19,6 +19,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
+    "explain",
     *("embed", "neighbors", "circuits", "compare", "microscope", "visualize", "dream"),
     *("pack", "info", "convert", "export", "bench", "table", "construct"),
 )
@@ -29,12 +30,14 @@ MEMORY_OPTIONS = {
     "export": "fewer --images or --calibration-images",
     "serve": "a smaller --batch or --max-memory",
     "bench": "a smaller --batch or --size",
+    "explain": "smaller images",
     "microscope": "fewer --processes or --images",
 }
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
+    "explain",
     *("embed", "neighbors", "compare", "microscope", "visualize", "dream", "construct"),
 )
 

@@ -1,9 +1,11 @@
-"""Layers and units by name: "inception_4a", or "4a" for short, and "inception_4a:12"."""
+"""Layers, units and classes by name: "inception_4a", or "4a" for short, and "inception_4a:12"."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
+from googlenet.data.dataset import Class, ClassIndex
 from googlenet.models.registry import Network
 from googlenet.runtime.errors import UsageError
 
@@ -32,3 +34,23 @@ def find_unit(name: str, units: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < units):
         raise UsageError(f"unit must be a whole number from 0 to {units - 1}, got {name!r}")
     return int(text)
+
+
+def find_class(classes: Sequence[Class], label: str) -> int:
+    """The index of the class with that id or name, or one of the names that commas separate.
+
+    Raises UsageError, with the nearest names, for a class that the model does not have.
+    """
+    found = ClassIndex(classes).get(label)
+    if found is not None:
+        return found
+    called = [i for i, c in enumerate(classes) if label in c.name.split(", ")]
+    if len(called) == 1:
+        return called[0]
+    names = [*(c.name for c in classes), *(c.id for c in classes)]
+    lower = {name.lower(): name for name in names}
+    near = get_close_matches(label.lower(), lower, SUGGESTIONS, 0.4)
+    shown = [lower[each] for each in near] or names[:SUGGESTIONS]
+    raise UsageError(
+        f"class must be one of the model's {len(classes):,} ({'; '.join(shown)}; …), got {label!r}"
+    )

@@ -1,0 +1,71 @@
+"""The page of `googlenet explain`: images, each with the maps of where the network looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from googlenet.insight.explain import View
+from googlenet.insight.heat import data_url, overlay, shrunk
+from googlenet.insight.image_map import Map
+from googlenet.runtime.files import write_text
+
+SIDE = 448  # of a picture on the page, at most
+TITLES = {
+    "cam": "Class activation map",
+    "gradcam": "Grad-CAM",
+    "ig": "Integrated gradients",
+    "smoothgrad": "SmoothGrad, squared",
+    "guided": "Guided backpropagation",
+    "occlusion": "Occlusion",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One map on the page, as a data URL."""
+
+    title: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An image on the page; `error` alone is set for an unreadable one.
+
+    top: names and probabilities, the likeliest first.  question: "tench", "tench and not shark".
+    """
+
+    path: str
+    error: str | None = None
+    picture: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+    question: str = ""
+    maps: tuple[Picture, ...] = ()
+
+
+def draw(view: View) -> str:
+    return data_url(shrunk(view.image, SIDE))
+
+
+def draw_map(view: View, method: str, upright: Map) -> Picture:
+    """A map of the upright image, over it."""
+    return Picture(TITLES[method], data_url(overlay(shrunk(view.image, SIDE), upright)))
+
+
+def write_page(
+    path: Path, title: str, explanations: Sequence[Explanation], notes: Sequence[str]
+) -> None:
+    """Raises WriteError where the page cannot be written."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("googlenet.insight", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("explain.html.jinja")
+    write_text(path, template.render(title=title, explanations=explanations, notes=notes))
