@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from googlenet.cli import main
+from googlenet.cli.microscope import Report
+from googlenet.runtime.console import Console
 from tests.fixtures import noise, photo_folder, tiny_classifier
 
 
@@ -46,6 +49,16 @@ def test_a_folder_without_labels_and_a_time_limit(
     assert "shown without labels" in said
     assert "3.png" in said
     assert "index.html" in said
+
+
+def test_progress_has_the_time_left() -> None:
+    stream = StringIO()
+    clock = iter([0.0, 10.0, 20.0])
+    report = Report(Console(stream), Console(stream).bar(0, "microscope"), lambda: next(clock))
+    report.begin(100, 50)
+    report.advance(5)  # still in the sixth tenth
+    report.advance(6)
+    assert stream.getvalue() == "60 % done, about 35s left\n"
 
 
 def test_bad_usage(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

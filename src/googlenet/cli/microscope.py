@@ -6,14 +6,17 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import DATA, WEIGHTS, add_json, duration, natural, positive
 
 if TYPE_CHECKING:
     from googlenet.insight.microscope.build import Result
     from googlenet.insight.microscope.plan import Plan
+    from googlenet.runtime.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,17 +64,13 @@ def run(args: argparse.Namespace) -> int:
         console.say(images.note)
     settings = Settings(args.layers, args.units, args.images, args.atlas, args.steps)
     plan = make_plan(classifier, images.samples, not images.note, settings, args.out)
-    with console.interruptible(), console.bar(0, "microscope", unit=" CPU-s") as bar:
-
-        def begin(total: float, done: float) -> None:
-            bar.reset(round(total))
-            bar.update(done)
-
+    with console.interruptible(), console.bar(0, "microscope", unit="") as bar:
+        report = Report(console, bar)
         result = build(
             plan,
             args.processes,
             lambda: console.interrupted or deadline(),
-            Progress(console.say, begin, bar.update),
+            Progress(report.begin, report.advance),
         )
     for error in result.unreadable.values():
         console.say(f"skipped: {error}")
@@ -79,6 +78,40 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(to_json(plan, result)))
     return 130 if console.interrupted else 0
+
+
+class Report:
+    """What is done of all work, and how long the rest will take: a bar, or lines where none is.
+
+    bar: it shows the same on a terminal.  Work is in CPU-seconds, about.
+    """
+
+    def __init__(
+        self, console: Console, bar: Any, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self.console, self.bar, self.clock = console, bar, clock
+        self.total = self.done = self.resumed = 0.0
+
+    def begin(self, total: float, done: float) -> None:
+        self.total, self.done, self.resumed, self.began = total, done, done, self.clock()
+        self.bar.reset(round(total))
+        self.bar.update(done)
+
+    def advance(self, cost: float) -> None:
+        before, self.done = int(10 * self.done / self.total), self.done + cost
+        self.bar.update(cost)
+        tenths = int(10 * self.done / self.total)
+        if before < tenths < 10 and self.bar.disable:
+            pace = (self.clock() - self.began) / (self.done - self.resumed)
+            left = format_duration(pace * (self.total - self.done))
+            self.console.say(f"{10 * tenths} % done, about {left} left")
+
+
+def format_duration(seconds: float) -> str:
+    """As --time-limit takes it: 90s, 30m, 2.5h."""
+    if seconds < 120:
+        return f"{seconds:.0f}s"
+    return f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.1f}h"
 
 
 def describe(result: Result, site: Path) -> str:

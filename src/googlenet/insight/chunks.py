@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
 
 
@@ -86,7 +88,13 @@ class Workers:
                 return
             finished, _ = wait(running, 1, FIRST_COMPLETED)
             for future in finished:
-                future.result()
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise GoogLeNetError(
+                        "a process was ended from outside, perhaps for want of memory: "
+                        "the same command resumes, with fewer --processes if need be"
+                    ) from error
                 yield running.pop(future)
             beat()
 

@@ -47,9 +47,9 @@ class Result:
 
 @dataclass
 class Progress:
-    """Tells what is done.  say: called with lines; advance: with the CPU-seconds of a chunk."""
+    """Told what is done: `begin` of how many CPU-seconds and how many of these are done already,
+    `advance` of a chunk's."""
 
-    say: Callable[[str], object] = lambda line: None
     begin: Callable[[float, float], object] = lambda total, done: None
     advance: Callable[[float], object] = lambda cost: None
 
@@ -78,7 +78,6 @@ def build(
     progress.begin(sum(chunk.cost for chunk in everything), done)
     errors: dict[int, str] = {}
     with Workers(plan, processes) as workers:
-        progress.say(f"reading {len(plan.names):,} images")
         run(workers, first, should_stop, progress)
         if all(chunk.done for chunk in first):
             errors = write_statistics(plan)

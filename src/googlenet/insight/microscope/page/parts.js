@@ -148,7 +148,7 @@ function kernel(side, text) {
 function shade(side, text) {
   const small = el("canvas", { width: side, height: side }), context = small.getContext("2d");
   const pixels = context.createImageData(side, side);
-  bytes(text).forEach((value, i) => { pixels.data[4 * i + 3] = 0.72 * (255 - value); });
+  bytes(text).forEach((value, i) => { pixels.data[4 * i + 3] = 0.62 * (255 - value); });
   context.putImageData(pixels, 0, 0);
   const large = el("canvas", { width: 224, height: 224 });
   const above = large.getContext("2d");
