@@ -18,6 +18,7 @@ from googlenet.insight.microscope.plan import Layer, Plan
 from googlenet.insight.objectives import Objective, channel, direction
 from googlenet.insight.render import MIN_SIZE, RenderSettings, maximize, seed_of
 from googlenet.runtime.files import write_bytes
+from googlenet.runtime.watchdog import beat
 
 COLUMNS, ROWS = 4, 4  # of images on a sheet
 PER_SHEET = COLUMNS * ROWS
@@ -94,8 +95,11 @@ def rendered(
         seed=plan.settings.seed,
     )
     seeds = [seed_of(settings.seed, layer, at) for at in range(len(objectives))]
-    made = maximize(plan.network, p, objectives, seeds, settings)
-    return np.stack([image.reshape(*image.shape[:2], -1) for image, _ in made])
+    images = []
+    for image, _ in maximize(plan.network, p, objectives, seeds, settings):
+        images.append(image.reshape(*image.shape[:2], -1))
+        beat()
+    return np.stack(images)
 
 
 def write_sheet(plan: Plan, name: str, images: NDArray[np.uint8]) -> None:
