@@ -24,6 +24,7 @@ from googlenet.images.view import load_view
 from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.plan import Plan
 from googlenet.runtime.files import write_atomically, write_bytes
+from googlenet.runtime.watchdog import beat
 
 BATCH = 16
 SHOWN = 9  # images per unit
@@ -74,6 +75,7 @@ def load_views(
     """The readable images' numbers and what the network sees of each; the others' errors."""
     numbers, views, errors = [], [], {}
     for image in images:
+        beat()
         try:
             views.append(load_view(plan.samples.sources[image], plan.header.preprocessing))
             numbers.append(image)
