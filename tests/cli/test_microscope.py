@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
@@ -68,3 +71,23 @@ def test_bad_usage(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "4a" in capsys.readouterr().err
     assert main([*words[:3], str(tmp_path / "none"), *words[4:]]) == 2
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+def test_two_layers_and_64_units_of_the_2014_weights_in_five_minutes(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Five minutes on two cores are 600 CPU-seconds, which a busy machine does not stretch."""
+    before = getrusage(RUSAGE_CHILDREN)
+    words = ["microscope", str(shared_data / "bvlc-googlenet" / "weights.safetensors")]
+    words += ["--data", str(shared_data / "ilsvrc2012-val-650" / "labels.csv"), "--images", "100"]
+    words += ["--layers", "4b,4c", "--units", "32", "--out", str(tmp_path / "site"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "googlenet", *words, "--processes", "2"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    after = getrusage(RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 600
+    found = json.loads(done.stdout)
+    assert (found["units"], found["images"], found["complete"]) == (64, 100, True)
+    assert found["bytes"] < 10e6

@@ -18,7 +18,7 @@ def test_the_parts_of_the_last_map_make_the_logit(tmp_path: Path) -> None:
     plan = small_plan(tmp_path)
     p = plan.header.preprocessing
     views = np.stack([load_view(source, p) for source in samples().sources[:3]])
-    records = records_of(plan, views, torch.ones(plan.units))
+    records = records_of(plan, range(3), views, torch.ones(plan.units))
     with torch.inference_mode(), plan.network.tap("inception_5b") as maps:
         logits = plan.network(p.normalize(torch.from_numpy(views)))
     parts = maps["inception_5b"].mean((2, 3))[:, None] * plan.network.classifier.weight.detach()
@@ -26,6 +26,7 @@ def test_the_parts_of_the_last_map_make_the_logit(tmp_path: Path) -> None:
         predicted, chance = record["top"][0]
         assert predicted == int(logits[n].argmax())
         assert chance == pytest.approx(float(logits[n].softmax(0).max()), rel=0.01)
+        assert {int(predicted), plan.samples.labels[n]} <= set(record["cams"])
         own = parts[n, predicted]
         for unit, value in record["layers"]["inception_5b"]["for"]:
             assert value == pytest.approx(float(own[unit]), rel=0.01)

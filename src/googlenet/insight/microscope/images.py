@@ -9,6 +9,7 @@ doi 10.23915/distill.00010); for the last map it is exact: weight × mean activa
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,12 @@ from torch.nn import functional as F
 from googlenet.insight.cam import class_activation_maps
 from googlenet.insight.chunks import Chunk
 from googlenet.insight.microscope.data import data_path, pairs, probabilities, write_data
-from googlenet.insight.microscope.examples import batches, load_views
+from googlenet.insight.microscope.examples import BATCH, load_views
 from googlenet.insight.microscope.plan import Plan
 from googlenet.insight.microscope.votes import highest, lowest
 
 PREDICTIONS = 5
+CAMS = 2  # predicted classes with a map, beside the labels
 CHANNELS = 6  # per layer, for and against
 GRID = 7  # places per side of an activation grid, at most
 COST = 0.35  # CPU-seconds per image, about
@@ -43,22 +45,18 @@ def write_records(plan: Plan, number: int) -> None:
     scales = torch.from_numpy(np.load(plan.work / "scales.npz")["scales"])
     numbers, views, _ = load_views(plan, images)
     records: list[Any] = [None] * len(images)
-    made = (record for part in batches(views) for record in records_of(plan, part, scales))
-    for image, record in zip(numbers, made, strict=True):
-        for label in set(record["cams"]) - keep_cams(plan, image, record["top"]):
-            del record["cams"][label]
-        records[image - images.start] = record
+    for begin in range(0, len(views), BATCH):
+        some = numbers[begin : begin + BATCH]
+        found = records_of(plan, some, np.stack(views[begin : begin + BATCH]), scales)
+        for image, record in zip(some, found, strict=True):
+            records[image - images.start] = record
     write_data(plan.folder, f"images-{number:03}", records)
 
 
-def keep_cams(plan: Plan, image: int, top: list[list[float]]) -> set[int]:
-    """The classes whose maps are worth showing: the predicted ones and the labels."""
-    return {int(c) for c, _ in top[:2]} | set(
-        plan.samples.classes_of(image) if plan.labeled else ()
-    )
-
-
-def records_of(plan: Plan, views: NDArray[np.uint8], scales: Tensor) -> list[dict[str, Any]]:
+def records_of(
+    plan: Plan, images: Sequence[int], views: NDArray[np.uint8], scales: Tensor
+) -> list[dict[str, Any]]:
+    """Of images, by their numbers: the predictions, and what made the first of them."""
     network, names = plan.network, [layer.name for layer in plan.layers]
     inputs = plan.header.preprocessing.normalize(torch.from_numpy(views)).requires_grad_()
     last = network.trunk[-1]
@@ -68,32 +66,51 @@ def records_of(plan: Plan, views: NDArray[np.uint8], scales: Tensor) -> list[dic
         chosen = logits.gather(1, predicted[:, None]).sum()
         gradients = torch.autograd.grad(chosen, [maps[name] for name in names])
     with torch.inference_mode():
-        every = torch.arange(logits.shape[1]).expand(len(logits), -1)
-        cams = class_activation_maps(maps[last], network.classifier, every)
-        layers = {}
-        for layer, gradient in zip(plan.layers, gradients, strict=True):
-            activations = maps[layer.name].detach()[:, : layer.units]
-            parts = (activations * gradient[:, : layer.units]).sum((2, 3))
-            own = scales[plan.columns()[layer.name]]
-            layers[layer.name] = (parts.numpy(), *grid(activations, own))
-    chances = probabilities(plan, logits.detach().numpy())
+        layers = [
+            layer_records(
+                maps[layer.name].detach()[:, : layer.units],
+                gradient[:, : layer.units],
+                scales[plan.columns()[layer.name]],
+            )
+            for layer, gradient in zip(plan.layers, gradients, strict=True)
+        ]
+    records = []
+    for n, row in enumerate(probabilities(plan, logits.detach().numpy())):
+        top = highest(row, PREDICTIONS)
+        wanted = {c for c, _ in top[:CAMS]}
+        wanted |= set(plan.samples.classes_of(images[n]) if plan.labeled else ())
+        record = {
+            "top": pairs(top),
+            "cams": cams_of(plan, maps[last][n].detach(), sorted(wanted)),
+            "side": maps[last].shape[-1],
+            "layers": {name: own[n] for name, own in zip(names, layers, strict=True)},
+        }
+        records.append(record)
+    return records
+
+
+@torch.inference_mode()
+def cams_of(plan: Plan, features: Tensor, classes: list[int]) -> dict[int, str]:
+    """Each class's map from (channels, h, w): 0 for no evidence, 255 for the strongest of it."""
+    chosen = torch.tensor([classes])
+    (maps,) = class_activation_maps(features[None], plan.network.classifier, chosen)
+    scaled = maps.clamp(min=0) / maps.amax((1, 2), keepdim=True).clamp(min=1e-12) * 255
+    shades = scaled.round().to(torch.uint8).numpy()
+    return {c: packed(shade) for c, shade in zip(classes, shades, strict=True)}
+
+
+def layer_records(activations: Tensor, gradient: Tensor, scales: Tensor) -> list[dict[str, Any]]:
+    """Of a layer of N images: the units behind the predictions, and the activation grid."""
+    parts = (activations * gradient).sum((2, 3)).numpy()
+    units, strength = grid(activations, scales)
     return [
         {
-            "top": pairs(highest(row, PREDICTIONS)),
-            "cams": cams_of(cams[n]),
-            "side": cams.shape[-1],
-            "layers": {
-                name: layer_record(*(a[n] for a in found)) for name, found in layers.items()
-            },
+            "for": pairs(highest(own, CHANNELS)),
+            "against": pairs(lowest(own, CHANNELS)),
+            "grid": [units[n].ravel().tolist(), packed(strength[n])],
         }
-        for n, row in enumerate(chances)
+        for n, own in enumerate(parts)
     ]
-
-
-def cams_of(maps: Tensor) -> dict[int, str]:
-    """(classes, h, w) -> each class's map: 0 for no evidence, 255 for the strongest of it."""
-    scaled = maps.clamp(min=0) / maps.amax((1, 2), keepdim=True).clamp(min=1e-12) * 255
-    return {c: packed(each.round().to(torch.uint8).numpy()) for c, each in enumerate(scaled)}
 
 
 def grid(activations: Tensor, scales: Tensor) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
@@ -107,16 +124,6 @@ def grid(activations: Tensor, scales: Tensor) -> tuple[NDArray[np.uint16], NDArr
     strength, unit = pooled.max(1)
     strength = (strength.clamp(max=1) * 255).round()
     return unit.numpy().astype(np.uint16), strength.numpy().astype(np.uint8)
-
-
-def layer_record(
-    parts: NDArray[np.float32], units: NDArray[np.uint16], strength: NDArray[np.uint8]
-) -> dict[str, Any]:
-    return {
-        "for": pairs(highest(parts, CHANNELS)),
-        "against": pairs(lowest(parts, CHANNELS)),
-        "grid": [units.ravel().tolist(), packed(strength)],
-    }
 
 
 def packed(values: NDArray[np.uint8] | NDArray[np.int8]) -> str:

@@ -269,7 +269,7 @@ function cellDetail(layer, cell) {
   return [el("h2", {}, count(cell.count, "place")),
     list("tiles.nine", cell.places.map(([image, place]) => link(`image/${image}`, crop(image, place, layer), labelOf(image)))),
     el("h3", {}, "Strongest units"), bars(cell.units, (unit) => unitRow(layer.name, unit)),
-    cell.classes.length ? [el("h3", {}, byWeights ? "Classes, by the classifier's weights" : "Classes of its images"), bars(cell.classes, classLink)] : []];
+    cell.classes.length ? [el("h3", {}, byWeights ? "Classes, by the classifier's weights" : "Classes of its images"), bars(cell.classes, classLink, byWeights ? {} : { format: String })] : []];
 }
 
 async function searchPage(...words) {
