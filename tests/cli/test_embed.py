@@ -73,6 +73,19 @@ def test_neighbors_of_an_image(
     assert "http" not in text
 
 
+def test_neighbors_in_shards(trained: Trained, tmp_path: Path) -> None:
+    assert command("pack", trained.data, tmp_path / "packed").code == 0
+    image = trained.data / "val" / "red" / "0.png"
+    page = tmp_path / "page.html"
+    options = ["--within", tmp_path / "packed", "--out", page, "--top", 2]
+    answer = command("neighbors", trained.run, image, *options)
+    assert answer.code == 0, answer.err
+    first = answer.out.splitlines()[0]
+    assert first.startswith("1.0000  ")  # its copy
+    assert ".tar" in first
+    assert page.read_text().count("data:image/jpeg") == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

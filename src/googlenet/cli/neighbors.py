@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from googlenet.images.archived import ArchivedImage
     from googlenet.inference.classifier import Classifier
     from googlenet.insight.embeddings import Embedder
 
@@ -54,31 +56,33 @@ def run(args: argparse.Namespace) -> int:
         check_out(args.out, Path(args.image), "IMAGE")
     use_threads(args)
     classifier = load_classifier(args.model, "auto", precision=args.precision)
-    embedder, paths, embeddings, errors = others(args, classifier)
+    embedder, sources, embeddings, errors = others(args, classifier)
     (own,) = embedder.embed([Path(args.image)])
     if own.vector is None:
         raise GoogLeNetError(own.error or args.image)
     # The image itself is no neighbor of itself; there is at most one more.
     found = [
-        (paths[each.index], each.similarity)
+        (sources[each.index], each.similarity)
         for each in nearest(own.vector, embeddings, args.top + 1)
-        if not same_file(paths[each.index], args.image)
+        if not same_file(sources[each.index], args.image)
     ][: args.top]
     if args.out:
         write_page(args.out, args.image, found, embedder.layer)
     console = Console(sys.stdout)
     if args.json:
-        neighbors = [{"path": path, "similarity": value} for path, value in found]
-        console.say(json.dumps({"path": args.image, "neighbors": neighbors, "images": len(paths)}))
+        neighbors = [{"path": str(source), "similarity": value} for source, value in found]
+        console.say(
+            json.dumps({"path": args.image, "neighbors": neighbors, "images": len(sources)})
+        )
     else:
-        console.say_all(f"{value:.4f}  {printable(path)}" for path, value in found)
-    return report_unreadable(errors, len(paths))
+        console.say_all(f"{value:.4f}  {printable(str(source))}" for source, value in found)
+    return report_unreadable(errors, len(sources))
 
 
 def others(
     args: argparse.Namespace, classifier: Classifier
-) -> tuple[Embedder, list[str], NDArray[np.float32], list[str]]:
-    """What embeds, and paths, embeddings (N, D) and errors of the images to search."""
+) -> tuple[Embedder, Sequence[Path | ArchivedImage], NDArray[np.float32], list[str]]:
+    """What embeds, and the images to search, their embeddings (N, D) and errors."""
     import numpy as np
 
     from googlenet.cli.predict import expand
@@ -97,22 +101,22 @@ def others(
                 f"--within must be embeddings of this model and layer, got {within}, "
                 f"made from {facts.get('layer')} of {whose(embedder.facts(), facts)}"
             )
-        return embedder, paths, embeddings, []
+        return embedder, [Path(path) for path in paths], embeddings, []
     embedder = Embedder(classifier, args.layer)
     sources, errors = list(expand([args.within])), list[str]()
     with Console(sys.stdout).bar(len(sources), "embed", unit=" images") as bar:
         found = list(watched(embedder.embed(sources), bar.update, errors))
     missing = np.full(embedder.dimensions, np.nan, np.float32)
     rows = [missing if each.vector is None else each.vector for each in found]
-    return embedder, [each.path for each in found], np.stack(rows), errors
+    return embedder, sources, np.stack(rows), errors
 
 
 def whose(ours: dict[str, str], theirs: dict[str, str]) -> str:
     return "this model" if ours["model"] == theirs.get("model") else "another model"
 
 
-def same_file(path: str, image: str) -> bool:
+def same_file(source: Path | ArchivedImage, image: str) -> bool:
     try:
-        return Path(path).samefile(image)
-    except OSError:  # it is in a shard, or gone
+        return isinstance(source, Path) and source.samefile(image)
+    except OSError:  # it is gone
         return False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 
+from googlenet.images.archived import ArchivedImage
 from googlenet.images.decode import ImageError, decode
 from googlenet.runtime.errors import printable
 from googlenet.runtime.files import write_text
@@ -16,8 +17,10 @@ from googlenet.runtime.files import write_text
 THUMBNAIL = 224
 
 
-def write_page(path: Path, image: str, neighbors: Sequence[tuple[str, float]], layer: str) -> None:
-    """neighbors: paths and similarities.  Raises WriteError where the page cannot be written."""
+def write_page(
+    path: Path, image: str, neighbors: Sequence[tuple[Path | ArchivedImage, float]], layer: str
+) -> None:
+    """neighbors: images and their similarities.  Raises WriteError where it cannot be written."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("googlenet.insight", "."),
         autoescape=True,
@@ -25,17 +28,17 @@ def write_page(path: Path, image: str, neighbors: Sequence[tuple[str, float]], l
     )
     page = environment.get_template("neighbors.html.jinja").render(
         image=printable(image),
-        picture=thumbnail(image),
+        picture=thumbnail(Path(image)),
         layer=layer,
-        neighbors=[(printable(each), thumbnail(each), value) for each, value in neighbors],
+        neighbors=[(printable(str(each)), thumbnail(each), value) for each, value in neighbors],
     )
     write_text(path, page)
 
 
-def thumbnail(path: str) -> str:
-    """A small JPEG as a data URL; "" for an image that is no file any more, or in a shard."""
+def thumbnail(source: Path | ArchivedImage) -> str:
+    """A small JPEG as a data URL; "" for an image that cannot be read any more."""
     try:
-        image = decode(Path(path)).convert("RGB")
+        image = decode(source).convert("RGB")
     except ImageError:
         return ""
     image.thumbnail((THUMBNAIL, THUMBNAIL))
