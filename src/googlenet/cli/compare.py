@@ -18,7 +18,7 @@ from googlenet.cli.options import (
     add_threads,
     positive,
     use_threads,
-)  # fmt: skip
+)
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from googlenet.cli.options import (
     add_threads,
     check_out,
     use_threads,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from googlenet.insight.embeddings import Embedding

@@ -18,7 +18,7 @@ from googlenet.cli.options import (
     check_out,
     positive,
     use_threads,
-)  # fmt: skip
+)
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
 
 if TYPE_CHECKING:
