@@ -32,6 +32,18 @@ def test_the_circuit_into_a_unit(trained: Trained, tmp_path: Path) -> None:
     assert lines[0].startswith(f"3b:2 from 3a: {expected[0].connections[0].unit} (")
 
 
+def test_units_are_shown(trained: Trained, tmp_path: Path) -> None:
+    colors = []
+    for number, more in enumerate(([], ["--visualize"])):
+        options = ["conv2:1", "--top", 2, "--out", tmp_path / str(number), "--json", *more]
+        answer = command("circuits", trained.run, *options)
+        assert answer.code == 0, answer.err
+        with Image.open(answer.json()["picture"]) as picture:
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        colors.append(len(np.unique(pixels, axis=0)))
+    assert colors[1] > 2 * colors[0]  # those of the pictures
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_the_first_filters(tmp_path: Path, mode: str) -> None:
     classifier = tiny_classifier()

@@ -33,7 +33,7 @@ OPTIONS = {
     "explain": "MODEL IMAGE --method --class --against --layer --head --out --npz --threads --json",
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
     "compare": "MODEL_A MODEL_B --data --out --layers --images --split --threads --json",
-    "circuits": "MODEL TARGET --out --top --json",
+    "circuits": "MODEL TARGET --out --top --visualize --json",
     "microscope": "MODEL --data --out --layers --units --images --atlas --steps --time-limit "
     "--processes --json",
     "pack": "DATA OUT --resize --quality --original --shard-size --seed --workers --json",

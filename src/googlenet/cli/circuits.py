@@ -14,7 +14,11 @@ from googlenet.cli.options import WEIGHTS, add_json, positive
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from googlenet.inference.classifier import Classifier
+    from googlenet.insight.circuits import Level
 
 FIRST = "conv1"
 
@@ -27,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", metavar="DIR", type=Path, required=True,
         help="folder for the picture and its numbers")  # fmt: skip
     add("--top", type=positive, default=8, metavar="N", help="sources per unit (default: 8)")
+    add(
+        "--visualize", action="store_true", help="show what excites each unit, too: a minute or two"
+    )
     add_json(parser)
 
 
@@ -60,7 +67,8 @@ def circuit(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str,
     unit = find_unit(args.target, circuits.unit_count(network, layer))
     levels = circuits.circuit(network, layer, unit, args.top)
     picture = args.out / f"{layer}_{unit}.png"
-    draw_circuit(picture, levels, classifier.preprocessing)
+    pictures = visualized(classifier, levels) if args.visualize else {}
+    draw_circuit(picture, levels, classifier.preprocessing, pictures)
     found = {
         "layer": layer,
         "unit": unit,
@@ -82,6 +90,32 @@ def circuit(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str,
         for level in levels
     ]
     return found, [*lines, str(picture)]
+
+
+def visualized(
+    classifier: Classifier, levels: list[Level]
+) -> dict[tuple[str, int], NDArray[np.uint8]]:
+    """A feature visualization of every unit of a circuit; of the first layer the filters."""
+    from googlenet.insight.circuit_plots import filter_pictures
+    from googlenet.insight.circuits import IMAGE
+    from googlenet.insight.gabor import first_filters
+    from googlenet.insight.render import RenderSettings, visualize
+    from googlenet.runtime.console import Console
+
+    wanted: dict[str, dict[int, None]] = {}  # a set that keeps its order
+    for level in levels:
+        if level.source != IMAGE:
+            wanted.setdefault(level.target, {})[level.unit] = None
+            wanted.setdefault(level.source, {}).update((c.unit, None) for c in level.connections)
+    first = wanted.pop(FIRST, {})
+    filters = first_filters(classifier.network)
+    found = filter_pictures(FIRST, filters, list(first), classifier.preprocessing)
+    with Console(sys.stdout).bar(sum(map(len, wanted.values())), "visualize", unit="unit") as bar:
+        for layer, units in wanted.items():
+            for made in visualize(classifier, layer, list(units), RenderSettings()):
+                found[layer, made.unit] = made.image
+                bar.update()
+    return found
 
 
 def filters(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from googlenet.runtime.files import write_atomically
 
 FONT: Any = {"font.family": "sans-serif", "font.size": 8, "text.parse_math": False}
 COLUMNS = 8
+Pictures = Mapping[tuple[str, int], NDArray[np.uint8]]
 
 
 def draw_filters(
@@ -44,29 +45,58 @@ def draw_filters(
         save(figure, path)
 
 
-def draw_circuit(path: Path, levels: Sequence[Level], p: Preprocessing) -> None:
+def draw_circuit(
+    path: Path, levels: Sequence[Level], p: Preprocessing, pictures: Pictures | None = None
+) -> None:
     """A row a level, from the unit down to the image; red excites, blue inhibits.
 
+    pictures: of units, (layer, unit) each, drawn above their kernels.
     Raises WriteError where the file cannot be written.
     """
+    belows = [*(level.unit for level in levels[1:]), -1]
+    pictures = pictures or {}
+    if pictures and len(levels) > 1:  # the last is a filter, which is one of the pictures
+        levels = levels[:-1]
     columns = max(len(level.connections) for level in levels)
+    lines = 2 if pictures else 1
     with mpl.rc_context(FONT):
-        figure = Figure(figsize=(1.15 * columns + 1.1, 1.42 * len(levels)), layout="constrained")
+        figure = Figure(
+            figsize=(1.15 * columns + 1.1, (1.2 * lines + 0.2) * len(levels)), layout="constrained"
+        )
         grid = figure.subplots(
-            len(levels), columns + 1, squeeze=False,
-            gridspec_kw={"width_ratios": [0.9, *[1] * columns]},
+            lines * len(levels), columns + 1, squeeze=False,
+            gridspec_kw={"width_ratios": [1, *[1] * columns]},
         )  # fmt: skip
         for axes in np.ravel(grid):
             axes.axis("off")
-        for row, level, below in zip(grid, levels, [*levels[1:], None], strict=True):
-            name = f"{short(level.target)}:{level.unit}"
-            row[0].text(1, 0.5, f"{name}\nfrom {short(level.source)}", ha="right", va="center",
-                        transform=row[0].transAxes, fontsize=10)  # fmt: skip
+        for at, (level, below) in enumerate(zip(levels, belows, strict=False)):
+            *above, row = grid[lines * at : lines * (at + 1)]
+            name = f"{short(level.target)}:{level.unit}\nfrom {short(level.source)}"
+            row[0].text(1, 0.5, name, ha="right", va="center", transform=row[0].transAxes,
+                        fontsize=10)  # fmt: skip
+            for axes in above:
+                draw_pictures(axes, level, pictures)
             if level.source == IMAGE:
                 row[1].imshow(colored(level.kernels, p))
-                continue
-            draw_kernels(row[1:], level, below.unit if below else -1)
+            else:
+                draw_kernels(row[1:], level, below)
         save(figure, path)
+
+
+def draw_pictures(row: Sequence[Axes], level: Level, pictures: Pictures) -> None:
+    """The unit's own picture, then its sources'."""
+    shown = [(level.target, level.unit), *((level.source, c.unit) for c in level.connections)]
+    for axes, unit in zip(row, shown, strict=False):
+        if unit in pictures:
+            axes.imshow(pictures[unit], cmap="gray", vmin=0, vmax=255)
+
+
+def filter_pictures(
+    layer: str, filters: NDArray[np.floating], units: Sequence[int], p: Preprocessing
+) -> dict[tuple[str, int], NDArray[np.uint8]]:
+    """Filters (filters, channels, k, k) of a first layer as pictures of its units."""
+    images = {unit: np.round(255 * colored(filters[unit], p)) for unit in units}
+    return {(layer, unit): image.astype(np.uint8) for unit, image in images.items()}
 
 
 def draw_kernels(row: Sequence[Axes], level: Level, followed: int) -> None:
