@@ -27,6 +27,8 @@ from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo_jpeg import DecodedImage, as_pillow
 from googlenet.images.views import center
+from googlenet.insight.explain import Explainer, Question
+from googlenet.insight.heat import overlay
 from googlenet.models.table import variant_name
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.runtime.errors import printable
@@ -41,11 +43,14 @@ SHEET = (4, 6)  # images, and augmented crops of each
 
 @dataclass(frozen=True)
 class Mistake:
+    """looked: where the network looked for the predicted class and for the true one; or ""."""
+
     image: str
     name: str
     true: str
     answer: str
     probability: float
+    looked: tuple[str, str] = ("", "")
 
 
 def write_report(run: Run, trained: Trained) -> None:
@@ -116,7 +121,10 @@ def single_label_parts(
             reliability(bins(fit.before, fit.correct), bins(fit.after, fit.correct))
         ),
         "mistakes": mistakes(
-            scores.temperature_scaled(calibrated.calibration), run.data.val, run.data.classes, p
+            scores.temperature_scaled(calibrated.calibration),
+            run.data.val,
+            run.data.classes,
+            Explainer(trained.classifier),
         ),
     }
 
@@ -152,9 +160,10 @@ def worst_first(rows: list[dict[str, Any]], key: str = "recall") -> list[dict[st
 
 
 def mistakes(
-    scores: Scores, samples: Samples, classes: Sequence[Class], p: Preprocessing
+    scores: Scores, samples: Samples, classes: Sequence[Class], explainer: Explainer
 ) -> list[Mistake]:
-    """The most confident errors, with thumbnails."""
+    """The most confident errors, with thumbnails and where the network looked."""
+    p = explainer.classifier.preprocessing
     predicted = scores.predicted()
     certainty = scores.confidence()
     wrong = [
@@ -165,9 +174,25 @@ def mistakes(
         index = scores.indices[i]
         image = next(center(decode(samples.sources[index]), p))
         name = printable(samples.name(index).replace("\\", "/").rsplit("/", 1)[-1])
-        true, answer = classes[int(scores.labels[i])].name, classes[int(predicted[i])].name
-        found.append(Mistake(thumbnail(image), name, true, answer, float(certainty[i])))
+        label, answer = int(scores.labels[i]), int(predicted[i])
+        found.append(
+            Mistake(
+                thumbnail(image),
+                name,
+                classes[label].name,
+                classes[answer].name,
+                float(certainty[i]),
+                (looked(explainer, image, answer), looked(explainer, image, label)),
+            )
+        )
     return found
+
+
+def looked(explainer: Explainer, view: Image.Image, target: int) -> str:
+    """A view under the map of where the network looked for a class, as a thumbnail."""
+    method = "gradcam" if explainer.why_not("cam") else "cam"
+    pixels = explainer.classifier.preprocessing.pixels(view)
+    return thumbnail(overlay(view, explainer.map(pixels, method, Question(target))))
 
 
 def with_thumbnails(
