@@ -116,3 +116,56 @@ def test_a_turned_image(model: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     (row,) = json.loads(capsys.readouterr().out)["results"]
     with np.load(row["map"]) as found:
         assert found["map"].shape == (20, 30)
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of images, and one with a box for all but one of them."""
+    data, boxes = tmp_path / "data", tmp_path / "boxes"
+    boxes.mkdir()
+    lines, sizes = [], []
+    for number, name in enumerate(["id0", "id1", "id2", "id0"]):
+        folder = data / name
+        folder.mkdir(parents=True, exist_ok=True)
+        noise(50, 40, number).save(folder / f"image{number}.png")
+        sizes.append(f"image{number}.png,50,40\n")
+        lines.append(f"image{number}.png,5,5,45,{35 - number}\n")
+    (boxes / "image_sizes.txt").write_text("".join(sizes))
+    (boxes / "localization.txt").write_text("".join(lines[:3]))
+    return data, boxes
+
+
+def test_check(model: Path, checked: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    data, boxes = checked
+    words = ["explain", str(model), "--data", str(data), "--check", "--split", "all"]
+    options = ["--boxes", str(boxes), "--images", "2", "--method", "cam,gradcam"]
+    assert main([*words, *options, "--json"]) == 0
+    rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)["results"]}
+    assert list(rows) == ["cam", "gradcam", "localizer", "center", "random", "whole image"]
+    assert rows["cam"]["insertion"]["images"] == 2
+    assert rows["cam"]["pointing"]["images"] == 3
+    assert -1 <= rows["cam"]["randomization"]["value"] <= 1
+    assert rows["center"]["pointing"]["value"] == 1
+    assert rows["whole image"]["localization"]["value"] == 1  # the boxes have half the area or more
+    error = rows["center"]["top1_localization_error"]
+    assert error["interval"][0] <= error["value"] <= error["interval"][1]
+    assert main([*words, "--images", "1", "--method", "cam"]) == 0
+    text = capsys.readouterr().out
+    assert "insertion" in text
+    assert "pointing %" not in text  # without boxes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["image.png"], "needs IMAGE"),
+        (["--check"], "--check needs --data"),
+        (["image.png", "--out", "x", "--data", "y"], "are for --check"),
+        (["--check", "--data", "y", "--out", "x"], "--out is for images"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: list[str], said: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(model), *words]) == 2
+    assert said in capsys.readouterr().err

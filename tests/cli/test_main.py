@@ -30,7 +30,8 @@ OPTIONS = {
     "calibrate": "MODEL --data --out --target-fpr --split --workers --json",
     "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
     "embed": "MODEL PATH --out --layer --l2 --precision --threads --json",
-    "explain": "MODEL IMAGE --method --class --against --layer --head --out --npz --threads --json",
+    "explain": "MODEL IMAGE --method --class --against --layer --head --out --npz --check --data "
+    "--split --boxes --images --threads --json",
     "neighbors": "MODEL IMAGE --within --top --layer --out --precision --threads --json",
     "compare": "MODEL_A MODEL_B --data --out --layers --images --split --threads --json",
     "circuits": "MODEL TARGET --out --top --visualize --json",

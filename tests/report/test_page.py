@@ -85,6 +85,7 @@ def test_the_page_shows_what_it_promises(report: str) -> None:
     for text in (
         "shorter side to 34, center 32", "no mirrored views", "recipe.learning_rate", "95 %: ",
         "balanced accuracy", "Expected calibration error (ECE)", "temperature scaling",
+        "where the network looked for",
         "is predicted <strong>unknown", "false positive rate", "F1", "Augmented samples",
     ):  # fmt: skip
         assert text in report

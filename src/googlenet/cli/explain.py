@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import WEIGHTS, add_json, add_threads, use_threads
+from googlenet.cli.options import (
+    DATA,
+    WEIGHTS,
+    add_json,
+    add_split,
+    add_threads,
+    positive,
+    use_threads,
+)
 from googlenet.runtime.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ METHODS = ("cam", "gradcam", "ig", "smoothgrad", "guided", "occlusion")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=WEIGHTS)
-    add("paths", metavar="IMAGE", nargs="+", help="images, folders of images, or shards")
+    add("paths", metavar="IMAGE", nargs="*", help="images, folders of images, or shards")
     add("--method", type=methods, default=("gradcam",), metavar="NAME,…",
         help=f"one or several of {', '.join(METHODS)} (default: gradcam)")  # fmt: skip
     add("--class", dest="target", metavar="NAME",
@@ -32,8 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--layer", metavar="NAME", help="maps that gradcam takes, such as 4e (default: the last)")
     add("--head", default="main", metavar="NAME",
         help="classifier to explain: main, 4a or 4d (default: main)")  # fmt: skip
-    add("--out", required=True, metavar="DIR", type=Path, help="folder to write index.html into")
+    add("--out", metavar="DIR", type=Path, help="folder to write index.html into")
     add("--npz", action="store_true", help="write the maps too, as .npz files")
+    add("--check", action="store_true", help="test the methods on the images of --data")
+    add("--data", metavar="DATA", help=f"with --check: {DATA}")
+    add_split(parser)
+    add("--boxes", metavar="DIR", type=Path,
+        help="with --check: the objects' boxes, as VOC's XML files or lists")  # fmt: skip
+    add("--images", metavar="N", type=positive, default=50,
+        help="with --check: images that are covered bit by bit (default: 50)")  # fmt: skip
     add_threads(parser)
     add_json(parser, "print one JSON value on stdout, and write the maps as with --npz")
 
@@ -49,13 +64,15 @@ def methods(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from googlenet.cli.explain_check import run_check
     from googlenet.cli.predict import expand
     from googlenet.insight.explain import Explainer
     from googlenet.insight.explain_page import write_page
     from googlenet.load import load_classifier, require_weights
     from googlenet.runtime.console import Console
 
-    if args.out.exists() and not args.out.is_dir():
+    check_usage(args)
+    if args.out and args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out must be a folder, got {args.out}, a file")
     use_threads(args)
     require_weights(args.model, "MODEL")
@@ -65,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     args.method, notes = applicable(explainer, args)
     console = Console(sys.stderr if args.json else sys.stdout)
     console.say_all(notes)
+    if args.check:
+        return run_check(explainer, args, console)
     paths = list(expand(args.paths))
     rows: list[dict[str, Any]] = []
     page: list[Explanation] = []
@@ -84,6 +103,22 @@ def run(args: argparse.Namespace) -> int:
     if console.interrupted:
         return 130
     return 1 if all(each.error for each in page) else 0
+
+
+def check_usage(args: argparse.Namespace) -> None:
+    """Raises UsageError for options that do not go together."""
+    if args.check:
+        if not args.data or args.paths:
+            raise UsageError("--check needs --data DATA, and no IMAGE")
+        for name in ("target", "against", "layer", "out"):
+            if getattr(args, name) is not None:
+                option = "--class" if name == "target" else f"--{name}"
+                raise UsageError(f"{option} is for images, got it with --check")
+        return
+    if not args.paths or not args.out:
+        raise UsageError("explain needs IMAGE… and --out DIR, or --check and --data DATA")
+    if args.data or args.boxes:
+        raise UsageError("--data and --boxes are for --check")
 
 
 def applicable(explainer: Explainer, args: argparse.Namespace) -> tuple[tuple[str, ...], list[str]]:

@@ -48,7 +48,7 @@ Found = Iterator[tuple[str, float, float, list[float]]]  # name, width, height, 
 
 
 def list_boxes(folder: Path) -> Found:
-    sizes = {name: values for name, values in rows(folder / LISTS[1], 2)}
+    sizes = dict(rows(folder / LISTS[1], 2))
     for name, corners in rows(folder / LISTS[0], 4):
         if name not in sizes:
             raise DataError(f"{folder / LISTS[1]}: must have the size of {name}, which has boxes")
@@ -67,8 +67,14 @@ def rows(file: Path, count: int) -> Iterator[tuple[str, list[float]]]:
             values = [float(text) for text in texts]
         except ValueError:
             values = []
-        if len(values) != count or not np.isfinite(values).all() or (count == 2 and min(values) <= 0):
-            raise DataError(f"{file}, line {number}: must be a path and {count} numbers, got {line!r}")
+        if (
+            len(values) != count
+            or not np.isfinite(values).all()
+            or (count == 2 and min(values) <= 0)
+        ):
+            raise DataError(
+                f"{file}, line {number}: must be a path and {count} numbers, got {line!r}"
+            )
         yield stem(path), values
 
 
@@ -80,6 +86,8 @@ def xml_boxes(file: Path) -> Found:
             raise DataError(f"{file}: must not declare entities")
         root = ElementTree.fromstring(content)
         width, height = (number(root, f"size/{side}") for side in ("width", "height"))
+        if min(width, height) <= 0:
+            raise ValueError("its size must be above 0")
         for found in root.iter("bndbox"):
             left, top, right, bottom = (number(found, n) for n in ("xmin", "ymin", "xmax", "ymax"))
             yield stem(file.name), width, height, [left - 1, top - 1, right, bottom]

@@ -43,9 +43,9 @@ def curves(probability: Probability, x: Tensor, ranking: Map, steps: int = STEPS
     rank = torch.empty_like(places)
     rank[places] = torch.arange(len(places), device=x.device)
     shares = torch.linspace(0, 1, steps + 1, device=x.device)
-    first = (rank.view(1, 1, *x.shape[2:]) < (shares * len(places)).round()[:, None, None, None])
+    first = rank.view(1, 1, *x.shape[2:]) < (shares * len(places)).round()[:, None, None, None]
     return Curves(*(
-        area(torch.cat([probability(part) for part in mixed.split(steps // 2 + 1)]))
+        area(torch.cat([probability(part) for part in torch.split(mixed, steps // 2 + 1)]))
         for mixed in (torch.where(first, x, blurred(x)), torch.where(first, 0.0, x))
     ))  # fmt: skip
 

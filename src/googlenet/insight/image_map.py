@@ -27,17 +27,22 @@ INVERSE = {
 
 
 def to_image(
-    view_map: Map, size: tuple[int, int], p: Preprocessing, *, conserve: bool = False
+    view_map: Map,
+    size: tuple[int, int],
+    p: Preprocessing,
+    *,
+    conserve: bool = False,
+    grid: int | None = None,
 ) -> Map:
     """A map (h, w) of the center view as one of the whole upright image: (H, W) float32.
 
     size: the image's width and height.  Outside the view, which the network has not seen, the
     map is 0.  conserve: whether the map's sum is kept (of what lies within the image), in place
-    of its values.
+    of its values.  grid: the result is (grid, grid), whatever the image's size.
     """
     left, top, width, height = center_region(size, p)
-    rows = axis_weights(view_map.shape[0], size[1], top, height)
-    columns = axis_weights(view_map.shape[1], size[0], left, width)
+    rows = axis_weights(view_map.shape[0], grid or size[1], top, height)
+    columns = axis_weights(view_map.shape[1], grid or size[0], left, width)
     if conserve:
         rows, columns = (share(axis) for axis in (rows, columns))
     return (rows @ view_map @ columns.T).astype(np.float32)

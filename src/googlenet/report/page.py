@@ -110,7 +110,7 @@ def single_label_parts(
     """The parts of the page for a single-label model."""
     metrics, calibrated = class_metrics(scores), trained.calibrated
     assert calibrated is not None
-    fit, p = calibrated.temperature, run.settings.preprocessing
+    fit = calibrated.temperature
     return {
         "columns": ("recall", "precision", "f1"),
         "confusion": confusion_maps(scores, names),
