@@ -45,8 +45,9 @@ def test_units_become_images(
         (["4x", "0"], "layer must be one of the network's (inception_4"),
         (["4b", "0-9999"], "UNITS must be numbers and ranges from 0 to"),
         (["4b", "3-1"], "got '3-1'"),
-        (["pool1", "0"], "a layer to visualize must have units"),
-        (["4b", "0", "--size", "33"], "size must be an even number"),
+        (["pool1", "0"], "layer must have units of its own (a convolution, an"),
+        (["4b", "0", "--size", "8"], "size must be 16 or more, got 8"),
+        (["4b", "0", "--seed", "9" * 30], "seed must be from 0 to"),
         (["4b", "0", "--of", "x"], "of must be one of channel, neuron"),
     ],
 )
@@ -59,6 +60,12 @@ def test_bad_usage(
 ) -> None:
     assert main(["visualize", model, *arguments, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_out_is_a_folder(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("kept")
+    assert main(["visualize", model, "4b", "0", "--out", str(tmp_path / "out")]) == 2
+    assert f"--out must be a folder, got {tmp_path / 'out'}, a file" in capsys.readouterr().err
 
 
 def test_a_dream_is_a_file(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

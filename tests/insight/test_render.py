@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from googlenet import Classifier
+from googlenet.data.dataset import Class
+from googlenet.images.preprocess import Preprocessing
 from googlenet.insight.gallery import make, open_gallery, sheet
 from googlenet.insight.objectives import energy
 from googlenet.insight.render import DreamSettings, RenderSettings, dream, evaluate, to_inputs
 from googlenet.insight.render import visualize as rendered
+from googlenet.models.registry import build_network
 from googlenet.runtime.errors import UsageError
 from tests.fixtures import noise, tiny_classifier
 
@@ -86,7 +89,8 @@ def test_a_dream_raises_what_the_layer_sees() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 31}, "size must be an even number from 16, got 31"),
+        ({"size": 15}, "size must be 16 or more, got 15"),
+        ({"seed": 2**63}, "seed must be from 0 to 2"),
         ({"of": "unit"}, "of must be one of channel, neuron, got 'unit'"),
         ({"parameterization": "x"}, "must be one of fourier, pixels, maco, got 'x'"),
     ],
@@ -94,6 +98,45 @@ def test_a_dream_raises_what_the_layer_sees() -> None:
 def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RenderSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [32, 47])
+@pytest.mark.parametrize("layer", ["classifier", "conv1", "3a.pool_proj", "aux_4a", "aux_4a.fc"])
+def test_a_unit_of_any_layer(layer: str, size: int) -> None:
+    classifier = tiny_classifier(variant="paper", heads=True)
+    first, last = (
+        next(rendered(classifier, layer, [1], RenderSettings(size, steps))) for steps in (1, 8)
+    )
+    assert last.image.shape == (size, size, 3)
+    assert last.activation > first.activation
+
+
+def test_a_network_of_one_size() -> None:
+    network = build_network("lenet5", 3, size=32, in_channels=1, width=0.2)
+    classes = [Class(str(i), str(i)) for i in range(3)]
+    p = Preprocessing(32, 32, channel_order="L", mean=(117.0,), scale=(0.02,))
+    classifier = Classifier.from_network(network, classes, p)
+    assert next(rendered(classifier, "classifier", [2], RenderSettings(32, 1))).unit == 2
+    assert next(rendered(classifier, "conv1", [0], RenderSettings(48, 1))).image.shape == (48, 48)
+    with pytest.raises(UsageError, match=r"size 48×48 does not fit classifier .* model's own, 32"):
+        next(rendered(classifier, "classifier", [2], RenderSettings(48, 1)))
+
+
+def test_an_image_too_small_to_dream() -> None:
+    with pytest.raises(UsageError, match="image must be 16 pixels or more a side, got 40×10"):
+        dream(tiny_classifier(), np.zeros((10, 40, 3), np.uint8), DreamSettings("4a"))
+
+
+def test_the_network_is_as_before() -> None:
+    network = (classifier := tiny_classifier()).network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(UsageError):
+        next(rendered(classifier, "4a", [999], SETTINGS))
+    next(rendered(classifier, "4a", [0], SETTINGS))
+    assert network.training
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    for name, value in network.state_dict().items():
+        assert value.equal(before[name])
 
 
 def gallery_bytes(folder: Path, processes: int = 1, stop_after: int = 99) -> dict[str, bytes]:

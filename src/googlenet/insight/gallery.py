@@ -22,6 +22,7 @@ from googlenet.inference.classifier import Classifier
 from googlenet.insight.chunks import Chunk, Workers
 from googlenet.insight.model_digest import model_digest
 from googlenet.insight.render import UNITS_PER_BATCH, Image, RenderSettings, visualize
+from googlenet.runtime.errors import UsageError
 from googlenet.runtime.files import write_bytes
 
 KEY = "googlenet"  # of the metadata of a PNG
@@ -51,6 +52,8 @@ class Gallery:
 def open_gallery(
     classifier: Classifier, layer: str, settings: RenderSettings, folder: Path
 ) -> Gallery:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out must be a folder, got {folder}, a file")
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"model": model_digest(classifier), "layer": layer, **asdict(settings)}
     key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -49,7 +49,7 @@ class Objective:
 
 def channel(network: Network, layer: str, unit: int) -> Objective:
     """The mean of a unit's map."""
-    return of_map(network, layer, unit, lambda maps: maps.flatten(1).mean(1))
+    return of_map(network, layer, unit, lambda maps: maps.reshape(len(maps), -1).mean(1))
 
 
 def neuron(network: Network, layer: str, unit: int) -> Objective:
@@ -78,7 +78,7 @@ def direction(network: Network, layer: str, vector: Tensor) -> Objective:
 
     def score(activations: Activations) -> Tensor:
         maps = torch.cat([activations[tap] for tap, _ in parts], 1)
-        return (maps.flatten(2) * vector[:, None]).sum(1).mean(1)
+        return (maps.reshape(*maps.shape[:2], -1) * vector[:, None]).sum(1).mean(1)
 
     return Objective(frozenset(tap for tap, _ in parts), score)
 
@@ -122,13 +122,24 @@ def locate(network: Network, layer: str, unit: int) -> tuple[str, int]:
 
 
 def locate_all(network: Network, layer: str) -> list[tuple[str, int]]:
-    """The taps before the ReLUs of a layer, and their widths, in the order of its units."""
+    """The taps before the ReLUs of a layer, and their widths, in the order of its units.
+
+    Raises UsageError for a layer without weights: a pool, a normalization.
+    """
     module = network.get_submodule(layer)
     if not isinstance(module, Inception):
-        return [(before_relu(network, layer), width_of(module))]
+        width = width_of(module)
+        if width is None:
+            raise UsageError(
+                "layer must have units of its own (a convolution, an Inception module, "
+                f"a classifier), got {layer!r}"
+            )
+        return [(before_relu(network, layer), width)]
     convolutions = [name for name in BRANCHES if not isinstance(module[name], nn.Identity)]
     found = [
-        (before_relu(network, f"{layer}.{name}"), width_of(module[name])) for name in convolutions
+        (before_relu(network, f"{layer}.{name}"), width)
+        for name in convolutions
+        if (width := width_of(module[name])) is not None
     ]
     if len(found) < len(BRANCHES):  # Figure 2(a): the module's input, pooled
         inputs = next(c.in_channels for c in module.modules() if isinstance(c, nn.Conv2d))
@@ -140,16 +151,14 @@ def before_relu(network: Network, layer: str) -> str:
     return f"{layer}:pre" if relu_of(network.get_submodule(layer)) is not None else layer
 
 
-def width_of(module: nn.Module) -> int:
-    """Units of a convolution, a linear layer, or a unit around one."""
+def width_of(module: nn.Module) -> int | None:
+    """Units of a convolution, a linear layer, or a unit around one; None for another module."""
     widths = [
         layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
         for layer in module.modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-    if not widths:
-        raise UsageError("a layer to visualize must have units: a convolution, a module, a head")
-    return widths[-1]
+    return widths[-1] if widths else None
 
 
 def unit_count(network: Network, layer: str) -> int:

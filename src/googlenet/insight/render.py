@@ -25,6 +25,7 @@ from googlenet.models.googlenet import Inception
 from googlenet.models.registry import Network
 from googlenet.models.taps import tap
 from googlenet.runtime.errors import UsageError
+from googlenet.runtime.memory import out_of_memory
 
 UNITS_PER_BATCH = 4  # fixed: another batch size rounds differently, and small steps amplify it
 MIN_SIZE = 16
@@ -54,8 +55,14 @@ class RenderSettings:
         ):
             if value not in allowed:
                 raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-        if self.size < MIN_SIZE or self.size % 2:
-            raise UsageError(f"size must be an even number from {MIN_SIZE}, got {self.size}")
+        if self.size < MIN_SIZE:
+            raise UsageError(f"size must be {MIN_SIZE} or more, got {self.size}")
+        check_seed(self.seed)
+
+
+def check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed must be from 0 to 2^63 − 1, got {seed}")
 
 
 class Rendered(NamedTuple):
@@ -101,7 +108,11 @@ def maximize(
     """An image per objective that makes it large, and what the objective is there at the end.
 
     The image depends on its own objective and seed, not on those beside it.
+    Raises UsageError for a size that the network cannot take.
     """
+    for objective in objectives[:1]:
+        with frozen(network):
+            check_shape(network, objective, p, (settings.size, settings.size))
     for first in range(0, len(objectives), UNITS_PER_BATCH):
         some = [*zip(objectives, seeds, strict=True)][first : first + UNITS_PER_BATCH]
         filled = some + some[-1:] * (UNITS_PER_BATCH - len(some))
@@ -150,6 +161,22 @@ def evaluate(network: Network, objective: Objective, inputs: Tensor) -> Tensor:
                 break
             x = getattr(network, name)(x)
         return objective.score(activations)
+
+
+def check_shape(
+    network: Network, objective: Objective, p: Preprocessing, shape: Sequence[int]
+) -> None:
+    """Raises UsageError for (height, width) that leave a layer nothing, or that fit no head."""
+    try:
+        with torch.no_grad():
+            evaluate(network, objective, torch.zeros(1, p.channels, *shape))
+    except RuntimeError as error:
+        if out_of_memory(error) is not None:
+            raise
+        raise UsageError(
+            f"size {shape[1]}×{shape[0]} does not fit {', '.join(sorted(objective.taps))} of the "
+            f"network: take another, such as the model's own, {p.size}"
+        ) from error
 
 
 def stage_of(tap_name: str) -> str:
@@ -224,13 +251,20 @@ class DreamSettings:
     jitter: int = 32
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
 
 def dream(classifier: Classifier, image: NDArray[np.uint8], settings: DreamSettings) -> Image:
     """The image with whatever the layer sees in it, made stronger.
 
     image: (H, W, 3) RGB.  Mordvintsev et al. 2015, "Inceptionism"; google/deepdream.
+    Raises UsageError for a layer that the network does not have and for an image too small.
     """
     network, p = classifier.network, classifier.preprocessing
+    if min(image.shape[:2]) < MIN_SIZE:
+        height, width = image.shape[:2]
+        raise UsageError(f"image must be {MIN_SIZE} pixels or more a side, got {width}×{height}")
     objective = energy(find_layer(network, settings.layer))
     base = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     if p.channels == 1:
@@ -241,6 +275,7 @@ def dream(classifier: Classifier, image: NDArray[np.uint8], settings: DreamSetti
         for octave in reversed(range(settings.octaves)):
             factor = settings.octave_scale**-octave
             shape = [max(MIN_SIZE, round(side * factor)) for side in base.shape[2:]]
+            check_shape(network, objective, p, shape)
             start = resized(base, shape)
             current = start + resized(detail, shape)
             for _ in range(settings.steps):
