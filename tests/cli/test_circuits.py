@@ -13,7 +13,7 @@ from PIL import Image
 from googlenet import Classifier
 from googlenet.insight.circuits import circuit
 from tests.cli.conftest import Trained, command
-from tests.fixtures import tiny_classifier
+from tests.fixtures import slow, tiny_classifier
 
 
 def test_the_circuit_into_a_unit(trained: Trained, tmp_path: Path) -> None:
@@ -28,10 +28,12 @@ def test_the_circuit_into_a_unit(trained: Trained, tmp_path: Path) -> None:
     with Image.open(found["picture"]) as picture:
         colors = np.asarray(picture.convert("RGB"), int)
     assert (np.abs(colors[..., 0] - colors[..., 2]) > 60).mean() > 0.005  # red and blue
-    lines = command("circuits", trained.run, "3b:2", "--out", tmp_path / "c").out.splitlines()
-    assert lines[0].startswith(f"3b:2 from 3a: {expected[0].connections[0].unit} (")
+    lines = command("circuits", trained.run, "conv2:2", "--out", tmp_path / "c").out.splitlines()
+    (connection, *_) = circuit(network, "conv2", 2)[0].connections
+    assert lines[0].startswith(f"conv2:2 from conv1: {connection.unit} (")
 
 
+@pytest.mark.slow
 def test_units_are_shown(trained: Trained, tmp_path: Path) -> None:
     colors = []
     for number, more in enumerate(([], ["--visualize"])):
@@ -44,7 +46,7 @@ def test_units_are_shown(trained: Trained, tmp_path: Path) -> None:
     assert colors[1] > 2 * colors[0]  # those of the pictures
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("mode", ["RGB", slow("L")])
 def test_the_first_filters(tmp_path: Path, mode: str) -> None:
     classifier = tiny_classifier()
     if mode == "L":

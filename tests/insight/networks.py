@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import cache
 
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 from googlenet import GoogLeNet
 from googlenet.models.googlenet import MaxPool, SamePad
 from googlenet.models.lrn import LocalResponseNorm
+from tests.fixtures import slow
+
+# One of each kind of normalization and of padding, and a compared network.
+QUICK = ("paper", "bn", "inception5h", "alexnet")
+
+
+def each_of(names: Iterable[str]) -> list[object]:
+    """Parameters for a test: those of QUICK, the others for the slow tests."""
+    return [name if name in QUICK else slow(name) for name in names]
 
 
 @cache

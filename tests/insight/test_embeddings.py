@@ -19,7 +19,8 @@ from googlenet.insight.embeddings import Embedder, Embedding
 from googlenet.models.cost import NAMES
 from googlenet.models.registry import build_network
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from tests.fixtures import noise, tiny_classifier
+from tests.fixtures import noise, slow, tiny_classifier
+from tests.insight.networks import QUICK
 
 SIZES = {"alexnet": 96, "nin": 96, "vgg16": 64, "lenet5": 32}
 
@@ -38,7 +39,12 @@ def classifier_of(variant: str, channels: int) -> Classifier:
 
 
 @pytest.mark.parametrize(
-    ("variant", "channels"), [*((name, 3) for name in NAMES), ("paper", 1), ("bn", 1)]
+    ("variant", "channels"),
+    [
+        *((name, 3) if name in QUICK else slow(name, 3) for name in NAMES),
+        slow("paper", 1),
+        ("bn", 1),
+    ],
 )
 def test_any_tap_of_any_network(variant: str, channels: int) -> None:
     """The fast path and the tapped one give what a plain forward pass of the network gives."""

@@ -10,7 +10,7 @@ from googlenet.insight.receptive_field import receptive_field
 from googlenet.models.registry import build_network
 from googlenet.models.table import VARIANTS
 from googlenet.runtime.errors import UsageError
-from tests.insight.networks import linearized, lively
+from tests.insight.networks import each_of, linearized, lively
 
 
 @pytest.mark.parametrize(("layer", "size"), [("3a", 59), ("3b", 91), ("4a", 171), ("4b", 235)])
@@ -18,7 +18,7 @@ def test_the_known_sizes(layer: str, size: int) -> None:
     assert receptive_field(lively("paper"), layer).size == size
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", each_of(VARIANTS))
 def test_gradients_reach_exactly_the_field(variant: str) -> None:
     original = lively(variant, width=0.02, in_channels=1)
     network = linearized(original)
