@@ -52,6 +52,9 @@ def test_a_folder_without_labels_and_a_time_limit(
     assert "shown without labels" in said
     assert "3.png" in said
     assert "index.html" in said
+    assert main([*words, "--json"]) == 0  # nothing is left to do
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["unreadable"], found["complete"]) == (3, 1, True)
 
 
 def test_progress_has_the_time_left() -> None:

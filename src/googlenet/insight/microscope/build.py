@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from googlenet.insight.chunks import Chunk, Workers
 from googlenet.insight.microscope.atlas import layout_chunks, vector_chunks
@@ -25,7 +26,7 @@ from googlenet.insight.microscope.images import image_chunks
 from googlenet.insight.microscope.plan import Plan
 from googlenet.insight.microscope.visualizations import COLUMNS, ROWS, visualization_chunks
 from googlenet.runtime.errors import GoogLeNetError, UsageError
-from googlenet.runtime.files import remove_stale_temp, write_bytes, write_text
+from googlenet.runtime.files import LEFT_BEHIND, remove_stale_temp, write_bytes, write_text
 
 MARK = "microscope.json"  # what ties a folder to a plan
 PAGE = ("index.html", "style.css", "app.js", "views.js", "parts.js")
@@ -72,11 +73,13 @@ def build(
     tables = [*image_chunks(plan), *connection_chunks(plan), *layout_chunks(plan)]
     later = [*tables, *visualization_chunks(plan)]
     everything = [*first, *later]
-    if is_complete(plan):
-        return Result(len(everything), len(everything), {}, size_of(plan.folder))
+    mark = read_mark(plan)
+    if mark["complete"]:
+        errors = {int(image): text for image, text in mark["unreadable"].items()}
+        return Result(len(everything), len(everything), errors, size_of(plan.folder))
     done = sum(chunk.cost for chunk in everything if chunk.done)
     progress.begin(sum(chunk.cost for chunk in everything), done)
-    errors: dict[int, str] = {}
+    errors = {}
     with Workers(plan, processes) as workers:
         run(workers, first, should_stop, progress)
         if all(chunk.done for chunk in first):
@@ -87,7 +90,7 @@ def build(
             run(workers, later, should_stop, progress, lambda: write_status(plan, later))
     made = sum(chunk.done for chunk in everything)
     if made == len(everything):
-        finish(plan)
+        finish(plan, errors)
     return Result(made, len(everything), errors, size_of(plan.folder))
 
 
@@ -120,23 +123,31 @@ def open_folder(plan: Plan) -> None:
                 f"--out must be a new folder, got {plan.folder}, which holds the microscope of "
                 "another model, data set or settings"
             )
-    elif plan.folder.exists() and (not plan.folder.is_dir() or any(plan.folder.iterdir())):
-        raise UsageError(f"--out must be a new or an empty folder, got {plan.folder}")
+    else:
+        if plan.folder.exists() and not is_empty(plan.folder):
+            raise UsageError(f"--out must be a new or an empty folder, got {plan.folder}")
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        write_text(mark, json.dumps({"key": plan.key, "complete": False}) + "\n")
     for name in ("data", "images", "visualizations"):
-        (plan.folder / name).mkdir(parents=True, exist_ok=True)
+        (plan.folder / name).mkdir(exist_ok=True)
     for folder in (plan.folder, *plan.folder.glob("*/")):
         remove_stale_temp(folder)
-    if not mark.exists():
-        write_text(mark, json.dumps({"key": plan.key, "complete": False}) + "\n")
-    if not is_complete(plan):
+    if not read_mark(plan)["complete"]:
         plan.work.mkdir(exist_ok=True)
     for name in PAGE:
         content = files("googlenet.insight.microscope").joinpath("page", name).read_bytes()
         write_bytes(plan.folder / name, content)
 
 
-def is_complete(plan: Plan) -> bool:
-    return bool(json.loads((plan.folder / MARK).read_text(encoding="utf-8")).get("complete"))
+def is_empty(path: Path) -> bool:
+    """Whether a folder has nothing in it but what a kill leaves behind before there is a mark."""
+    return path.is_dir() and all(inside.match(LEFT_BEHIND) for inside in path.iterdir())
+
+
+def read_mark(plan: Plan) -> dict[str, Any]:
+    """key; complete; and if it is, unreadable: errors by the images' numbers."""
+    mark: dict[str, Any] = json.loads((plan.folder / MARK).read_text(encoding="utf-8"))
+    return mark
 
 
 def write_statistics(plan: Plan) -> dict[int, str]:
@@ -159,9 +170,10 @@ def write_status(plan: Plan, chunks: Sequence[Chunk]) -> None:
     write_data(plan.folder, "status", {"parts": len(chunks), "there": there})
 
 
-def finish(plan: Plan) -> None:
+def finish(plan: Plan, errors: dict[int, str]) -> None:
     """Remove what only the making needed, once everything is there."""
-    write_text(plan.folder / MARK, json.dumps({"key": plan.key, "complete": True}) + "\n")
+    mark = {"key": plan.key, "complete": True, "unreadable": errors}
+    write_text(plan.folder / MARK, json.dumps(mark) + "\n")
     shutil.rmtree(plan.work, ignore_errors=True)
 
 
