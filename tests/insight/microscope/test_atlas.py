@@ -41,7 +41,7 @@ def test_a_site_with_an_atlas(tmp_path: Path, count: int) -> None:
     colors = ["red", "green", "blue"]
     images = tuple(np.asarray(tinted(colors[n % 3], n)) for n in range(count))
     samples = Samples(images, tuple(n % 3 for n in range(count)))
-    plan = small_plan(tmp_path / "site", samples, atlas=("3a", "5b"))
+    plan = small_plan(tmp_path / "site", samples, atlas=("3a", "5b"), units=4, steps=1)
     assert build(plan).complete
     for layer in plan.layers:
         found = value_of(plan.folder, f"atlas-{layer.name}")
@@ -53,4 +53,4 @@ def test_a_site_with_an_atlas(tmp_path: Path, count: int) -> None:
             for image, place in cell["places"]:
                 assert 0 <= image < count
                 assert 0 <= place < layer.side**2
-            assert all(0 <= unit < layer.units and value > 0 for unit, value in cell["units"])
+            assert all(0 <= unit < layer.channels and value > 0 for unit, value in cell["units"])

@@ -36,7 +36,7 @@ def test_a_killed_microscope_resumes_to_the_same_bytes(tmp_path: Path) -> None:
         "1",
     ]
     cases: list[list[dict[str, Any]]] = [[]]
-    cases += [[{"file": n}] for n in (1, 2, 3, 4, 5, *range(6, 260, 29))]
+    cases += [[{"file": n}] for n in (1, 2, 4, *range(8, 260, 42))]
     cases += [[{"file": 40}, {"file": 30}, {"file": 20}], [{"share": 0.4}, {"share": 0.4}]]
     plan = {"first": words, "resume": words, "out": str(out), "cases": cases}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
@@ -49,7 +49,7 @@ def test_a_killed_microscope_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     whole, *others = map(json.loads, done.stdout.splitlines())
     assert whole["ends"] == [0]
     assert len(others) == len(cases) - 1
-    assert sum(-9 in found["ends"] for found in others) > 6
+    assert sum(-9 in found["ends"] for found in others) > 4
     for found in others:
         assert found["ends"][-1] == 0
         assert found["files"] == whole["files"]

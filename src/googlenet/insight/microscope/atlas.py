@@ -75,7 +75,7 @@ def collect(plan: Plan, number: int) -> None:
         with plan.network.tap(*names) as maps:
             plan.network(plan.header.preprocessing.normalize(torch.from_numpy(part)))
         for name in names:
-            flat = maps[name][:, : plan.layer(name).units].flatten(2).numpy()
+            flat = maps[name].flatten(2).numpy()
             for vectors in flat:
                 rng = np.random.default_rng((plan.settings.seed, images[len(found[name])]))
                 places = rng.permutation(vectors.shape[1])[:count]
@@ -92,7 +92,7 @@ def collect(plan: Plan, number: int) -> None:
 
 
 class Places(NamedTuple):
-    """images, places: (N,); vectors: (N, units), the activations there."""
+    """images, places: (N,); vectors: (N, channels), the activations of all units there."""
 
     images: Integers
     places: Integers
@@ -132,14 +132,14 @@ def write_layout(plan: Plan, layer: str) -> None:
                 "classes": classes_of(plan, layer, mean, found.images[members]),
             }
         )
-    own = np.stack(means) if means else np.zeros((0, plan.layer(layer).units), np.float32)
+    own = np.stack(means) if means else np.zeros((0, plan.layer(layer).channels), np.float32)
     at = np.array([row["at"] for row in rows], int).reshape(-1, 2)
     save(plan.work / f"cells-{layer}.npz", means=own, at=at, side=side)
     write_data(plan.folder, f"atlas-{layer}", {"side": side, "cells": rows})
 
 
 def layout(vectors: Floats, seed: int) -> Floats:
-    """(N, units) -> (N, 2): like vectors near each other, from 0 to 1 either way."""
+    """(N, channels) -> (N, 2): like vectors near each other, from 0 to 1 either way."""
     if len(vectors) < FEWEST or vectors.shape[1] < 2:
         return np.linspace(0, 1, 2 * len(vectors), dtype=np.float64).reshape(-1, 2)
     from sklearn.decomposition import PCA
@@ -176,7 +176,7 @@ def classes_of(plan: Plan, layer: str, mean: Floats, images: Integers) -> list[l
     """What the cell says for: by the classifier's weights for the last map, elsewhere the classes
     of its images, with how many there are of each."""
     if is_last(plan, layer):
-        return pairs(highest(classifier_weights(plan)[:, : len(mean)] @ mean, CLASSES))
+        return pairs(highest(classifier_weights(plan) @ mean, CLASSES))
     if not plan.labeled:
         return []
     counts = Counter(c for image in images for c in plan.samples.classes_of(int(image)))
