@@ -1,4 +1,4 @@
-"""What `--batch auto` estimates for a photo, beside what a step's memory really grows by.
+"""What `--batch auto` estimates for an image, beside what a step's memory really grows by.
 
     python benchmarks/batch_memory.py
 

@@ -1,6 +1,6 @@
 """The network in every engine and precision, beside torchvision's googlenet in eager float32.
 
-python benchmarks/engines.py FOLDER [--torchvision SITE] [--photos PHOTOS] [--out FILE]
+python benchmarks/engines.py FOLDER [--torchvision SITE] [--images IMAGES] [--out FILE]
 
 FOLDER holds exports to compare, any of `*.safetensors`, `*.onnx`, `*.xml`, `*.pt2`: their names
 are the rows' names.  SITE is a folder in which torchvision is installed, if it is not beside
@@ -8,15 +8,15 @@ PyTorch (`pip install --no-deps --target SITE torchvision==0.28.0`); where there
 variant `torchvision` of this package takes its place, as plain eager layers, and the rows say so.
 Two settings: batch 32 on two threads, batch 1 on one.  Each contestant is a process of its own, so
 that its start-up, its peak memory and its threads are its own; repetitions alternate between all
-of them, and each has the same input, made beforehand: normalised float32 photos.  The ratio is of
+of them, and each has the same input, made beforehand: normalized float32 images.  The ratio is of
 medians, to the peer in the same run; `cpu` is the processor's time for an image, which other
 programs on the machine disturb less.
 
-With --photos, a folder of JPEGs: from files to a CSV of labels, whole programs, `googlenet
+With --images, a folder of JPEGs: from files to a CSV of labels, whole programs, `googlenet
 predict` on each file against a plain script in torchvision's style (`end_to_end`).  Of each file
-also what the machine could do at best: the processor's time of reading the photos alone and of the
+also what the machine could do at best: the processor's time of reading the images alone and of the
 network alone, added up and shared out over the threads (`limit`), what of that the whole program
-reached, start-up included, and the time of the same program with a single photo.
+reached, start-up included, and the time of the same program with a single image.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def peer_name(site: str) -> str:
 
 
 def contestant(name: str, site: str, threads: int) -> Any:
-    """A function of (N, 3, 224, 224) float32 photos."""
+    """A function of (N, 3, 224, 224) float32 images."""
     import torch
 
     torch.set_num_threads(threads)
@@ -212,7 +212,7 @@ def file_size(path: Path) -> int:
 
 
 def plain_preparation() -> Any:
-    """What everybody's script does with a photo; of torchvision's own steps where that is there."""
+    """The usual script's steps; with torchvision's own steps where it is installed."""
     try:
         from torchvision import transforms
     except ImportError:
@@ -315,7 +315,7 @@ def end_to_end(names: list[str], site: str, photos: Path, repeats: int) -> list[
 
 
 def alone(path: str, photos: Path) -> None:
-    """The processor's milliseconds for each photo: of reading them, and of the network."""
+    """The processor's milliseconds for each image: of reading them, and of the network."""
     os.environ["OMP_NUM_THREADS"] = "2"
     from googlenet.load import load_classifier
 

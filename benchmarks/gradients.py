@@ -4,7 +4,7 @@
 
 Section 5 adds the heads because gradients may not reach the lower layers.  For each stage this
 prints the norm of the gradient of its filters as a share of the norm of the filters, in
-thousandths, before the first step, on one batch of 64 training photos: mean and spread over seeds.
+thousandths, before the first step, on one batch of 64 training images: mean and spread over seeds.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python benchmarks/hard_labels.py noise [--seeds 3]
     python benchmarks/hard_labels.py several [--seeds 3]
 
-The data are made of the built-in digits: photos as PNG files and a CSV, in a folder that is
+The data are made of the built-in digits: images as PNG files and a CSV, in a folder that is
 removed afterwards.  Prints a Markdown table for docs/labels.md.
 """
 
@@ -37,7 +37,7 @@ RATIO = 50  # between the largest and the smallest class of the imbalanced set
 
 
 def write_csv(folder: Path, data: DataSet, train: Sequence[int], labels: Sequence[str]) -> Path:
-    """The chosen training photos with these labels, and all validation photos with theirs."""
+    """The chosen training images with these labels, and all validation images with theirs."""
     rows = [(data.train.sources[i], label, "train") for i, label in zip(train, labels, strict=True)]
     rows += [
         (source, data.classes[label].id, "val")
@@ -63,7 +63,7 @@ def train(table: Path, out: Path, *options: str) -> dict[str, float]:
 
 
 def long_tail(samples: Samples, classes: int) -> list[int]:
-    """Indices such that class k keeps RATIO ** (−k / (classes − 1)) of its photos."""
+    """Indices such that class k keeps RATIO ** (−k / (classes − 1)) of its images."""
     kept = []
     for k in range(classes):
         members = [i for i, label in enumerate(samples.labels) if label == k]
@@ -127,7 +127,7 @@ def noise(seeds: int) -> None:
             train(table, folder / "run", "--epochs=20", f"--seed={seed}")
             with (folder / "run" / "doubts.csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-        # In the folder the validation photos are numbered after those of training.
+        # In the folder the validation images are numbered after those of training.
         after = len(everything)
         for part, wrong, first in (("train", wrong_train, 0), ("val", wrong_val, after)):
             doubted = [int(Path(r["path"]).stem) - first for r in rows if r["part"] == part]
@@ -142,7 +142,7 @@ def noise(seeds: int) -> None:
 
 
 def mosaics(samples: Samples, rng: np.random.Generator) -> tuple[list[Image.Image], list[str]]:
-    """As many photos of 2×2 cells as there are scans, each cell a scan or, by half, empty."""
+    """As many images of 2×2 cells as there are scans, each cell a scan or, by half, empty."""
     photos, labels = [], []
     for _ in range(len(samples)):
         photo, has = np.zeros((2, 2, 8, 8), np.uint8), set()

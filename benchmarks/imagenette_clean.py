@@ -1,6 +1,6 @@
 """A CSV of Imagenette for models that begin with ImageNet weights.
 
-Those weights have seen every photo of Imagenette but its 500 ILSVRC2012_val_* files, whichever
+Those weights have seen every image of Imagenette but its 500 ILSVRC2012_val_* files, whichever
 split they lie in.  The CSV takes these out of training and validates on them alone.
 
     python benchmarks/imagenette_clean.py $GOOGLENET_DATA/imagenette2-160 clean.csv

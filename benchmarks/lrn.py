@@ -1,4 +1,4 @@
-"""Ways to compute local response normalisation, side by side on the paper's two maps.
+"""Ways to compute local response normalization, side by side on the paper's two maps.
 
 python benchmarks/lrn.py [--threads 1] [--batch 32] [--repeats 9] [--dtype float32] [--clock wall]
 

@@ -1,16 +1,16 @@
-"""What local response normalisation costs an int8 network in OpenVINO, and what else it could be.
+"""What local response normalization costs an int8 network in OpenVINO, and what else it could be.
 
 python benchmarks/lrn_int8.py MODEL --calibrate DATA --data DATA [--repeats 9]
 
 MODEL has LRN (the variant `paper`).  Ways:
 
-- `operator`: OpenVINO's own LRN, in float32 between quantised layers. What `export` writes.
-- `band, int8`: squares, a banded 1×1 convolution that NNCF quantises like any other, square roots.
+- `operator`: OpenVINO's own LRN, in float32 between quantized layers. What `export` writes.
+- `band, int8`: squares, a banded 1×1 convolution that NNCF quantizes like any other, square roots.
 - `band, fp32`: the same, the convolution left in float32.
 - `none`: no LRN at all, which computes something else: what could be won at most.
 
-A row a way: the processor's milliseconds for a photo (batch 8, one thread, the median of
-interleaved repetitions), and of the photos of --data, how many have fp32's answer, and how many
+A row a way: the processor's milliseconds for an image (batch 8, one thread, the median of
+interleaved repetitions), and of the images of --data, how many have fp32's answer, and how many
 right answers were lost and won.
 """
 
@@ -71,7 +71,7 @@ def without_operator(model: onnx.ModelProto, way: str) -> onnx.ModelProto:
     return model
 
 
-def quantised(model: onnx.ModelProto, way: str, photos: Any) -> Any:
+def quantized(model: onnx.ModelProto, way: str, photos: Any) -> Any:
     from googlenet.export.openvino_model import from_onnx
     from googlenet.export.quantize import quiet_nncf
 
@@ -90,7 +90,7 @@ def quantised(model: onnx.ModelProto, way: str, photos: Any) -> Any:
 
 
 def running(model: Any) -> Any:
-    """A function of photos to probabilities, on one thread."""
+    """A function of images to probabilities, on one thread."""
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
@@ -131,7 +131,7 @@ def main() -> None:
     for way in WAYS:
         model = network_model(classifier.network, p.size)
         model = model if way == "operator" else without_operator(model, way)
-        runs[way] = running(quantised(model, way, calibrating))
+        runs[way] = running(quantized(model, way, calibrating))
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for run in runs.values():
         run(x[:8])

@@ -1,8 +1,8 @@
-"""How well `googlenet check` finds near-duplicates: photos changed by us, and unrelated ones.
+"""How well `googlenet check` finds near-duplicates: images changed by us, and unrelated ones.
 
     python benchmarks/near_duplicates.py FOLDER [--changed 1000] [--workers 2]
 
-FOLDER holds photos of which no two are the same.  Prints how many pairs of them are called alike
+FOLDER holds images of which no two are the same.  Prints how many pairs of them are called alike
 (each a false one, unless the folder has look-alikes), and which share of changed copies is found,
 by ours and by the usual perceptual hash.
 """
@@ -41,7 +41,7 @@ def scaled(photo: Image.Image, factor: float) -> Image.Image:
 
 
 def cropped(photo: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
-    """The photo without `share` of its width and of its height, from anywhere."""
+    """The image without `share` of its width and of its height, from anywhere."""
     width, height = (round(side * (1 - share)) for side in photo.size)
     left = int(rng.integers(photo.width - width + 1))
     top = int(rng.integers(photo.height - height + 1))
@@ -98,7 +98,7 @@ def main() -> None:
         drawn = np.random.default_rng((0, index))
         return np.stack([thumbnail(change(photo, drawn)) for change in CHANGES.values()])
 
-    changed = np.stack(list(prefetch(copies, chosen, args.workers)))  # (photos, changes, 32, 32)
+    changed = np.stack(list(prefetch(copies, chosen, args.workers)))  # (images, changes, 32, 32)
     print(f"found of {len(chosen)} changed photos:")
     plain = PerceptualHash(thumbnails, max(1, len(pairs)))
     print(
@@ -113,7 +113,7 @@ def main() -> None:
 class PerceptualHash:
     """The usual hash: which of the 8×8 lowest cosine terms are above their median.
 
-    threshold: of how many equal bits no more than `allowed` pairs of the photos have as many.
+    threshold: of how many equal bits no more than `allowed` pairs of the images have as many.
     """
 
     def __init__(self, thumbnails: Pictures, allowed: int) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/shards.py --shards 1 4 16 --processes 2
 
 Makes data of so many tar shards, starts the processes on each, and has them read an epoch as
-training does: open the data, draw the order, read, decode and crop the photos of their shares.
+training does: open the data, draw the order, read, decode and crop the images of their shares.
 Each says how long that took and the most memory that it ever had.
 """
 
@@ -29,7 +29,7 @@ CLASSES = 10
 
 
 def make(folder: Path, shards: int, photos: int, side: int) -> None:
-    """Shards of noisy gradients, which take about as many bytes as photos of that side."""
+    """Shards of noisy gradients, which take about as many bytes as images of that side."""
     rng = np.random.default_rng(0)
     ramp = np.add.outer(np.arange(side), np.arange(side))[..., None] // 3
     contents = []

@@ -1,12 +1,12 @@
-"""What was tried for the recipe: settings by name, each trained and scored on held-out photos.
+"""What was tried for the recipe: settings by name, each trained and scored on held-out images.
 
     python benchmarks/study.py run $GOOGLENET_DATA/imagenette2-160 NAME... [--seeds 0,1,2]
         [--size 128] [--epochs 5] [--threads 2] [--per-class N] [--others] --out FILE
     python benchmarks/study.py table docs/results/study.jsonl
     python benchmarks/study.py beliefs docs/results/beliefs.jsonl
 
-A fifth of the training photos is held out, the same for every setting and seed; the validation
-photos are never read.  With --per-class, only so many photos of each class are learnt from, a small
+A fifth of the training images is held out, the same for every setting and seed; the validation
+images are never read.  With --per-class, only so many images of each class are used, a small
 data set, and still all of that fifth are scored.  A line of the output is one run; runs that are
 there are not repeated.
 """
@@ -59,16 +59,16 @@ class Task:
     others: bool = False
 
 
-MARGINS = (1.0, 1.035, 1.07, 1.1)  # of a centre view's side: the photo's shorter one; ours is 1.14
+MARGINS = (1.0, 1.035, 1.07, 1.1)  # of a center view's side: the image's shorter one; ours is 1.14
 SHARES = (0.02, 0.05)  # of the run, over which other averages than the recipe's look back
 
 
 def run(setting: Setting, task: Task, seed: int) -> dict[str, Any]:
-    """Train from scratch; the accuracy of the averaged weights on the held-out photos.
+    """Train from scratch; the accuracy of the averaged weights on the held-out images.
 
     Where the task asks for others, `averages` has that of other averages of the same run by the
-    share over which they look back, `margins` and `margin_losses` what other centre views find,
-    `voters` what the heads say, `squashed` what is found in the whole photo made a square.
+    share over which they look back, `margins` and `margin_losses` what other center views find,
+    `voters` what the heads say, `squashed` what is found in the whole image made a square.
     """
     recipe = MODERN.with_settings(BASE | setting.recipe | {"epochs": task.epochs})
     preprocessing = Preprocessing(size=task.size, resize_size=resize_size(task.size))
@@ -137,7 +137,7 @@ def average(trainer: Trainer, share: float) -> WeightAverage:
 def scores(
     trainer: Trainer, model: nn.Module, task: Task, resize: int, mode: str = "crop"
 ) -> Scores:
-    """What the model says of the held-out photos, their shorter side made so long."""
+    """What the model says of the held-out images, their shorter side made so long."""
     preprocessing = replace(trainer.loader.preprocessing, resize_size=resize, mode=mode)
     header = ModelHeader(trainer.recipe.variant, task.data.classes, preprocessing)
     classifier = Classifier(header, TorchBackend(model, trainer.machine))  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def scores(
 
 
 def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
-    """What each head says of today's centre view, and all by the weights they were trained with."""
+    """What each head says of today's center view, and all by the weights they were trained with."""
     if not trainer.network.aux_heads:
         return {}
     network = deepcopy(trainer.network)
@@ -163,7 +163,7 @@ def voters(trainer: Trainer, task: Task) -> dict[str, dict[str, float]]:
 
 
 def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
-    """The model with the batch statistics of centre views, in place of training crops."""
+    """The model with the batch statistics of center views, in place of training crops."""
     found, samples = deepcopy(model), trainer.loader.samples
     preprocessing = trainer.loader.preprocessing
     chosen = np.random.default_rng(0).permutation(len(samples))[:2048]
@@ -181,7 +181,7 @@ def refitted(trainer: Trainer, model: GoogLeNet) -> GoogLeNet:
 
 
 def keep_decoded() -> None:
-    """Decode each photo once for all runs of this process: a gigabyte for Imagenette at 160 px."""
+    """Decode each image once for all runs of this process: a gigabyte for Imagenette at 160 px."""
     photos: dict[Any, Any] = {}
     original = decoding.decode
 
@@ -196,13 +196,13 @@ def keep_decoded() -> None:
 
 
 def held_out(data: DataSet) -> DataSet:
-    """The training photos alone, a fifth of each class held out, whatever the seed of the run."""
+    """The training images alone, a fifth of each class held out, whatever the seed of the run."""
     parts = DataSet(data.name, data.classes, data.train, Samples())
     return random_split(parts, seed=0)
 
 
 def cut(data: DataSet, count: int) -> DataSet:
-    """The first `count` training photos of each class, the same for every setting and seed."""
+    """The first `count` training images of each class, the same for every setting and seed."""
     labels = np.array(data.train.labels)
     chosen = [i for c in range(len(data.classes)) for i in np.flatnonzero(labels == c)[:count]]
     return DataSet(data.name, data.classes, data.train.take([int(i) for i in chosen]), data.val)

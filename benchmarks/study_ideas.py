@@ -52,7 +52,7 @@ class EachFilter(Muon):
     """Muon that turns each filter, and not a layer's filters as a whole, by one angle.
 
     Where a layer has more filters than inputs, the rows of an orthogonal matrix are of unlike
-    length, and so are then the steps of its filters; batch normalisation is by the filter.
+    length, and so are then the steps of its filters; batch normalization is by the filter.
     """
 
     @staticmethod
@@ -75,11 +75,11 @@ def each_filter(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def cosine_stem(network: Network) -> None:
-    """Filters of conv1 that begin as cosines of low frequency in grey and two colours, ±.
+    """Filters of conv1 that begin as cosines of low frequency in gray and two colors, ±.
 
-    Those are nearly what the principal components of small pieces of photos are; with batch
-    normalisation after them they are a whitening (Jordan 2024, arXiv 2404.00498, learns such
-    filters from the photos).
+    Those are nearly what the principal components of small pieces of images are; with batch
+    normalization after them they are a whitening (Jordan 2024, arXiv 2404.00498, learns such
+    filters from the images).
     """
     at = (torch.arange(7) + 0.5) * torch.pi / 7
     waves = torch.stack([torch.cos(frequency * at) for frequency in range(7)])
@@ -87,11 +87,11 @@ def cosine_stem(network: Network) -> None:
     order = sorted(
         ((i, j) for i in range(7) for j in range(7)), key=lambda f: (f[0] ** 2 + f[1] ** 2, f)
     )
-    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 2.0, -1.0]])
-    colours = colours / colours.norm(dim=1, keepdim=True)
+    colors = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 2.0, -1.0]])
+    colors = colors / colors.norm(dim=1, keepdim=True)
     filters = [
         colour[:, None, None] * waves[i][:, None] * waves[j]
-        for colour, count in zip(colours, (16, 8, 8), strict=True)
+        for colour, count in zip(colors, (16, 8, 8), strict=True)
         for i, j in order[:count]
     ]
     bank = torch.stack(filters)
@@ -183,7 +183,7 @@ def fully_connected(network: Network) -> None:
 
 
 class Alternating(Augmentation):
-    """Each photo mirrored in every other epoch, which one by chance (Jordan 2024, 2404.00498)."""
+    """Each image mirrored in every other epoch, which one by chance (Jordan 2024, 2404.00498)."""
 
     def __call__(
         self, image: DecodedImage, epoch: int, index: int, side: int | None = None
@@ -199,7 +199,7 @@ class Alternating(Augmentation):
 
 
 class Gentle(Augmentation):
-    """Crops of half of the photo at least in the last of five epochs."""
+    """Crops of half of the image at least in the last of five epochs."""
 
     def __call__(
         self, image: DecodedImage, epoch: int, index: int, side: int | None = None

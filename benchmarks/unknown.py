@@ -1,12 +1,12 @@
-"""Known against unknown: how well scores tell photos of a model's classes from everything else.
+"""Known against unknown: how well scores tell images of a model's classes from everything else.
 
     python benchmarks/unknown.py outputs MODEL $GOOGLENET_DATA OUT.npz
     python benchmarks/unknown.py compare OUT.npz > docs/results/unknown.json
     python benchmarks/unknown.py table docs/results/unknown.json
 
-MODEL was trained on Imagenette.  Known are its validation photos: one random half fits each
+MODEL was trained on Imagenette.  Known are its validation images: one random half fits each
 score and chooses its threshold, the other half is what is called known here.  Unknown are the
-645 photos of ilsvrc2012-val-650 outside the ten classes, split by class: the method was chosen
+645 images of ilsvrc2012-val-650 outside the ten classes, split by class: the method was chosen
 on the first half of their classes, and the second half, `photos`, is what counts; and noise,
 of which the stripes were made after the method had been chosen.
 Every method has the same 5 % of false alarms, each by its own threshold.
@@ -59,13 +59,13 @@ def noise(kind: str, count: int = 200, side: int = 160) -> Iterator[NDArray[np.u
             pixels = rng.integers(0, 256, (side, side, 3))
         elif kind == "gaussian noise":
             pixels = rng.normal(128, 64, (side, side, 3)).clip(0, 255)
-        elif kind == "smooth noise":  # blobs of colour, a few to a side
+        elif kind == "smooth noise":  # blobs of color, a few to a side
             grid = int(rng.integers(3, 20))
             small = Image.fromarray(rng.integers(0, 256, (grid, grid, 3)).astype(np.uint8))
             pixels = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
         elif kind == "constant colors":
             pixels = np.broadcast_to(rng.integers(0, 256, 3), (side, side, 3))
-        else:  # waves between two colours, in any direction
+        else:  # waves between two colors, in any direction
             y, x = np.mgrid[:side, :side]
             turn, length = rng.uniform(0, np.pi), rng.uniform(4, 60)
             wave = np.sin(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / length) / 2 + 0.5
@@ -75,7 +75,7 @@ def noise(kind: str, count: int = 200, side: int = 160) -> Iterator[NDArray[np.u
 
 
 def write_outputs(model: Path, data: Path, target: Path) -> None:
-    """Logits, summary and what the last layer sees of every photo, by centre crop, in fp32."""
+    """Logits, summary and what the last layer sees of every image, by center crop, in fp32."""
     classifier = Classifier.load(model, ComputeDevice.detect("fp32"))
     seen: list[torch.Tensor] = []
     last = cast(torch.nn.Linear, classifier.network.get_submodule("classifier"))
@@ -118,7 +118,7 @@ def softmax(z: Array) -> Array:
 
 
 class Methods:
-    """Each method's score, fitted on known photos: logits (N, C), features (N, F), labels (N,)."""
+    """Each method's score, fitted on known images: logits (N, C), features (N, F), labels (N,)."""
 
     def __init__(
         self, logits: Array, features: Array, labels: NDArray[np.int64], last: tuple[Array, Array]
@@ -176,13 +176,13 @@ class Methods:
         )
 
     def relative_mahalanobis(self) -> Score:
-        """Ren et al. 2021: less the distance to the mean of all photos."""
+        """Ren et al. 2021: less the distance to the mean of all images."""
         mean, near = self.x.mean(0), self.mahalanobis()
         precision = shrunk_precision(self.x - mean)
         return lambda z, x: near(z, x) + quadratic(x - mean, precision)
 
     def nearest_neighbour(self) -> Score:
-        """Sun et al. 2022: to the 20th nearest direction; needs every photo's features."""
+        """Sun et al. 2022: to the 20th nearest direction; needs every image's features."""
         known = self.x / np.linalg.norm(self.x, axis=1, keepdims=True)
 
         def similarity(z: Array, x: Array) -> Array:
@@ -193,9 +193,9 @@ class Methods:
     def vim(self) -> Score:
         """Wang et al. 2022, with 32 principal directions."""
         origin = -np.linalg.pinv(self.weight) @ self.bias
-        centred = self.x - origin
-        rest = np.linalg.eigh(centred.T @ centred)[1][:, :-32]
-        alpha = self.z.max(1).mean() / np.linalg.norm(centred @ rest, axis=1).mean()
+        centered = self.x - origin
+        rest = np.linalg.eigh(centered.T @ centered)[1][:, :-32]
+        alpha = self.z.max(1).mean() / np.linalg.norm(centered @ rest, axis=1).mean()
 
         def virtual(z: Array, x: Array) -> Array:
             return log_sum_exp(z) - alpha * np.linalg.norm((x - origin) @ rest, axis=1)
@@ -230,8 +230,8 @@ def tensors(logits: Array, summary: Array) -> Outputs:
     return Outputs(logits.astype(np.float32), summary.astype(np.float32), WIDTHS)
 
 
-def shrunk_precision(centred: Array, shrinkage: float = 0.1) -> Array:
-    covariance = centred.T @ centred / len(centred)
+def shrunk_precision(centered: Array, shrinkage: float = 0.1) -> Array:
+    covariance = centered.T @ centered / len(centered)
     width = len(covariance)
     even = np.trace(covariance) / width * np.eye(width)
     return np.asarray(np.linalg.inv((1 - shrinkage) * covariance + shrinkage * even))
@@ -292,9 +292,9 @@ def compare(outputs: Path) -> dict[str, Any]:
 
 
 def against(plain: dict[str, Array], ours: dict[str, Array], kind: str) -> dict[str, Any]:
-    """Both scores on the same photos, each with exactly 5 % of false alarms on these known ones.
+    """Both scores on the same images, each with exactly 5 % of false alarms on these known ones.
 
-    The difference's interval is over draws of the same photos for both.
+    The difference's interval is over draws of the same images for both.
     """
     rng = np.random.default_rng(0)
     known, unknown = len(plain["known"]), len(plain[kind])
@@ -326,7 +326,7 @@ def both_figures(known: Array, unknown: Array) -> tuple[float, float]:
 def crossed(
     method: Callable[[Methods], Score], z: Array, x: Array, y: NDArray[np.int64], last: Any
 ) -> Array:
-    """Scores of the fitting photos, each half by the fit on the other: what a new photo gets."""
+    """Scores of the fitting images, each half by the fit on the other: what a new image gets."""
     found = np.empty(len(y))
     parts = two_folds(len(y))
     for own, other in (parts, parts[::-1]):
@@ -335,14 +335,14 @@ def crossed(
 
 
 def chosen_classes(wnids: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """The photos of a random half of the unknown classes, on which the method was chosen."""
+    """The images of a random half of the unknown classes, on which the method was chosen."""
     classes = np.unique(wnids)
     mine, _ = two_folds(len(classes), seed=2)
     return np.isin(wnids, classes[mine])
 
 
 def intervals(known: Array, unknown: Array, threshold: float) -> dict[str, list[float]]:
-    """95 % of both figures over draws of photos, known and unknown; the threshold stays."""
+    """95 % of both figures over draws of images, known and unknown; the threshold stays."""
     rng = np.random.default_rng(0)
     areas, rates = np.empty(RESAMPLES), np.empty(RESAMPLES)
     for i in range(RESAMPLES):

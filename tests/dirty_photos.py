@@ -1,4 +1,4 @@
-"""Every kind of dirty photo that the decoder has a policy for, made here, and mutations of files.
+"""Every kind of dirty image that the decoder has a policy for, made here, and mutations of files.
 
 `USABLE` are odd and must be read; `BROKEN` must be refused by name, for the reason given.
 """
@@ -24,7 +24,7 @@ FUZZED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 
 
 def photo(seed: int = 0) -> Image.Image:
-    """48 × 40 noisy pixels of one colour: a photo of the class red."""
+    """48 × 40 noisy pixels of one color: an image of the class red."""
     return tinted("red", seed)
 
 
@@ -56,7 +56,7 @@ def sixteen_bit_rgb() -> bytes:
 
 
 def ycck(cmyk: Image.Image) -> bytes:
-    """A JPEG as Photoshop writes it: inverted CMYK, its first three channels as luma and chroma.
+    """A JPEG as Imageshop writes it: inverted CMYK, its first three channels as luma and chroma.
 
     Pillow writes inverted CMYK without the conversion, so it is given what inverts to the
     converted channels, and the marker then says that they are converted (transform 2).
@@ -84,7 +84,7 @@ def turned_profile() -> bytes:
 
 
 def grey_profile() -> bytes:
-    """The smallest ICC profile of a grey scale: light is the value to the power of 1.8."""
+    """The smallest ICC profile of a gray scale: light is the value to the power of 1.8."""
     white = b"XYZ " + struct.pack(">4x3I", 0xF6D6, 0x10000, 0xD32D)
     curve = b"curv" + struct.pack(">4xIHH", 1, 0x01CD, 0)  # one entry: the exponent, 1.8
     begin = 128 + 4 + 2 * 12
@@ -106,12 +106,12 @@ def many_scans(scans: int = 101) -> bytes:
 
 
 def many_empty_scans(scans: int = 101) -> bytes:
-    """A JPEG that is not progressive, its colours in scans of their own, most without pixels."""
-    grey = encoded(photo().convert("L"), "JPEG")
-    frame, begin = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
-    colours = bytes([3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])  # three, each with the first table
-    head = grey[: frame + 2] + b"\x00\x11" + grey[frame + 4 : frame + 9] + colours
-    tables, coded = grey[frame + 13 : begin], grey[begin + 10 : -2]
+    """A JPEG that is not progressive, its colors in scans of their own, most without pixels."""
+    gray = encoded(photo().convert("L"), "JPEG")
+    frame, begin = gray.index(b"\xff\xc0"), gray.index(b"\xff\xda")
+    colors = bytes([3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])  # three, each with the first table
+    head = gray[: frame + 2] + b"\x00\x11" + gray[frame + 4 : frame + 9] + colors
+    tables, coded = gray[frame + 13 : begin], gray[begin + 10 : -2]
     each = [b"\xff\xda\x00\x08" + bytes([1, colour, 0, 0, 63, 0]) for colour in (1, 2, 3)]
     whole = head + tables + b"".join(scan + coded for scan in each)
     return whole + each[2] * (scans - 3) + b"\xff\xd9"
@@ -133,7 +133,7 @@ def damaged_check_sum() -> bytes:
 
 @cache
 def usable() -> dict[str, bytes]:
-    """Odd photos by file name, each of which must be read; all are of the class red."""
+    """Odd images by file name, each of which must be read; all are of the class red."""
     rgba = photo().convert("RGBA")
     rgba.putalpha(noise(48, 40, mode="L"))
     bits = photo().convert("1")
@@ -176,7 +176,7 @@ def usable() -> dict[str, bytes]:
 
 @cache
 def broken() -> dict[str, tuple[bytes, str]]:
-    """Photos by file name that must be refused, with what is said of them."""
+    """Images by file name that must be refused, with what is said of them."""
     whole = {kind: encoded(photo(), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "TIFF")}
     unknown = r"cannot be read as an image \(its content is of no known format"
     too_large = "it declares more than 89478485 pixels"
@@ -236,7 +236,7 @@ def enormous_gif() -> bytes:
 
 
 def write_specials(folder: Path) -> dict[str, str]:
-    """Names in a folder that are no photo's file, and what is said of them."""
+    """Names in a folder that are no image's file, and what is said of them."""
     (folder / "dangling.jpg").symlink_to(folder / "nowhere.jpg")
     (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
     os.mkfifo(folder / "pipe.jpg")
@@ -326,7 +326,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def is_right_answer(image: Image.Image, data: bytes) -> bool:
-    """Whether a decoded photo is of the size that Pillow reads in the file, upright, in RGB."""
+    """Whether a decoded image is of the size that Pillow reads in the file, upright, in RGB."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(BytesIO(data)) as declared:

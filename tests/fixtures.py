@@ -1,4 +1,4 @@
-"""What several tests work on: photos, folders of photos, a classifier of little work."""
+"""What several tests work on: images, folders of images, a classifier of little work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def slow(*values: object) -> ParameterSet:
 
 
 def noise(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
-    """A photo of random pixels, so that no two places of it look alike."""
+    """An image of random pixels, so that no two places of it look alike."""
     rng = np.random.default_rng(seed)
     bands = len(Image.new(mode, (1, 1)).getbands())
     shape = (height, width) if bands == 1 else (height, width, bands)
@@ -42,7 +42,7 @@ def noise(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Im
 
 
 def tinted(colour: str, seed: int, side: int = 40) -> Image.Image:
-    """A noisy photo in which one colour prevails: a class that can be learnt."""
+    """A noisy image in which one color prevails: a class that can be learned."""
     rng = np.random.default_rng(seed)
     pixels = rng.normal(COLOURS[colour], 40, (side, side + 8, 3)).clip(0, 255)
     return Image.fromarray(pixels.astype(np.uint8))
@@ -60,7 +60,7 @@ def pixels(image: DecodedImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def photo_folder(root: Path, photos: Mapping[str, int], seed: int = 0) -> Path:
-    """Folders of tinted photos: {"train/red": 4} makes four, named 0.png to 3.png."""
+    """Folders of tinted images: {"train/red": 4} makes four, named 0.png to 3.png."""
     for at, (name, count) in enumerate(photos.items()):
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,15 +81,15 @@ def tiny_classifier(
     heads: bool = False,
     mirror: bool = True,
 ) -> Classifier:
-    """A network of a twentieth of the width, whose answers differ from photo to photo."""
+    """A network of a twentieth of the width, whose answers differ from image to image."""
     generator = torch.Generator().manual_seed(seed)
     network = build_network(
         variant, classes, size=size, width=0.05, with_aux_heads=heads, generator=generator
     )
     network.eval()
     # As drawn it says nearly the same of everything: statistics of its own spread its features.
-    colours = torch.randn(16, 3, 1, 1, generator=generator)
-    recompute_bn_stats(network, [colours + torch.randn(16, 3, size, size, generator=generator)])
+    colors = torch.randn(16, 3, 1, 1, generator=generator)
+    recompute_bn_stats(network, [colors + torch.randn(16, 3, size, size, generator=generator)])
     with torch.no_grad():
         network.get_parameter("classifier.weight").normal_(0, 0.15, generator=generator)
     return Classifier.from_network(

@@ -64,7 +64,7 @@ def test_the_tables_of_the_study_are_their_files(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_stored_is_better_than_the_softmax_maximum() -> None:
-    """On all photos and on every kind of noise: the area and the detection rate."""
+    """On all images and on every kind of noise: the area and the detection rate."""
     script, results = benchmark("unknown"), load(ROOT / "docs" / "results" / "unknown.json")
     for kind in ("all photos", *script.NOISE):
         for figure in (results["against"][kind][name] for name in ("auc", "detected")):

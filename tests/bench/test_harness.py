@@ -88,7 +88,7 @@ def test_ceilings_come_from_the_machine(
 
 
 def test_multiply_adds_of_a_step() -> None:
-    """Thrice the forward pass with heads, less the first layer's gradient at the photo."""
+    """Thrice the forward pass with heads, less the first layer's gradient at the image."""
     forward = 1_582_671_872 + 4_169_728 + 4_202_496
     assert training.training_macs("paper", 224) == 3 * forward - 118_013_952
     assert network_cost("paper", 224).rows[0].cost.macs == 118_013_952

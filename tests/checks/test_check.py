@@ -58,7 +58,7 @@ def kinds(found: Check) -> dict[str, set[str]]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Five photos a class to train on and two to validate on: nothing is wrong."""
+    """Five images a class to train on and two to validate on: nothing is wrong."""
     seed = 0
     for part, count in (("train", 5), ("val", 2)):
         for label in ("cat", "dog"):
@@ -79,7 +79,7 @@ def test_nothing_is_wrong(data: Path) -> None:
     }  # fmt: skip
 
 
-def test_broken_photos_are_unreadable_and_odd_ones_are_not(tmp_path: Path) -> None:
+def test_broken_images_are_unreadable_and_odd_ones_are_not(tmp_path: Path) -> None:
     folder = photo_folder(tmp_path, {"red": 2, "blue": 2}) / "red"
     for name, (content, _) in broken().items():
         (folder / name).write_bytes(content)
@@ -141,7 +141,7 @@ def test_leakage_is_named_as_such(data: Path, same: bool) -> None:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_one_photo_with_two_labels(data: Path, same: bool) -> None:
+def test_one_image_with_two_labels(data: Path, same: bool) -> None:
     original = data / "train" / "cat" / "cattrain1.png"
     other = data / "train" / "dog" / "other.png"
     if same:
@@ -283,7 +283,7 @@ def test_table_with_a_test_split_and_repetitions(tmp_path: Path) -> None:
     assert kinds(found) == {"duplicate": {"labels.csv", "5.png"}, "leakage": {"5.png"}}
 
 
-def test_table_of_photos_with_several_labels(tmp_path: Path) -> None:
+def test_table_of_images_with_several_labels(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"{number}.png").write_bytes(scene_file(number))
     shutil.copy(tmp_path / "0.png", tmp_path / "9.png")
@@ -336,7 +336,7 @@ def test_inventory_is_what_training_reads(data: Path) -> None:
         )
 
 
-def test_nothing_and_no_photo(tmp_path: Path) -> None:
+def test_nothing_and_no_image(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="DATA must be a folder"):
         check("nowhere")
     with pytest.raises(DataError, match="must have a folder of images per class"):

@@ -1,4 +1,4 @@
-"""Which photos are alike, against SciPy's cosine transform and against a search by hand."""
+"""Which images are alike, against SciPy's cosine transform and against a search by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.fixtures import encoded
 
 
 def scene(seed: int, width: int = 160, height: int = 120) -> Image.Image:
-    """A photo-like picture: coloured spots of every size, its spectrum falling as a photo's."""
+    """An image-like picture: colored spots of every size, its spectrum falling as an image's."""
     rng = np.random.default_rng(seed)
     pixels = np.zeros((height, width, 3))
     for side in (3, 6, 12, 24, 48):
@@ -62,7 +62,7 @@ def stacked(*photos: Image.Image) -> Thumbnails:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_photo_is_found(change: str) -> None:
+def test_changed_image_is_found(change: str) -> None:
     photos = [scene(n) for n in range(12)]
     changed = CHANGES[change](photos[5])
     found = list(near_duplicates(stacked(*photos, changed), 12))
@@ -70,19 +70,19 @@ def test_changed_photo_is_found(change: str) -> None:
     assert MIN_SIMILARITY <= found[0].similarity <= 1.0001
 
 
-def test_photo_is_itself() -> None:
+def test_image_is_itself() -> None:
     ((first, second, similarity),) = near_duplicates(stacked(scene(0), scene(0)), 2)
     assert (first, second) == (0, 1)
     assert similarity == pytest.approx(1, abs=1e-5)
 
 
-def test_flat_photos_are_like_nothing() -> None:
+def test_flat_images_are_like_nothing() -> None:
     """A white page and a gray one have nothing by which they could be told."""
     pages = [Image.new("RGB", (64, 64), (level,) * 3) for level in (255, 255, 128)]
     assert list(near_duplicates(stacked(*pages), 3)) == []
 
 
-def test_no_photo_and_one_photo() -> None:
+def test_no_image_and_one_image() -> None:
     assert list(near_duplicates(np.zeros((0, SIDE, SIDE), np.uint8), 0)) == []
     assert list(near_duplicates(stacked(scene(0)), 1)) == []
 
@@ -132,7 +132,7 @@ def test_candidates_are_the_pairs_that_a_search_by_hand_finds(
     assert len(expected) > 50
 
 
-def test_one_photo_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NEIGHBORS", 2)
     pairs = list(near_duplicates(np.repeat(stacked(scene(1)), 40, axis=0), 20))
     assert len(pairs) <= 2 * 2 * 40
@@ -141,7 +141,7 @@ def test_one_photo_many_times_stays_few_pairs(monkeypatch: pytest.MonkeyPatch) -
     assert leaking == set(range(20, 40))
 
 
-def test_real_photos(shared_data: Path) -> None:
+def test_real_images(shared_data: Path) -> None:
     """Of 50 unrelated ones no two are alike; re-encoded at half the size each is found."""
     paths = sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir())
     photos = [decode(path) for path in paths]

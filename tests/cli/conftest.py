@@ -39,7 +39,7 @@ def command(*arguments: object) -> Answer:
 
 
 class Trained(NamedTuple):
-    data: Path  # twelve photos to train on, six to validate on: red, green, blue
+    data: Path  # twelve images to train on, six to validate on: red, green, blue
     run: Path
     answer: Answer
 
@@ -47,8 +47,8 @@ class Trained(NamedTuple):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("command-line")
-    colours = ("red", "green", "blue")
-    parts = {f"train/{c}": 4 for c in colours} | {f"val/{c}": 2 for c in colours}
+    colors = ("red", "green", "blue")
+    parts = {f"train/{c}": 4 for c in colors} | {f"val/{c}": 2 for c in colors}
     data = photo_folder(folder / "data", parts)
     answer = command("train", data, "--out", folder / "run", *SMALL, "--json")
     assert answer.code == 0, answer.err

@@ -16,7 +16,7 @@ from tests.fixtures import noise, photo_folder
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty photos of the model's classes: enough for a threshold of either half."""
+    """Sixty images of the model's classes: enough for a threshold of either half."""
     root = tmp_path_factory.mktemp("known")
     return photo_folder(root, dict.fromkeys(("red", "green", "blue"), 20), seed=50_000)
 
@@ -67,7 +67,7 @@ def test_lines_for_a_reader(trained: Trained, photos: Path, tmp_path: Path) -> N
     assert lines[3] == f"written to {out}"
 
 
-def test_few_photos_have_a_temperature_and_no_threshold(trained: Trained, tmp_path: Path) -> None:
+def test_few_images_have_a_temperature_and_no_threshold(trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     answer = command("calibrate", trained.run, "--data", trained.data, "--out", out)
     assert answer.code == 0
@@ -75,12 +75,12 @@ def test_few_photos_have_a_temperature_and_no_threshold(trained: Trained, tmp_pa
     model = Classifier.load(out)
     assert model.calibration
     assert model.calibration.ood is None
-    # Training has done the same with the same photos.
+    # Training has done the same with the same images.
     assert model.header.to_json() == Classifier.load(trained.run).header.to_json()
 
 
 def test_predict_says_unknown(calibrated: tuple[Path, Answer], tmp_path: Path) -> None:
-    """A threshold above every score: each photo is unknown, and has its answers all the same."""
+    """A threshold above every score: each image is unknown, and has its answers all the same."""
     model = Classifier.load(calibrated[0])
     assert model.calibration
     assert model.calibration.ood
@@ -127,7 +127,7 @@ def test_evaluation_in_full(calibrated: tuple[Path, Answer], photos: Path, tmp_p
         assert words in text
 
 
-def test_row_a_photo(calibrated: tuple[Path, Answer], trained: Trained, tmp_path: Path) -> None:
+def test_row_an_image(calibrated: tuple[Path, Answer], trained: Trained, tmp_path: Path) -> None:
     noise(40, 40).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("no photo")
     (tmp_path / "t.csv").write_text("path,label\ngood.png,red\nbad.png,blue\n")
@@ -137,7 +137,7 @@ def test_row_a_photo(calibrated: tuple[Path, Answer], trained: Trained, tmp_path
     assert answer.code == 0, answer.err
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert list(rows[0]) == list(COLUMNS)
-    assert len(rows) == 3 * 2  # two models and their ensemble, of two photos
+    assert len(rows) == 3 * 2  # two models and their ensemble, of two images
     assert rows[0]["models"] == str(calibrated[0])
     (expected,) = Classifier.load(calibrated[0]).predict([tmp_path / "good.png"])
     assert (rows[0]["label"], rows[0]["answer"]) == ("red", expected.label)

@@ -20,7 +20,7 @@ from tests.fixtures import noise, photo_folder
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Six photos, of which five are bad, one with a name that is no line of text."""
+    """Six images, of which five are bad, one with a name that is no line of text."""
     folder = photo_folder(tmp_path / "data", {"train/a": 2, "train/b": 2, "val/a": 2, "val/b": 2})
     for number in range(5):
         (folder / "train" / "a" / f"bad{number}.jpg").write_text("no photo")
@@ -101,7 +101,7 @@ def test_refusals(
 
 
 def test_interrupted(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while photos are read: one line, no file half written, no thread left."""
+    """Ctrl-C while images are read: one line, no file half written, no thread left."""
 
     def examine(source: Path) -> ImageReport:
         os.kill(os.getpid(), signal.SIGINT)

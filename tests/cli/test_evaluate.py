@@ -76,7 +76,7 @@ def test_part_of_the_data(trained: Trained, part: str, photos: int) -> None:
 
 
 def test_undivided_data_of_the_model_s_own_and_of_others(tmp_path: Path) -> None:
-    """What the model learnt from does not count; a folder it has never seen counts whole."""
+    """What the model learned from does not count; a folder it has never seen counts whole."""
     own = photo_folder(tmp_path / "own", {"red": 10, "green": 10, "blue": 10})
     strange = photo_folder(tmp_path / "strange", {"red": 3, "blue": 4})
     classifier = tiny_classifier()
@@ -107,7 +107,7 @@ def test_seed_that_is_no_number_is_none(tmp_path: Path, trained: Trained) -> Non
     assert command("evaluate", tmp_path / "m.safetensors", "--data", trained.data).code == 0
 
 
-def test_bad_photos_are_named(trained: Trained, tmp_path: Path) -> None:
+def test_bad_images_are_named(trained: Trained, tmp_path: Path) -> None:
     noise(40, 40).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("no photo")
     (tmp_path / "t.csv").write_text("path,label\ngood.png,red\nbad.png,blue\n")

@@ -1,4 +1,4 @@
-"""Real photos from the command line: a few hundred of Imagenette, one epoch, and what follows."""
+"""Real images from the command line: a few hundred of Imagenette, one epoch, and what follows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = ("n01440764", "n02979186", "n03417042")  # tench, cassette player, gar
 
 
 @pytest.mark.slow
-def test_train_evaluate_and_predict_real_photos(shared_data: Path, tmp_path: Path) -> None:
+def test_train_evaluate_and_predict_real_images(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "imagenette2-160"
     table, run = tmp_path / "labels.csv", tmp_path / "run"
     rows = [

@@ -1,4 +1,4 @@
-"""Photos with several labels, from a CSV to a model and its answers."""
+"""Images with several labels, from a CSV to a model and its answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PHOTOS = 60
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grey photos with a square of each colour that they have, or with none."""
+    """Gray images with a square of each color that they have, or with none."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("several")
     rows = ["path,label,split"]
     for number in range(PHOTOS):

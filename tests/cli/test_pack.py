@@ -15,7 +15,7 @@ from tests.cli.conftest import SMALL, Trained, command
 
 @pytest.fixture(scope="module")
 def packed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos with which `trained` was trained, as they are."""
+    """The images with which `trained` was trained, as they are."""
     out = tmp_path_factory.mktemp("packed") / "data"
     answer = command("pack", trained.data, out, "--original", "--json")
     assert answer.code == 0, answer.err

@@ -1,4 +1,4 @@
-"""`googlenet predict`: a row a photo, bad ones among them."""
+"""`googlenet predict`: a row an image, bad ones among them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fixtures import encoded, noise
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """a.png, bad.jpg and sub/c.png; files that are no photos beside them."""
+    """a.png, bad.jpg and sub/c.png; files that are no images beside them."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     noise(50, 40, 1).save(folder / "a.png")
@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -> None:
+def test_csv_has_a_row_an_image(trained: Trained, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.csv"
     answer = command("predict", trained.run, photos, "--top", "2", "--out", out)
     assert (answer.code, answer.out) == (0, "")
@@ -50,7 +50,7 @@ def test_csv_has_a_row_a_photo(trained: Trained, photos: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("to_file", [True, False])
-def test_json_lines_have_an_object_a_photo(
+def test_json_lines_have_an_object_an_image(
     trained: Trained, photos: Path, tmp_path: Path, to_file: bool
 ) -> None:
     out = tmp_path / "x.jsonl"
@@ -60,7 +60,7 @@ def test_json_lines_have_an_object_a_photo(
     rows = [json.loads(line) for line in text.splitlines()]
     keys = {"path", "label", "probability", "labels", "top", "unknown", "score", "error"}
     assert [set(row) for row in rows] == [keys] * 3
-    # Six validation photos are too few for a threshold.
+    # Six validation images are too few for a threshold.
     assert [(row["unknown"], row["score"]) for row in rows] == [(None, None)] * 3
     good, bad, _ = rows
     assert good["top"][0] == {"label": good["label"], "probability": good["probability"]}
@@ -71,7 +71,7 @@ def test_json_lines_have_an_object_a_photo(
     assert "cannot be read as an image" in bad["error"]
 
 
-def test_terminal_has_a_line_a_photo(trained: Trained, photos: Path) -> None:
+def test_terminal_has_a_line_an_image(trained: Trained, photos: Path) -> None:
     answer = command("predict", trained.run, photos / "a.png", photos / "bad.jpg", "--top", "1")
     good, bad = answer.out.splitlines()
     label = Classifier.load(trained.run).predict([photos / "a.png"])
@@ -82,7 +82,7 @@ def test_terminal_has_a_line_a_photo(trained: Trained, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [["bad.jpg"], ["missing.png", "bad.jpg"]])
-def test_nothing_but_bad_photos_is_1(trained: Trained, photos: Path, names: list[str]) -> None:
+def test_nothing_but_bad_images_is_1(trained: Trained, photos: Path, names: list[str]) -> None:
     answer = command("predict", trained.run, *(photos / name for name in names), "--json")
     assert answer.code == 1
     assert len(answer.out.splitlines()) == len(names)
@@ -141,7 +141,7 @@ def test_folder_s_odd_names_are_a_line_each(trained: Trained, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_thousand_mutated_photos_get_a_row_each(trained: Trained, tmp_path: Path) -> None:
+def test_a_thousand_mutated_images_get_a_row_each(trained: Trained, tmp_path: Path) -> None:
     """An error or an answer, and never both."""
     folder = tmp_path / "mutated"
     folder.mkdir()

@@ -22,7 +22,7 @@ from googlenet.serving.limits import Limits
 from tests.cli.conftest import Trained, command
 from tests.fixtures import encoded, tinted, tiny_classifier
 
-PHOTO = encoded(tinted("red", 99), "PNG")
+IMAGE = encoded(tinted("red", 99), "PNG")
 
 
 @pytest.fixture
@@ -165,13 +165,13 @@ def test_process_answers_and_stops(sign: signal.Signals, trained: Trained) -> No
         found = re.search(r"serving run on (http://127\.0\.0\.1:\d+)$", line)
         assert found, line
         with client_of(found[1]) as client, ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: client.post("/predict", content=PHOTO), range(32)))
+            answers = list(pool.map(lambda _: client.post("/predict", content=IMAGE), range(32)))
             assert client.get("/model", headers={"authorization": "no"}).status_code == 401
         process.send_signal(sign)
         rest = process.stderr.read()
     assert process.returncode == 0
     assert {answer.status_code for answer in answers} == {200}
-    (expected,) = Classifier.load(trained.run).predict([PHOTO])
+    (expected,) = Classifier.load(trained.run).predict([IMAGE])
     assert {answer.json()["results"][0]["label"] for answer in answers} == {expected.label}
     assert rest.count("POST /predict 200") == 32
     assert rest.endswith("stopped\n")

@@ -105,7 +105,7 @@ def test_old_names_of_recipe_fields_are_accepted(capsys: pytest.CaptureFixture[s
         (["--set", "epochs=5"], False, {"epochs"}),
     ],
 )
-def test_epochs_follow_the_photos_where_nobody_says_how_many(
+def test_epochs_follow_the_images_where_nobody_says_how_many(
     options: list[str], scale_epochs: bool, given: set[str]
 ) -> None:
     args = parser().parse_args(["train", "photos", *options])
@@ -134,7 +134,7 @@ def test_fine_tuning_goes_on_as_the_model_was_made(trained: Trained) -> None:
 
 
 def test_fine_tuning_at_another_size_cuts_the_view_at_the_same_scale(tmp_path: Path) -> None:
-    tiny_classifier(size=56).save(tmp_path / "model.safetensors")  # of photos resized to 64
+    tiny_classifier(size=56).save(tmp_path / "model.safetensors")  # of images resized to 64
     weights = ("photos", "--weights", str(tmp_path / "model.safetensors"))
     for size in (56, 112, 224):
         found = settings(*weights, "--size", str(size))

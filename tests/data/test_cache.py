@@ -1,4 +1,4 @@
-"""Decoded photos kept: the same pixels, no more than there is room for, each decoded once."""
+"""Decoded images kept: the same pixels, no more than there is room for, each decoded once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.fixtures import encoded, noise, pixels
 from tests.training.small_runs import nothing, same_bits, samples, state, trainer
 
 
-def test_photos_come_back_as_they_were_until_there_is_no_room() -> None:
-    """Eight photos of either kind, of 30 × 20 pixels, in room for five."""
+def test_images_come_back_as_they_were_until_there_is_no_room() -> None:
+    """Eight images of either kind, of 30 × 20 pixels, in room for five."""
     photos: list[DecodedImage] = [
         noise(30, 20, i) if i % 2 else pixels(noise(30, 20, i)) for i in range(8)
     ]

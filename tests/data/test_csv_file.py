@@ -1,4 +1,4 @@
-"""CSV files of photos; every error names its line."""
+"""CSV files of images; every error names its line."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ SEVERAL = "path,label\n1.png,cat|dog\n2.png,\n3.png,dog\n4.png,cat | bird\n5.png
 
 
 def marked(data: DataSet) -> dict[str, set[str]]:
-    """The classes of each photo by its name."""
+    """The classes of each image by its name."""
     everything = data.all
     return {
         Path(everything.name(i)).name: {data.classes[c].id for c in everything.classes_of(i)}
@@ -167,7 +167,7 @@ def marked(data: DataSet) -> dict[str, set[str]]:
     }
 
 
-def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
+def test_bars_part_the_labels_of_an_image(tmp_path: Path) -> None:
     data = read_csv(table(tmp_path, SEVERAL), 0)
     assert data.multilabel
     assert [c.id for c in data.classes] == ["bird", "cat", "dog"]
@@ -178,7 +178,7 @@ def test_bars_part_the_labels_of_a_photo(tmp_path: Path) -> None:
     assert ", multilabel" in data.describe()
 
 
-def test_one_label_a_photo_stays_one(tmp_path: Path) -> None:
+def test_one_label_an_image_stays_one(tmp_path: Path) -> None:
     text = "path,label\n1.png,cat\n2.png,dog\n"
     assert not read_csv(table(tmp_path, text), 0).multilabel
     several = read_csv(table(tmp_path, text), 0, multilabel=True)
@@ -220,7 +220,7 @@ def test_several_labels_that_cannot_be(
 
 
 def test_split_holds_out_a_fifth_of_every_rarest_class(tmp_path: Path) -> None:
-    """50 photos have a alone, 10 b too, 5 all three, 10 nothing."""
+    """50 images have a alone, 10 b too, 5 all three, 10 nothing."""
     labels = ["a"] * 50 + ["a|b"] * 10 + ["a|b|c"] * 5 + [""] * 10
     rows = "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels))
     data = read_csv(table(tmp_path, "path,label\n" + rows), 3)

@@ -23,7 +23,7 @@ from googlenet.data.dataset import (
 
 
 def dataset(*sizes: int) -> DataSet:
-    """A data set with so many photos of each class, interleaved."""
+    """A data set with so many images of each class, interleaved."""
     pairs = sorted((n, label) for label, size in enumerate(sizes) for n in range(size))
     sources = tuple(Path(f"{label}/{label}-{n}.png") for n, label in pairs)
     classes = tuple(Class(f"id{i}", f"name{i}") for i in range(len(sizes)))
@@ -98,7 +98,7 @@ def test_split_is_a_function_of_the_seed() -> None:
 
 
 def test_split_of_a_split_is_the_same() -> None:
-    """Evaluation finds a trained model's validation photos by splitting again."""
+    """Evaluation finds a trained model's validation images by splitting again."""
     whole = dataset(20, 30)
     assert set(random_split(whole, 5).all.sources) == set(whole.all.sources)
     assert (
@@ -113,11 +113,11 @@ def test_fingerprint_knows_names_and_classes_but_not_the_place() -> None:
     moved = Samples(tuple(Path("/elsewhere") / s for s in there.train.sources), there.train.labels)  # type: ignore[operator]
     assert DataSet("other", there.classes, moved, Samples()).fingerprint() == here.fingerprint()
     assert dataset(3, 4).fingerprint() != here.fingerprint()
-    relabelled = Samples(there.train.sources, tuple(1 - label for label in there.train.labels))
-    assert DataSet("x", there.classes, relabelled, Samples()).fingerprint() != here.fingerprint()
+    relabeled = Samples(there.train.sources, tuple(1 - label for label in there.train.labels))
+    assert DataSet("x", there.classes, relabeled, Samples()).fingerprint() != here.fingerprint()
 
 
-def test_order_knows_the_labels_of_every_photo() -> None:
+def test_order_knows_the_labels_of_every_image() -> None:
     sources, classes = (Path("a.png"), Path("b.png")), (Class("x", "x"), Class("y", "y"))
 
     def order(*rows: list[bool]) -> str:
@@ -141,7 +141,7 @@ def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
         dataset(*sizes)
 
 
-def test_description_counts_the_photos() -> None:
+def test_description_counts_the_images() -> None:
     assert random_split(dataset(10, 10), 0, rule="order").describe() == (
         "photos: 2 classes, 16 training / 4 validation images (random 80/20 split)"
     )

@@ -1,4 +1,4 @@
-"""Folders of photos as people lay them out."""
+"""Folders of images as people lay them out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ids(classes: tuple[Class, ...]) -> list[str]:
 
 
 def names(samples: Samples) -> list[str]:
-    """Each photo as "parent/file", and that its label is its class folder's, by position."""
+    """Each image as "parent/file", and that its label is its class folder's, by position."""
     return ["/".join(Path(str(source)).parts[-2:]) for source in samples.sources]
 
 
@@ -69,14 +69,14 @@ def test_validation_alone(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val), data.has_split) == (0, 3, True)
 
 
-def test_photos_below_a_class_folder_are_its_own(tmp_path: Path) -> None:
+def test_images_below_a_class_folder_are_its_own(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a/2023/may": 1, "a": 1, "b": 2})
     data = read_folder(tmp_path, 0)
     assert ids(data.classes) == ["a", "b"]
     assert sorted(data.all.labels) == [0, 0, 1, 1]
 
 
-def test_hidden_and_other_files_are_no_photos(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_no_images(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1, ".git": 1, "b/.ipynb_checkpoints": 2, "empty": 0})
     noise(4, 4).save(tmp_path / "a" / "._0.png")
     noise(4, 4).save(tmp_path / "a" / "UPPER.PNG")
@@ -88,18 +88,18 @@ def test_hidden_and_other_files_are_no_photos(tmp_path: Path) -> None:
     assert len(data.all) == 3
 
 
-def test_photos_of_a_hidden_folder_s_descendant_can_be_asked_for(tmp_path: Path) -> None:
+def test_images_of_a_hidden_folder_s_descendant_can_be_asked_for(tmp_path: Path) -> None:
     photo_folder(tmp_path, {".cache/photos/a": 1, ".cache/photos/b": 1})
     assert len(read_folder(tmp_path / ".cache" / "photos", 0).all) == 2
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    """Vehicles: trains, cars and a test photo each, in folders of those names."""
+    """Vehicles: trains, cars and a test image each, in folders of those names."""
     photo_folder(tmp_path, {"train": 2, "car": 2, "test": 2})
     assert ids(read_folder(tmp_path, 0).classes) == ["car", "test", "train"]
 
 
-def test_unlabelled_test_photos_are_no_validation(tmp_path: Path) -> None:
+def test_unlabeled_test_images_are_no_validation(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 5, "train/b": 5, "test": 4})
     data = read_folder(tmp_path, 0)
     assert (len(data.train), len(data.val), data.has_split) == (8, 2, False)
@@ -122,7 +122,7 @@ def test_model_s_class_list_is_enforced(tmp_path: Path) -> None:
         read_folder(tmp_path, 0, classes[1:])
 
 
-def test_folder_without_photos(tmp_path: Path) -> None:
+def test_folder_without_images(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 0, "b": 0})
     noise(4, 4).save(tmp_path / "loose.png")
     with pytest.raises(DataError, match="must have a folder of images per class, has none"):
@@ -156,14 +156,14 @@ def test_folder_that_cannot_be_listed_ends_it(public_folder: Path) -> None:
         folder.chmod(0o755)
 
 
-def test_folder_that_is_called_like_a_photo(tmp_path: Path) -> None:
+def test_folder_that_is_called_like_an_image(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1, "a/holiday.jpg": 2})
     (tmp_path / "a" / "link.png").symlink_to(tmp_path / "b")
     found = list_images(tmp_path / "a")
     assert [path.name for path in found] == ["0.png", "0.png", "1.png"]
 
 
-def test_link_to_a_photo_is_one_and_a_link_to_itself_no_class(tmp_path: Path) -> None:
+def test_link_to_an_image_is_one_and_a_link_to_itself_no_class(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1})
     (tmp_path / "a" / "link.png").symlink_to(tmp_path / "b" / "0.png")
     (tmp_path / "a" / "dangling.png").symlink_to(tmp_path / "nowhere")

@@ -14,7 +14,7 @@ from googlenet.data.dataset import Class, DataError, DataSet
 from googlenet.data.folder import read_folder
 from tests.fixtures import encoded, noise
 
-PHOTO = encoded(noise(4, 4))
+IMAGE = encoded(noise(4, 4))
 
 
 def consistent(data: DataSet) -> None:
@@ -73,7 +73,7 @@ def test_folder_of_any_names(places: list[list[str]]) -> None:
             path = Path(root, *parts[:-1], parts[-1] + ".png")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(PHOTO)
+                path.write_bytes(IMAGE)
             except OSError:  # a file of that name is there already
                 continue
         try:

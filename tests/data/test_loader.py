@@ -1,4 +1,4 @@
-"""Photos to batches: every sample once, in an order that depends on (seed, epoch) alone."""
+"""Images to batches: every sample once, in an order that depends on (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def loader(folder: Path) -> TrainingLoader:
-    """Six photos, of which number 2 is text and number 4 missing."""
+    """Six images, of which number 2 is text and number 4 missing."""
     paths = [folder / f"{n}.png" for n in range(6)]
     for n, path in enumerate(paths):
         noise(30, 24, seed=n).save(path)
@@ -65,7 +65,7 @@ def loader(folder: Path) -> TrainingLoader:
     )
 
 
-def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_named(tmp_path: Path) -> None:
     batch = loader(tmp_path).load(0, [5, 4, 2, 0])
     assert batch.labels.tolist() == [1, 0]
     assert batch.pixels.shape == (2, SIZE, SIZE, 3)
@@ -74,7 +74,7 @@ def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
     assert all(error.startswith(name) for name, error in batch.unreadable.items())
 
 
-def test_batch_of_bad_photos_alone_is_empty(tmp_path: Path) -> None:
+def test_batch_of_bad_images_alone_is_empty(tmp_path: Path) -> None:
     batch = loader(tmp_path).load(0, [2, 4])
     assert len(batch) == 0
     assert batch.pixels.shape == (0, SIZE, SIZE, 3)
@@ -89,7 +89,7 @@ def test_a_sample_s_pixels_do_not_depend_on_its_batch(tmp_path: Path) -> None:
 
 
 def jpegs() -> dict[str, bytes]:
-    """By name: photos that are decoded in part, turned, by Pillow, and damaged below."""
+    """By name: images that are decoded in part, turned, by Pillow, and damaged below."""
     turned = Image.Exif()
     turned[0x0112] = 6
     plain = encoded(noise(90, 120), "JPEG", restart_marker_rows=1)
@@ -133,7 +133,7 @@ def test_crops_are_the_same_with_a_cache_and_without_kernels(
 
 @pytest.mark.parametrize("decoder", ["pillow", "turbo"])
 def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> None:
-    """The same photos, boxes and mirroring, with a cache and without; bad photos left out.
+    """The same images, boxes and mirroring, with a cache and without; bad images left out.
 
     Crops are within a level, inside where Pillow's look beyond their box.
     """
@@ -148,7 +148,7 @@ def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> Non
     kept = replace(device, cache=MemoryCache(1 << 30))
     drawn = [index + again * len(photos) for again in range(4) for index in range(len(photos))]
     inner = slice(2, -2) if decoder == "pillow" else slice(None)
-    for side in (32, 40):  # none is so small that photos would be shrunk before
+    for side in (32, 40):  # none is so small that images would be shrunk before
         expected = host.load(1, drawn, side)
         assert set(expected.unreadable) == {str(tmp_path / "text"), str(tmp_path / "short")}
         for loader in (device, kept, kept):
@@ -159,14 +159,14 @@ def test_batch_for_the_device_is_the_host_s(decoder: str, tmp_path: Path) -> Non
             crops = cropped(torch.from_numpy(batch.pixels), batch.cuts, p).permute(0, 2, 3, 1)
             assert crops.shape == expected.pixels.shape
             difference = np.abs(crops.numpy() - expected.pixels)
-            # Photos that the faster decoder leaves to Pillow are images, too.
+            # Images that the faster decoder leaves to Pillow are images, too.
             assert difference[:, 2:-2, 2:-2].max() <= 1.01
             assert difference[expected.labels < 3, inner, inner].max() <= 1.01
     nothing = device.load(0, [len(photos) - 1])
     assert (len(nothing), len(nothing.unreadable)) == (0, 1)
 
 
-def test_second_draw_of_a_photo_is_another_crop_of_it(tmp_path: Path) -> None:
+def test_second_draw_of_an_image_is_another_crop_of_it(tmp_path: Path) -> None:
     batch = loader(tmp_path).load(0, [3, 3 + 6, 3 + 2 * 6])
     assert batch.labels.tolist() == [1, 1, 1]
     assert len({crop.tobytes() for crop in batch.pixels}) == 3

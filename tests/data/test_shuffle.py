@@ -1,4 +1,4 @@
-"""The order of an epoch: each photo once, a few shards at a time, by (seed, epoch) alone."""
+"""The order of an epoch: each image once, a few shards at a time, by (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from googlenet.runtime.errors import UsageError
 
 
 def packed(shard: list[int]) -> Samples:
-    """Photos in these shards, one after another in each."""
+    """Images in these shards, one after another in each."""
     places = ShardIndex.of([(s, 0, 1, str(i)) for i, s in enumerate(shard)])
     shards = tuple(LocalShard(Path(f"{n}.tar")) for n in range(max(shard, default=0) + 1))
     return Samples(ShardSources(shards, places), (0,) * len(shard))
@@ -28,14 +28,14 @@ shards = st.lists(st.integers(0, 40), min_size=1, max_size=300)
 
 
 @given(shard=shards, seed=st.integers(0, 2**63 - 1), epoch=st.integers(0, 100))
-def test_each_photo_once(shard: list[int], seed: int, epoch: int) -> None:
+def test_each_image_once(shard: list[int], seed: int, epoch: int) -> None:
     order = shard_window_order(packed(shard), seed, epoch)
     assert sorted(order.tolist()) == list(range(len(shard)))
 
 
 @given(shard=shards, epoch=st.integers(0, 9))
 def test_a_few_shards_at_a_time(shard: list[int], epoch: int) -> None:
-    """From a shard's first photo to its last, no more than eight are in use at once."""
+    """From a shard's first image to its last, no more than eight are in use at once."""
     order = [shard[at] for at in shard_window_order(packed(shard), 0, epoch)]
     first = {s: order.index(s) for s in set(order)}
     last = {s: len(order) - 1 - order[::-1].index(s) for s in set(order)}
@@ -62,8 +62,8 @@ def test_shards_meet_others_in_each_epoch() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_processes_that_share_the_batches_share_the_photos(processes: int) -> None:
-    """Every `processes`-th photo of each batch: none twice, none missed, wherever one resumes."""
+def test_processes_that_share_the_batches_share_the_images(processes: int) -> None:
+    """Every `processes`-th image of each batch: none twice, none missed, wherever one resumes."""
     samples = packed([i % 11 for i in range(101)])
     for begin in (0, 4):
         batches = even_batches(shard_window_order(samples, 1, 2), 10)[begin:]

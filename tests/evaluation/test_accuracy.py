@@ -61,7 +61,7 @@ def test_restricted_answers_are_the_best_of_the_allowed() -> None:
 
 
 def photos(count: int) -> Samples:
-    """Photos in memory, of various sizes and colours."""
+    """Images in memory, of various sizes and colors."""
     names = list(COLOURS)
     sources = [tinted(names[i % 3], i).resize((40 + 5 * i, 50 + 2 * i)) for i in range(count)]
     return Samples(tuple(map(pixels, sources)), tuple(i % 3 for i in range(count)))
@@ -70,7 +70,7 @@ def photos(count: int) -> Samples:
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize(("views", "count"), [(1, 4), (10, 7), slow(144, 2)])
 def test_probabilities_are_the_mean_over_the_views(views: int, count: int, mirror: bool) -> None:
-    """View by view, photo by photo; the batches of crops do not end where photos do."""
+    """View by view, image by image; the batches of crops do not end where images do."""
     classifier, samples = tiny_classifier(mirror=mirror), photos(count)
     assert views == 1 or (views * count) % CROP_BATCH_SIZE
     found = score(classifier, samples, views)
@@ -84,14 +84,14 @@ def test_probabilities_are_the_mean_over_the_views(views: int, count: int, mirro
     assert len(found) == count
 
 
-def test_views_and_photos_make_a_difference() -> None:
+def test_views_and_images_make_a_difference() -> None:
     classifier, samples = tiny_classifier(), photos(2)
     one, ten = (score(classifier, samples, views).probabilities for views in (1, 10))
     assert (one - ten).abs().max() > 1e-3
     assert (one[0] - one[1]).abs().max() > 1e-3
 
 
-def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_named(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     noise(40, 40).save(good)
     bad.write_text("no photo")
@@ -109,7 +109,7 @@ def test_bad_photos_are_left_out_and_named(tmp_path: Path) -> None:
     assert len(calls) == 4
 
 
-def test_no_photo_at_all(tmp_path: Path) -> None:
+def test_no_image_at_all(tmp_path: Path) -> None:
     with pytest.raises(GoogLeNetError, match="none of the images could be read"):
         score(tiny_classifier(), Samples((tmp_path / "missing.png",), (0,)))
 

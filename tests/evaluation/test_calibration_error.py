@@ -1,4 +1,4 @@
-"""Calibration error against torchmetrics, the temperature against SciPy's minimiser."""
+"""Calibration error against torchmetrics, the temperature against SciPy's minimizer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_error_is_the_mean_distance_in_the_bins() -> None:
 
 @given(st.integers(2, 150), st.integers(2, 8), st.integers(0, 99), st.sampled_from([0.2, 1.0, 5.0]))
 def test_temperature_is_the_minimum(photos: int, classes: int, seed: int, scale: float) -> None:
-    """SciPy minimises the same loss, written as PyTorch's cross entropy of smoothed targets."""
+    """SciPy minimizes the same loss, written as PyTorch's cross entropy of smoothed targets."""
     z, labels = drawn(photos, classes, seed, scale)
     share = 1 / (photos + 1)
 
@@ -86,10 +86,10 @@ def test_temperature_is_recovered(scale: float) -> None:
     assert fit_temperature(z, labels) == pytest.approx(scale, rel=0.05)
 
 
-def test_few_photos_that_are_all_right_ask_for_no_certainty() -> None:
+def test_few_images_that_are_all_right_ask_for_no_certainty() -> None:
     z = np.array([[3.0, 0.0], [0.0, 2.0], [4.0, 1.0]])
     found = fit_temperature(z, np.array([0, 1, 0]))
-    # One photo in four is a coin's throw: seven of eight are right, and so say they.
+    # One image in four is a coin's throw: seven of eight are right, and so say they.
     assert softmax(z / found).max(1).mean() == pytest.approx(7 / 8, abs=0.02)
 
 
@@ -99,7 +99,7 @@ def test_logits_that_say_nothing_take_an_end_of_the_range() -> None:
         assert TEMPERATURES[0] <= temperature <= TEMPERATURES[1]
 
 
-def test_photos_are_judged_by_the_other_half_s_temperature() -> None:
+def test_images_are_judged_by_the_other_half_s_temperature() -> None:
     z, labels = drawn(301, 4, 5, 3.0)
     found = cross_fit(z, labels, seed=7)
     assert found.temperature == fit_temperature(z, labels)
@@ -116,7 +116,7 @@ def test_photos_are_judged_by_the_other_half_s_temperature() -> None:
     )
 
 
-def test_single_photo() -> None:
+def test_single_image() -> None:
     found = cross_fit(np.array([[1.0, 0.0]]), np.array([0]))
     assert found.after.shape == (1,)
     assert found.temperature > 0

@@ -53,7 +53,7 @@ def test_draws_repeat_and_do_not_depend_on_their_pieces(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("hits", [0, 37])
-def test_photos_that_are_all_alike_have_the_exact_interval(hits: int) -> None:
+def test_images_that_are_all_alike_have_the_exact_interval(hits: int) -> None:
     alike = np.full(100, hits / 37)
     expected = binomtest(hits, 37).proportion_ci(method="exact")
     assert proportion_interval(alike, hits, 37) == pytest.approx((expected.low, expected.high))
@@ -75,7 +75,7 @@ def test_figures_are_scikit_learn_s_and_lie_in_their_intervals() -> None:
 
 
 def test_nothing_is_claimed_where_nothing_can_be_told() -> None:
-    """Every photo right: of the share there is an exact bound, of the means there is none."""
+    """Every image right: of the share there is an exact bound, of the means there is none."""
     shown = compute_metrics(scores(40, 3, 0, right=50.0), 1000)
     assert shown["top1_accuracy"].value == 100
     assert shown["top1_accuracy"].interval == pytest.approx((91.19, 100), abs=0.01)
@@ -113,7 +113,7 @@ def covered(
 
 
 def random_answers(rng: np.random.Generator, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Answers that are right with a chance of the class's own, else the class's neighbour."""
+    """Answers that are right with a chance of the class's own, else the class's neighbor."""
     chance = 0.7 + 0.25 * np.sin(np.arange(classes))
     right = rng.random(len(labels)) < chance[labels]
     return np.where(right, labels, (labels + 1) % classes)

@@ -1,4 +1,4 @@
-"""Photos whose label a model doubts."""
+"""Images whose label a model doubts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHOTOS = Samples(tuple(Path(f"{n}.png") for n in range(6)), (0, 1, 2, 0, 1, 2))
 
 
 def scores() -> Scores:
-    """Of four of the photos, two of which the model would call otherwise."""
+    """Of four of the images, two of which the model would call otherwise."""
     probabilities = torch.tensor(
         [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.05, 0.9, 0.05], [0.1, 0.8, 0.1]], dtype=torch.float64
     )
@@ -55,15 +55,15 @@ def test_csv_has_a_row_a_doubt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("photos", "most"), [(6, 9), (6, 6), (6, 4), (6, 0)])
-def test_photos_to_look_through_are_chosen_by_the_seed(photos: int, most: int) -> None:
+def test_images_to_look_through_are_chosen_by_the_seed(photos: int, most: int) -> None:
     chosen = [sample_of(PHOTOS, most, seed) for seed in (0, 0, 1, 2, 3)]
     assert len(chosen[0]) == min(photos, most) == len(set(chosen[0]))
     assert chosen[0] == chosen[1]
     assert (len({tuple(c) for c in chosen}) > 1) is (0 < most < photos)
 
 
-def test_chosen_photos_keep_their_place(tmp_path: Path) -> None:
-    """Photos 1 and 3 of four, the first of which cannot be read."""
+def test_chosen_images_keep_their_place(tmp_path: Path) -> None:
+    """Images 1 and 3 of four, the first of which cannot be read."""
     classifier: Classifier = tiny_classifier()
     good = [pixels(tinted(colour, n)) for n, colour in enumerate([*COLOURS, "red"])]
     samples = Samples((good[0], tmp_path / "missing.png", *good[2:]), (0, 1, 2, 0))
@@ -79,7 +79,7 @@ def test_chosen_photos_keep_their_place(tmp_path: Path) -> None:
 
 
 def test_run_finds_flipped_labels(tmp_path: Path) -> None:
-    """Colours told apart almost surely, two photos of each part called another colour."""
+    """Colors told apart almost surely, two images of each part called another color."""
     photo_folder(tmp_path, {f"{part}/{c}": n for part, n in (("train", 16), ("val", 6))
                             for c in ("red", "blue")})  # fmt: skip
     wrong = set()

@@ -71,7 +71,7 @@ def test_balanced_accuracy_is_scikit_learn_s() -> None:
     assert ours == pytest.approx(reference.balanced_accuracy_score(labels, found))
 
 
-def test_class_without_photos_is_named_and_undefined_not_bad() -> None:
+def test_class_without_images_is_named_and_undefined_not_bad() -> None:
     ours = ClassMetrics.of(np.array([0, 0, 1]), np.array([0, 2, 1]), 4)
     assert ours.missing == [2, 3]
     rows = ours.rows(["a", "b", "c", "d"])

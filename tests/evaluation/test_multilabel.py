@@ -1,4 +1,4 @@
-"""Figures of several labels a photo against scikit-learn's on random answers."""
+"""Figures of several labels an image against scikit-learn's on random answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from googlenet.evaluation.multilabel import (
 
 @pytest.fixture(params=range(4))
 def figures(request: pytest.FixtureRequest) -> MultilabelMetrics:
-    """60 photos, five classes: one that none has, one that all have; many equal scores."""
+    """60 images, five classes: one that none has, one that all have; many equal scores."""
     rng = np.random.default_rng(request.param)
     marks = rng.random((60, 5)) < (0.5, 0.1, 0.02 + 0.3 * (request.param > 1), 0.0, 1.0)
     marks[0, 2] = True
@@ -52,8 +52,8 @@ def test_f1_is_scikit_learns(figures: MultilabelMetrics) -> None:
     assert nothing.items() <= rows[3].items()
 
 
-def test_draws_count_photos_as_often_as_they_are_drawn(figures: MultilabelMetrics) -> None:
-    """Weights against the same photos written out."""
+def test_draws_count_images_as_often_as_they_are_drawn(figures: MultilabelMetrics) -> None:
+    """Weights against the same images written out."""
     rng = np.random.default_rng(0)
     draws = rng.integers(0, 60, (7, 60))
     counts = np.stack([np.bincount(draw, minlength=60) for draw in draws]).astype(float)
@@ -64,7 +64,7 @@ def test_draws_count_photos_as_often_as_they_are_drawn(figures: MultilabelMetric
             assert found[name][at] == pytest.approx(float(value[0])), name
 
 
-def test_intervals_hold_the_figures_and_narrow_with_photos() -> None:
+def test_intervals_hold_the_figures_and_narrow_with_images() -> None:
     rng = np.random.default_rng(1)
     widths = []
     for photos in (50, 800):
@@ -82,7 +82,7 @@ def test_intervals_hold_the_figures_and_narrow_with_photos() -> None:
     assert 2 < widths[0] / widths[1] < 8  # the square root of 16 would be 4
 
 
-def test_no_photo_has_any_class() -> None:
+def test_no_image_has_any_class() -> None:
     probabilities = torch.full((3, 2), 0.1, dtype=torch.float64)
     scores = Scores(probabilities, torch.zeros((3, 2), dtype=torch.bool), (0, 1, 2))
     found = multilabel_metrics(scores, 0.5, resamples=10)

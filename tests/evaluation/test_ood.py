@@ -52,7 +52,7 @@ def test_area_is_scikit_learn_s(known: list[int], unknown: list[int]) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 5.0, 20.0])
 @pytest.mark.parametrize("photos", [120, 999])
-def test_threshold_keeps_its_false_alarms_for_photos_to_come(share: float, photos: int) -> None:
+def test_threshold_keeps_its_false_alarms_for_images_to_come(share: float, photos: int) -> None:
     """Over many draws the mean share of new scores below it is the share that was asked for."""
     rng = np.random.default_rng(0)
     found = []
@@ -64,7 +64,7 @@ def test_threshold_keeps_its_false_alarms_for_photos_to_come(share: float, photo
     assert np.mean(found) > share / 100 - 1 / photos - 0.002
 
 
-def test_threshold_of_too_few_photos_is_none() -> None:
+def test_threshold_of_too_few_images_is_none() -> None:
     assert threshold_of(np.arange(18.0), 5) is None
     assert threshold_of(np.arange(19.0), 5) == 0.0
     assert fit_ood_detector(outputs(10, 0)) is None
@@ -82,7 +82,7 @@ def test_directions_are_the_leading_singular_vectors() -> None:
     assert direction_counts(known) == [CLASSES + 1] * 2
 
 
-def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
+def test_false_alarms_of_new_images_are_as_asked_for() -> None:
     known = outputs(2000, 0)
     unknown = fit_ood_detector(known)
     assert unknown
@@ -94,7 +94,7 @@ def test_false_alarms_of_new_photos_are_as_asked_for() -> None:
     assert crossed.mean() == pytest.approx(0.05, abs=0.02)
 
 
-def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> None:
+def test_images_that_point_elsewhere_are_told_better_than_by_their_logits() -> None:
     fitted, known, far = outputs(2000, 0), outputs(2000, 1), outputs(500, 2, spread=3.0)
 
     def area(summary: bool) -> float:
@@ -105,7 +105,7 @@ def test_photos_that_point_elsewhere_are_told_better_than_by_their_logits() -> N
     assert area(summary=True) > area(summary=False) + 0.2
 
 
-def test_few_photos_leave_the_energy() -> None:
+def test_few_images_leave_the_energy() -> None:
     few = fit_ood_detector(outputs(8 * CLASSES + 7, 0))
     assert few
     assert (few.score, few.tensors) == (ENERGY, {})
@@ -128,8 +128,8 @@ def test_false_alarms_that_are_no_share(share: float) -> None:
         fit_ood_detector(outputs(40, 0), share)
 
 
-def test_photos_that_leave_one_half_without_a_threshold_have_one_together() -> None:
-    """Two classes need 12 photos a half for the directions, but 19 for a threshold at 5 %."""
+def test_images_that_leave_one_half_without_a_threshold_have_one_together() -> None:
+    """Two classes need 12 images a half for the directions, but 19 for a threshold at 5 %."""
     both = outputs(30, 0)
     two = both._replace(logits=both.logits[:, :2])
     found = fit_ood_detector(two)

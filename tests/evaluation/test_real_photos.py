@@ -1,4 +1,4 @@
-"""All fifty original photos through every scheme of views, in bounded memory."""
+"""All fifty original images through every scheme of views, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from googlenet.data.csv_file import read_csv
 from googlenet.data.dataset import Class
 from tests.fixtures import set_header, tiny_classifier
 
-# 144 views of one photo at 224 pixels are 22 MB; the fifty photos would be more than a gigabyte.
+# 144 views of one image at 224 pixels are 22 MB; the fifty images would be more than a gigabyte.
 ALLOWED = 400  # MB beyond what one view takes
 
 SCORED = """
@@ -37,7 +37,7 @@ print(json.dumps({"peak": peak, "photos": photos}))
 
 
 @pytest.mark.slow
-def test_every_photo_in_every_view_in_bounded_memory(shared_data: Path, tmp_path: Path) -> None:
+def test_every_image_in_every_view_in_bounded_memory(shared_data: Path, tmp_path: Path) -> None:
     labels = shared_data / "ilsvrc2012-val-50-original" / "labels.csv"
     classifier = tiny_classifier(classes=1000, size=224)
     set_header(classifier, classes=tuple(Class(f"n{i:04}", f"class {i}") for i in range(1000)))

@@ -107,7 +107,7 @@ def test_report(exported: Exported, form: str) -> None:
 
 @pytest.mark.parametrize("form", FILES)
 def test_exported_file_is_a_classifier(exported: Exported, form: str, model: Path) -> None:
-    """It knows its classes, preprocessing, calibration; 1 and 10 views; one photo and several."""
+    """It knows its classes, preprocessing, calibration; 1 and 10 views; one image and several."""
     ours, theirs = Classifier.load(model), Classifier.load(exported[form][0])
     assert theirs.header.to_json() == ours.header.to_json() | {"heads": []}
     photos = [noise(90, 70, 1), noise(64, 200, 2), noise(65, 64, 3)]
@@ -181,7 +181,7 @@ np.savez({str(folder / "out.npz")!r}, header=json.dumps(header), **outputs)
 def test_runs_without_this_package(
     exported: Exported, form: str, model: Path, tmp_path: Path
 ) -> None:
-    """Any number of photos, and of any size; the calibrated softmax is the second output."""
+    """Any number of images, and of any size; the calibrated softmax is the second output."""
     ours = Classifier.load(model)
     crops = [ours.crops(noise(80, 90, seed))[0] for seed in range(5)]
     x = to_nchw(np.stack(crops), ours.preprocessing)
@@ -210,7 +210,7 @@ def test_runs_without_this_package(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["bn", "paper"])
-def test_a_program_takes_photos_of_other_sizes(variant: str, tmp_path: Path) -> None:
+def test_a_program_takes_images_of_other_sizes(variant: str, tmp_path: Path) -> None:
     ours, out = classifier(variant, size=64), tmp_path / "m.pt2"
     ours.save(tmp_path / "m.safetensors")
     answer = command("export", tmp_path / "m.safetensors", "--to", "torch", "--out", out)
@@ -229,7 +229,7 @@ def test_a_program_takes_photos_of_other_sizes(variant: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 @pytest.mark.slow
-def test_with_preprocessing_takes_a_photo_of_any_size(
+def test_with_preprocessing_takes_an_image_of_any_size(
     form: str, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / FILES[form]
@@ -276,18 +276,18 @@ def test_with_preprocessing_takes_a_photo_of_any_size(
 def test_int8(form: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrated on the training part; near, and not the same.
 
-    Answers drawn at random lie so close together that the limit for networks that have learnt
-    something would be too much to ask; and of three channels that batch normalisation has
+    Answers drawn at random lie so close together that the limit for networks that have learned
+    something would be too much to ask; and of three channels that batch normalization has
     stretched, eight bits leave less than of the paper's.
     """
     far = {"paper": 0.2, "bn": 0.5}[variant]
     monkeypatch.setitem(LIMITS, "int8", Limits(50))
-    colours = ("red", "green", "blue")
+    colors = ("red", "green", "blue")
     data = photo_folder(
-        tmp_path / "data", {f"train/{c}": 4 for c in colours} | {f"val/{c}": 2 for c in colours}
+        tmp_path / "data", {f"train/{c}": 4 for c in colors} | {f"val/{c}": 2 for c in colors}
     )
     model = classifier(variant)
-    named = zip(model.classes, colours, strict=True)
+    named = zip(model.classes, colors, strict=True)
     set_header(model, classes=tuple(c._replace(id=colour) for c, colour in named))
     model.save(tmp_path / "m.safetensors")
     out = tmp_path / FILES[form]
@@ -645,7 +645,7 @@ def test_an_exported_network_cannot_be_looked_into(exported: Exported) -> None:
         loaded.network.tap("conv1")
 
 
-def test_planes_are_normalise_to_the_bit() -> None:
+def test_planes_are_normalize_to_the_bit() -> None:
     p = classifier().preprocessing
     pixels = np.stack([np.asarray(decode(noise(64, 64, seed))) for seed in range(2)])
     expected = p.normalize(torch.from_numpy(pixels)).contiguous().numpy()

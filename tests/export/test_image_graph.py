@@ -1,4 +1,4 @@
-"""The preprocessing as a graph, against Pillow's, photo by photo, in both engines."""
+"""The preprocessing as a graph, against Pillow's, image by image, in both engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES = [(160, 120), (120, 161), (31, 47), (3, 90), (1, 1), (769, 512), (64, 64)
 
 
 def photo(width: int, height: int) -> NDArray[np.uint8]:
-    """Smooth colours with some noise on them."""
+    """Smooth colors with some noise on them."""
     rng = np.random.default_rng((width, height))
     coarse = rng.integers(0, 256, (max(2, height // 7), max(2, width // 7), 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height))).astype(int)
@@ -93,7 +93,7 @@ SLOW = [
 def test_it_is_pillow_s_to_a_few_levels(
     engine: Callable[[Preprocessing], Graph], interpolation: str, order: str, mode: str
 ) -> None:
-    """A level where roundings differ; `nearest` may take a neighbouring row."""
+    """A level where roundings differ; `nearest` may take a neighboring row."""
     p, (most, mean) = preprocessing(mode, interpolation, order), FAR[interpolation]
     graph = engine(p)
     for width, height in SIZES:

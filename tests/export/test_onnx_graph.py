@@ -41,7 +41,7 @@ def test_every_network_in_onnx_runtime(variant: str) -> None:
 
 
 class LRN(OpRun):
-    """The specification's formula; onnx's own program goes over photos where it means channels."""
+    """The specification's formula; onnx's own program goes over images where it means channels."""
 
     op_domain = ""
 

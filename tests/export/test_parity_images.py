@@ -1,4 +1,4 @@
-"""Which photos are compared and which calibrate: never the same ones."""
+"""Which images are compared and which calibrate: never the same ones."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_undivided_data_is_a_test_set_unless_it_calibrates(
     assert len(parity_images(classifier, str(data), held_out=False, limit=100).samples) == 3
 
 
-def test_bad_photos_do_not_calibrate(classifier: Classifier, tmp_path: Path) -> None:
+def test_bad_images_do_not_calibrate(classifier: Classifier, tmp_path: Path) -> None:
     data = photo_folder(tmp_path, {f"train/{c}": 1 for c in COLOURS} | {"val/red": 1})
     (data / "train/red/0.png").write_text("no photo")
     assert len(calibration_crops(classifier, str(data), 100)) == 2

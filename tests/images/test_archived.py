@@ -1,4 +1,4 @@
-"""Photos inside larger files: any number of threads, any number of files."""
+"""Images inside larger files: any number of threads, any number of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_bytes_and_name(tmp_path: Path) -> None:
     assert str(source) == str(tmp_path / "a.tar/cats/1.png")
 
 
-def test_photo_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_path: Path) -> None:
+def test_image_that_is_none_is_named_and_shard_that_is_none_ends_the_work(tmp_path: Path) -> None:
     path = tmp_path / "b.tar"
     path.write_bytes(b"no photo at all")
     with pytest.raises(ImageError, match=r"^.*b.tar/x.jpg: cannot be read as an image"):

@@ -59,7 +59,7 @@ def boxes(crop: RandomResizedCrop, width: int, height: int, count: int) -> NDArr
 
 
 def test_area_aspect_and_place_are_uniform_in_their_ranges() -> None:
-    """On a photo on which every draw fits, so that none is rejected."""
+    """On an image on which every draw fits, so that none is rejected."""
     left, top, right, bottom = boxes(RandomResizedCrop(32, (0.08, 0.5)), 4000, 4000, 2000).T
     w, h = right - left, bottom - top
     area, aspect = w * h / 4000**2, np.log(w / h)
@@ -70,7 +70,7 @@ def test_area_aspect_and_place_are_uniform_in_their_ranges() -> None:
     assert stats.kstest(top / (4000 - h), stats.uniform().cdf).pvalue > 0.01
 
 
-def test_boxes_keep_their_bounds_on_an_ordinary_photo() -> None:
+def test_boxes_keep_their_bounds_on_an_ordinary_image() -> None:
     left, top, right, bottom = boxes(RandomResizedCrop(32, (0.08, 1.0)), 500, 375, 2000).T
     assert (left >= 0).all()
     assert (right <= 500).all()
@@ -91,7 +91,7 @@ def test_boxes_keep_their_bounds_on_an_ordinary_photo() -> None:
         (1, 1, (0, 0, 1, 1)),
     ],
 )
-def test_photo_too_long_for_the_ratios_gives_its_centre(
+def test_image_too_long_for_the_ratios_gives_its_center(
     width: int, height: int, box: tuple[int, ...]
 ) -> None:
     crop = RandomResizedCrop(32, (0.9, 1.0))
@@ -118,7 +118,7 @@ def test_interpolation_is_drawn_among_the_given() -> None:
     }
 
 
-def test_bvlc_crop_is_a_window_of_the_squashed_photo() -> None:
+def test_bvlc_crop_is_a_window_of_the_squashed_image() -> None:
     photo = noise(500, 375)
     squashed = pixels(photo.resize((256, 256), Image.Resampling.BILINEAR))
     crop = RandomCrop(224)
@@ -133,7 +133,7 @@ def test_bvlc_crop_is_a_window_of_the_squashed_photo() -> None:
     assert {p[1] for p in places} >= {0, 32}
 
 
-def test_mirror_turns_every_second_photo() -> None:
+def test_mirror_turns_every_second_image() -> None:
     photo = noise(8, 6)
     turned = 0
     for seed in range(400):
@@ -163,7 +163,7 @@ def test_photometric_is_pillow_s_enhancers_in_the_drawn_order(order: tuple[int, 
     assert rng.ranges == [(0.5, 1.5)] * 3
 
 
-def test_brightness_of_an_even_grey_stays_in_its_bounds() -> None:
+def test_brightness_of_an_even_gray_stays_in_its_bounds() -> None:
     """Contrast and color leave an even gray alone, so only the brightness shows."""
     gray = Image.new("RGB", (4, 4), (100, 100, 100))
     values = [
@@ -255,7 +255,7 @@ def test_arrays_are_treated_as_images_are(step: Step | Augmentation) -> None:
         assert inner.max() <= least
 
 
-def test_photos_are_shrunk_in_decoding_only_where_every_crop_is_larger() -> None:
+def test_images_are_shrunk_in_decoding_only_where_every_crop_is_larger() -> None:
     crop = RandomResizedCrop(32, (0.1, 1.0), (0.5, 2.0))
     for width, height in ((60, 50), (300, 200), (640, 480), (4000, 3000), (1500, 100)):
         factor = crop.dct_scale(width, height)

@@ -1,4 +1,4 @@
-"""Sources of crops, cut out of photos, for every kind of photo: by hand, against the whole crop."""
+"""Sources of crops, cut out of images, for every kind of image: by hand, against the whole crop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fixtures import encoded, noise, pixels
 SIZE = 16
 DRAWN = Augmentation((RandomResizedCrop(SIZE, (0.1, 1.0)), HorizontalFlip()), seed=3)
 LEVELS = Preprocessing(size=SIZE, resize_size=SIZE, mean=(0, 0, 0), scale=(1, 1, 1))
-PHOTO = noise(60, 50)
+IMAGE = noise(60, 50)
 
 
 def crop_of(cut: CropSource, preprocessing: Preprocessing = LEVELS) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def crop_of(cut: CropSource, preprocessing: Preprocessing = LEVELS) -> NDArray[n
 
 def test_box_and_mirroring_are_those_of_the_host() -> None:
     """To the bit, where the host resizes what was cut out: the same random numbers."""
-    photo, mirrored = pixels(PHOTO), 0
+    photo, mirrored = pixels(IMAGE), 0
     for draw in range(20):
         cut = DRAWN.crop_source(photo, 5, draw)
         height, width = cut.pixels.shape[:2]
@@ -47,9 +47,9 @@ def test_box_and_mirroring_are_those_of_the_host() -> None:
 
 
 KINDS: dict[str, Callable[[], DecodedImage]] = {
-    "image": lambda: PHOTO,
-    "array": lambda: pixels(PHOTO),
-    "JPEG": lambda: decode_turbo(encoded(PHOTO, "JPEG")),
+    "image": lambda: IMAGE,
+    "array": lambda: pixels(IMAGE),
+    "JPEG": lambda: decode_turbo(encoded(IMAGE, "JPEG")),
 }
 
 
@@ -71,8 +71,8 @@ def test_network_s_order_of_channels(order: str) -> None:
     p = Preprocessing(
         SIZE, SIZE, channel_order=order, mean=(9.0,) * channels, scale=(0.5,) * channels
     )
-    cut = DRAWN.crop_source(pixels(PHOTO), 0, 0)
-    host = p.normalize(torch.from_numpy(p.pixels(pixels(DRAWN(pixels(PHOTO), 0, 0))).copy())[None])
+    cut = DRAWN.crop_source(pixels(IMAGE), 0, 0)
+    host = p.normalize(torch.from_numpy(p.pixels(pixels(DRAWN(pixels(IMAGE), 0, 0))).copy())[None])
     expected = host[0].permute(1, 2, 0).numpy()
     assert np.abs(crop_of(cut, p) - expected).max() <= 0.5 * 1.51  # rounded three times for L
 
@@ -88,8 +88,8 @@ def test_large_cut_outs_are_shrunk_as_pillow_shrinks_in_two_steps() -> None:
 
 
 @pytest.mark.parametrize("side", [32, 17, 5])
-def test_no_photo_makes_a_batch_large(side: int) -> None:
-    """48 · side² bytes a photo, and at least twice the crop's pixels where it was shrunk."""
+def test_no_image_makes_a_batch_large(side: int) -> None:
+    """48 · side² bytes an image, and at least twice the crop's pixels where it was shrunk."""
     sizes = [(500, 700), (1500, 90), (3, 2), (4 * side, 4 * side + 1), (1, 1)]
     photos = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
     cuts = [
@@ -105,7 +105,7 @@ def test_no_photo_makes_a_batch_large(side: int) -> None:
 
 
 def test_batch_is_padded_with_nothing_that_counts() -> None:
-    cuts = [DRAWN.crop_source(pixels(PHOTO), 0, draw) for draw in range(4)]
+    cuts = [DRAWN.crop_source(pixels(IMAGE), 0, draw) for draw in range(4)]
     array, kept = collate(cuts, SIZE)
     whole = cropped(torch.from_numpy(array), kept, LEVELS)
     for crop, cut in zip(whole, cuts, strict=True):
@@ -118,8 +118,8 @@ def test_empty_batch() -> None:
     assert kept.sizes.shape == (0, 2)
 
 
-def test_some_photos_of_a_batch() -> None:
-    array, kept = collate([DRAWN.crop_source(pixels(PHOTO), 0, draw) for draw in range(4)], SIZE)
+def test_some_images_of_a_batch() -> None:
+    array, kept = collate([DRAWN.crop_source(pixels(IMAGE), 0, draw) for draw in range(4)], SIZE)
     at = np.array([2, 2])
     whole = cropped(torch.from_numpy(array), kept, LEVELS)
     some = cropped(torch.from_numpy(array[at]), kept.take(at), LEVELS)
@@ -127,7 +127,7 @@ def test_some_photos_of_a_batch() -> None:
 
 
 def test_crops_are_precise_where_the_network_computes_in_bfloat16() -> None:
-    array, kept = collate([DRAWN.crop_source(pixels(PHOTO), 0, 0)], SIZE)
+    array, kept = collate([DRAWN.crop_source(pixels(IMAGE), 0, 0)], SIZE)
     expected = cropped(torch.from_numpy(array), kept, LEVELS)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(cropped(torch.from_numpy(array), kept, LEVELS), expected)

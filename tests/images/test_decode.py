@@ -1,4 +1,4 @@
-"""The decoder's policy, one test for each kind of photo that people have."""
+"""The decoder's policy, one test for each kind of image that people have."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.unprivileged import unprivileged
 
 RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3  # (4, 6, 3): every pixel differs
 
-# What a camera stores for each orientation, from the upright photo (EXIF 2.32, table 4.6.4 A:
+# What a camera stores for each orientation, from the upright image (EXIF 2.32, table 4.6.4 A:
 # which sides of the scene the stored rows and columns begin at).
 STORED = {
     1: lambda upright: upright,
@@ -109,7 +109,7 @@ def test_exif_orientation_of_a_jpeg_and_of_an_image_in_memory() -> None:
     assert np.array_equal(pixels(decode(Image.open(BytesIO(data)))), turned)
 
 
-def test_damaged_exif_does_not_cost_the_photo() -> None:
+def test_damaged_exif_does_not_cost_the_image() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
     exif[0x0112] = 3
@@ -122,7 +122,7 @@ def test_damaged_exif_does_not_cost_the_photo() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "BMP"])
-def test_greyscale_becomes_three_equal_channels(kind: str) -> None:
+def test_grayscale_becomes_three_equal_channels(kind: str) -> None:
     gray = noise(7, 5, mode="L")
     assert np.array_equal(pixels(decode(encoded(gray, kind))), np.stack([pixels(gray)] * 3, 2))
 
@@ -133,7 +133,7 @@ def test_one_bit_becomes_black_and_white() -> None:
     assert np.array_equal(pixels(decode(encoded(image)))[:, :, 1], bits * 255)
 
 
-def test_palette_becomes_its_colours() -> None:
+def test_palette_becomes_its_colors() -> None:
     colors = [(250, 10, 20), (0, 120, 240), (9, 8, 7)]
     indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
     image = Image.fromarray(indices).convert("P")
@@ -142,7 +142,7 @@ def test_palette_becomes_its_colours() -> None:
     assert np.array_equal(pixels(decode(encoded(image))), expected)
 
 
-def test_transparent_palette_colour_becomes_white() -> None:
+def test_transparent_palette_color_becomes_white() -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
     image.putpalette([255, 0, 0, 0, 0, 255])
     for kind in ("PNG", "GIF"):
@@ -160,13 +160,13 @@ def test_transparency_is_laid_over_white() -> None:
     assert np.abs(decoded - expected).max() <= 1
 
 
-def test_grey_with_alpha_is_laid_over_white() -> None:
+def test_gray_with_alpha_is_laid_over_white() -> None:
     image = Image.merge("LA", (Image.new("L", (2, 1), 10), Image.new("L", (2, 1), 0)))
     image.putpixel((1, 0), (10, 255))
     assert pixels(decode(encoded(image))).tolist() == [[[255] * 3, [10] * 3]]
 
 
-def test_transparent_colour_of_an_rgb_png_becomes_white() -> None:
+def test_transparent_color_of_an_rgb_png_becomes_white() -> None:
     image = Image.new("RGB", (2, 1), (1, 2, 3))
     image.putpixel((0, 0), (9, 9, 9))
     decoded = decode(encoded(image, transparency=(9, 9, 9)))
@@ -192,7 +192,7 @@ def test_cmyk_becomes_rgb(kind: str, cmyk: tuple[int, ...], rgb: tuple[int, ...]
 @pytest.mark.parametrize(
     "cmyk", [(0, 0, 0, 0), (0, 0, 0, 255), (255, 0, 0, 0), (10, 200, 90, 0), (60, 20, 160, 80)]
 )
-def test_ycck_as_photoshop_writes_it(cmyk: tuple[int, int, int, int]) -> None:
+def test_ycck_as_imageshop_writes_it(cmyk: tuple[int, int, int, int]) -> None:
     """Inks C, M, Y and K over white leave (255 − C)(255 − K) / 255 of red, and so on."""
     decoded = pixels(decode(ycck(Image.new("CMYK", (16, 16), cmyk))))
     *inks, black = cmyk
@@ -209,7 +209,7 @@ def test_cmyk_jpeg_without_adobe_s_marker_is_inverted_too() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_colours_of_a_profile_become_srgb(kind: str) -> None:
+def test_colors_of_a_profile_become_srgb(kind: str) -> None:
     """The profile is sRGB with its primaries in turn: its red is green, its green is blue."""
     options = LOSSLESS | {"JPEG": {"quality": 100, "subsampling": 0}}
     data = encoded(noise(24, 16), kind, icc_profile=turned_profile(), **options.get(kind, {}))
@@ -221,7 +221,7 @@ def test_colours_of_a_profile_become_srgb(kind: str) -> None:
     assert "icc_profile" not in decode(data).info
 
 
-def test_profile_of_a_photo_with_transparency() -> None:
+def test_profile_of_an_image_with_transparency() -> None:
     image = Image.new("RGBA", (2, 1), (250, 0, 0, 255))
     image.putpixel((1, 0), (250, 0, 0, 0))
     first, second = pixels(decode(encoded(image, icc_profile=turned_profile())))[0].astype(int)
@@ -236,7 +236,7 @@ def test_profile_of_a_palette() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
-def test_grey_profile(mode: str) -> None:
+def test_gray_profile(mode: str) -> None:
     """Light, the value to the power of 1.8, becomes sRGB by the curve of IEC 61966-2-1."""
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     image = Image.fromarray(levels)
@@ -254,7 +254,7 @@ def test_grey_profile(mode: str) -> None:
 @pytest.mark.parametrize(
     "profile", [b"", b"no profile", turned_profile()[:200], bytes(3000)], ids=range(4)
 )
-def test_damaged_profile_does_not_cost_the_photo(profile: bytes) -> None:
+def test_damaged_profile_does_not_cost_the_image(profile: bytes) -> None:
     data = encoded(noise(24, 16), icc_profile=profile)
     assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
 
@@ -264,8 +264,8 @@ def test_damaged_profile_does_not_cost_the_photo(profile: bytes) -> None:
     [("L", turned_profile()), ("CMYK", turned_profile()), ("RGB", grey_profile())],
     ids=["L", "CMYK", "RGB"],
 )
-def test_profile_of_another_kind_of_photo_is_ignored(mode: str, profile: bytes) -> None:
-    """Editors leave the profile of the colors in a photo that became gray."""
+def test_profile_of_another_kind_of_image_is_ignored(mode: str, profile: bytes) -> None:
+    """Editors leave the profile of the colors in an image that became gray."""
     image = noise(24, 16, mode=mode)
     with_profile = decode(encoded(image, "TIFF", icc_profile=profile))
     assert np.array_equal(pixels(with_profile), pixels(decode(encoded(image, "TIFF"))))
@@ -277,7 +277,7 @@ def test_srgb_profile_changes_no_pixel() -> None:
     assert np.array_equal(pixels(decode(data)), pixels(noise(24, 16)))
 
 
-def test_profiles_of_real_photos(shared_data: Path) -> None:
+def test_profiles_of_real_images(shared_data: Path) -> None:
     """Six of fifty of ImageNet's originals are not sRGB (docs/image_decoding.md); others stay."""
     moved = []
     for path in sorted((shared_data / "ilsvrc2012-val-50-original" / "images").iterdir()):
@@ -314,7 +314,7 @@ def test_sixteen_bit_rgb_png() -> None:
     assert pixels(decode(data)).tolist() == [[[0x12, 0x80, 0xFF]]]
 
 
-def test_sixteen_bit_grey_png_with_a_transparent_value() -> None:
+def test_sixteen_bit_gray_png_with_a_transparent_value() -> None:
     transparent = png_chunk(b"tRNS", struct.pack(">H", 0x1234))
     data = png(2, 1, 16, 0, b"\0" + struct.pack(">HH", 0x1234, 0x5678), transparent)
     assert pixels(decode(data))[0, :, 0].tolist() == [255, 0x56]
@@ -383,7 +383,7 @@ def test_other_arrays_are_refused_with_their_shape(
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
-def test_truncated_photo_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+def test_truncated_image_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"half.{kind.lower()}"
     whole = encoded(noise(64, 48), kind)
     path.write_bytes(whole[: len(whole) // 2])
@@ -392,7 +392,7 @@ def test_truncated_photo_is_refused_by_name(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"just some text", b"\xff\xd8\xff", b"GIF89a", bytes(99)])
-def test_what_is_no_photo_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_image_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"notes\.jpg: cannot be read as an image"):
@@ -419,7 +419,7 @@ def test_declared_bomb_is_refused_before_its_pixels_are_read(tmp_path: Path, sid
 
 
 @pytest.mark.parametrize("name", usable())
-def test_odd_photos_are_read(tmp_path: Path, name: str) -> None:
+def test_odd_images_are_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(usable()[name])
     photo = decode(path)
@@ -430,7 +430,7 @@ def test_odd_photos_are_read(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", broken())
-def test_broken_photos_are_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_broken_images_are_refused_by_name(tmp_path: Path, name: str) -> None:
     content, reason = broken()[name]
     path = tmp_path / name
     path.write_bytes(content)
@@ -492,7 +492,7 @@ def test_header(tmp_path: Path, name: str, header: tuple[str, int, int]) -> None
     assert read_header(path) == read_header(path.read_bytes()) == header
 
 
-def test_header_tells_of_photos_that_are_refused() -> None:
+def test_header_tells_of_images_that_are_refused() -> None:
     assert read_header(broken()["line.png"][0]) == ("PNG", 101, 1)
     assert read_header(broken()["truncated.jpeg"][0]) == ("JPEG", 48, 40)
     with pytest.raises(ImageError, match="no known format"):
@@ -505,7 +505,7 @@ def test_every_format_has_its_extensions() -> None:
     assert len(EXTENSIONS) == sum(map(len, FORMATS.values()))
 
 
-def test_photo_that_is_a_line_is_refused() -> None:
+def test_image_that_is_a_line_is_refused() -> None:
     """Resized by its shorter side it would fill the memory."""
     with pytest.raises(ImageError, match=f"at most {MAX_ASPECT} times as long as wide"):
         decode(np.zeros((1, MAX_ASPECT + 1), np.uint8))
@@ -513,7 +513,7 @@ def test_photo_that_is_a_line_is_refused() -> None:
 
 
 def test_threads_leave_the_warning_filters_alone() -> None:
-    """A photo that makes Pillow warn is decoded alike by one thread and by many."""
+    """An image that makes Pillow warn is decoded alike by one thread and by many."""
     exif = Image.Exif()
     exif[0x010E] = "x" * 40
     whole = exif.tobytes()
@@ -525,7 +525,7 @@ def test_threads_leave_the_warning_filters_alone() -> None:
     assert list(warnings.filters) == before
 
 
-def test_mirrored_photo_is_not_confused_with_its_mirror() -> None:
+def test_mirrored_image_is_not_confused_with_its_mirror() -> None:
     """The oracle of the orientations above: Pillow's own mirror is orientation 2."""
     assert np.array_equal(pixels(ImageOps.mirror(Image.fromarray(RAMP))), STORED[2](RAMP))
 

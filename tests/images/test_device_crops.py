@@ -28,7 +28,7 @@ def test_crops_are_pillow_s_of_the_cut(size: int) -> None:
         assert np.abs(crop.permute(1, 2, 0).numpy() - expected).max() <= 1.01
 
 
-def test_photos_are_padded_with_nothing_that_counts() -> None:
+def test_images_are_padded_with_nothing_that_counts() -> None:
     together = padded(PHOTOS)
     assert together.shape == (3, 3, 75, 90)
     alone = padded(PHOTOS[1:2])

@@ -1,4 +1,4 @@
-"""The decoder meets files that nobody would write: a photo or an ImageError, and nothing else."""
+"""The decoder meets files that nobody would write: an image or an ImageError, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def outcome(data: bytes) -> str:
-    """ "photo" or "error"; any exception but an ImageError of one printable line is a failure."""
+    """ "image" or "error"; any exception but an ImageError of one printable line is a failure."""
     try:
         photo = decode(data)
     except ImageError as error:
@@ -50,9 +50,9 @@ def test_any_bytes_after_a_format_s_first(begin: bytes, rest: bytes) -> None:
 
 
 @given(st.sampled_from(FUZZED), st.integers(0, 2**32), st.data())
-def test_mutated_photos(kind: str, seed: int, data: st.DataObject) -> None:
+def test_mutated_images(kind: str, seed: int, data: st.DataObject) -> None:
     samples = samples_of(kind)
-    if samples:  # none of AVIF, where Pillow has not learnt it
+    if samples:  # none of AVIF, where Pillow has not learned it
         whole = data.draw(st.sampled_from(samples))
         outcome(mutated(whole, np.random.default_rng(seed)))
 
@@ -79,7 +79,7 @@ print(counts.get("photo", 0), counts.get("error", 0), round(peak_memory()))
 
 
 @pytest.mark.slow
-def test_thousands_of_mutated_photos_in_limited_memory() -> None:
+def test_thousands_of_mutated_images_in_limited_memory() -> None:
     """At most 3 GiB of address space, and 1 GiB of memory in use, at any time."""
     done = subprocess.run(
         [sys.executable, "-c", FUZZ, "8000"],

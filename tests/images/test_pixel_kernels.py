@@ -22,7 +22,7 @@ SIDES = st.one_of(st.integers(1, 12), st.integers(1, 300))
 
 
 def pattern(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-    """Noise or, for the extremes, black and white of sharp edges, in a larger photo."""
+    """Noise or, for the extremes, black and white of sharp edges, in a larger image."""
     rng = np.random.default_rng(seed)
     found = rng.integers(0, 256, (height, width + 5, 3), dtype=np.uint8)
     return found if seed % 2 else np.where(found > 127, np.uint8(255), np.uint8(0))
@@ -57,7 +57,7 @@ def test_resized_has_pytorch_s_bits(
 
 
 @pytest.mark.parametrize("kind", pixel_kernels.INTERPOLATIONS)
-def test_long_photos_have_pytorch_s_bits(kernels: None, kind: str) -> None:
+def test_long_images_have_pytorch_s_bits(kernels: None, kind: str) -> None:
     """Hundreds of pixels to one: many coefficients, each small."""
     for shape in ((3, 9001), (9001, 3), (2000, 1500)):
         crop = pattern(*shape, seed=1)[:, : shape[1]]
@@ -93,7 +93,7 @@ def test_crops_are_those_of_pillow_to_within_a_level(
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 7), (3, 32, 33)])
-def test_normalised_has_pytorch_s_bits(kernels: None, shape: tuple[int, int, int]) -> None:
+def test_normalized_has_pytorch_s_bits(kernels: None, shape: tuple[int, int, int]) -> None:
     pixels = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
     mean, scale = torch.tensor(IMAGENET_MEAN), 1 / torch.tensor(IMAGENET_STD)
     found = pixel_kernels.normalized(pixels, mean, scale)

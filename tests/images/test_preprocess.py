@@ -1,4 +1,4 @@
-"""From a photo to the network's numbers: Pillow and NumPy are the oracles."""
+"""From an image to the network's numbers: Pillow and NumPy are the oracles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_margin_is_the_paper_s_share(size: int, resize: int) -> None:
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "L"])
-def test_normalise_is_numpy_s_arithmetic(order: str) -> None:
+def test_normalize_is_numpy_s_arithmetic(order: str) -> None:
     base = GRAY_MODES if order == "L" else Preprocessing()
     p = replace(base, channel_order=order)
     raw = np.stack([p.pixels(noise(11, 7, seed)) for seed in range(3)])  # (3, 7, 11, C)

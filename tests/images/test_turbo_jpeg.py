@@ -22,7 +22,7 @@ PHOTOS = SHARED_DATA / "ilsvrc2012-val-50-original" / "images"
 
 
 def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Something like a photo: noise of large grains."""
+    """Something like an image: noise of large grains."""
     grains = noise(max(2, width // 16), max(2, height // 16), seed)
     return grains.resize((width, height), Image.Resampling.BICUBIC)
 
@@ -76,7 +76,7 @@ def test_damage_is_found_wherever_it_is() -> None:
         assert outcomes[0] == outcomes[1]
 
 
-def test_real_photos_are_those_of_pillow() -> None:
+def test_real_images_are_those_of_pillow() -> None:
     if not PHOTOS.is_dir():
         pytest.skip(f"needs {PHOTOS}")
     for path in sorted(PHOTOS.iterdir())[::5]:
@@ -126,7 +126,7 @@ def test_no_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 @pytest.mark.parametrize("size", [(96, 64), (97, 65)])
 def test_decoding_at_a_part_of_the_size_is_shrinking(factor: int, size: tuple[int, int]) -> None:
-    """By the mean of each square of pixels, to within a few levels of this smooth photo."""
+    """By the mean of each square of pixels, to within a few levels of this smooth image."""
     photo = smooth(*size).filter(ImageFilter.GaussianBlur(4))
     data = encoded(photo, "JPEG", quality=98, subsampling=0)
     asked = []
@@ -143,7 +143,7 @@ def test_decoding_at_a_part_of_the_size_is_shrinking(factor: int, size: tuple[in
     assert np.abs(ours.astype(int) - pixels(means)).max() <= 4
 
 
-def test_turned_photo_is_shrunk_too() -> None:
+def test_turned_image_is_shrunk_too() -> None:
     found = decode_turbo(turned(6), lambda width, height: 2)
     assert isinstance(found, np.ndarray)
     assert found.shape == (25, 17, 3)
@@ -157,7 +157,7 @@ def test_missing_package_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_file_s_own_bytes_are_enough() -> None:
-    """A photo in memory needs no file: what comes over a network is decoded as it is."""
+    """An image in memory needs no file: what comes over a network is decoded as it is."""
     data = JPEGS["plain"]()
     with Image.open(BytesIO(data)) as image:
         assert (pixels(decode_turbo(data)) == pixels(image.convert("RGB"))).mean() > 0.99

@@ -1,4 +1,4 @@
-"""The center view alone: the bits of Pillow's resize of the whole photo."""
+"""The center view alone: the bits of Pillow's resize of the whole image."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def expected(photo: Image.Image, p: Preprocessing) -> np.ndarray:
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest"])
 @pytest.mark.parametrize("mode", ["crop", "squash", "letterbox"])
 def test_the_bits_of_pillow(mode: str, interpolation: str, order: str) -> None:
-    """Enlarged and shrunk, high and wide, views of all and of a part of the resized photo."""
+    """Enlarged and shrunk, high and wide, views of all and of a part of the resized image."""
     channels = 1 if order == "L" else 3
     for seed, (height, width) in enumerate(WITH_KERNEL):
         for size, resize in ((56, 64), (64, 64), (33, 80), (1, 7)):
@@ -98,25 +98,25 @@ def test_without_the_kernel_it_is_pillow(no_kernels: None) -> None:
     photo = noise(200, 100)
     np.testing.assert_array_equal(center_view(photo, p), expected(photo, p))
     views = [expected(noise(90, 80, seed), p) for seed in range(3)]
-    normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
-    np.testing.assert_array_equal(to_nchw(views, p), normalised)
+    normalized = p.normalize(torch.from_numpy(np.stack(views))).numpy()
+    np.testing.assert_array_equal(to_nchw(views, p), normalized)
 
 
 def test_an_image_of_another_kind() -> None:
-    grey, p = noise(90, 80).convert("L"), Preprocessing(56, 64)
-    np.testing.assert_array_equal(center_view(grey, p), expected(grey, p))
+    gray, p = noise(90, 80).convert("L"), Preprocessing(56, 64)
+    np.testing.assert_array_equal(center_view(gray, p), expected(gray, p))
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "L"])
-def test_planes_are_the_normalised_bits(order: str) -> None:
+def test_planes_are_the_normalized_bits(order: str) -> None:
     channels = 1 if order == "L" else 3
     p = Preprocessing(
         56, 64, channel_order=order, mean=IMAGENET_MEAN[:channels], scale=(1 / 57.5,) * channels
     )
     views = [center_view(noise(90, 80, seed), p) for seed in range(3)]
-    normalised = p.normalize(torch.from_numpy(np.stack(views))).numpy()
-    np.testing.assert_array_equal(to_nchw(views, p), normalised)
-    np.testing.assert_array_equal(to_nchw(np.stack(views), p), normalised)
+    normalized = p.normalize(torch.from_numpy(np.stack(views))).numpy()
+    np.testing.assert_array_equal(to_nchw(views, p), normalized)
+    np.testing.assert_array_equal(to_nchw(np.stack(views), p), normalized)
 
 
 @pytest.mark.parametrize("turbo", [True, False])

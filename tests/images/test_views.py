@@ -1,4 +1,4 @@
-"""Every crop box, proved on photos whose pixels say where they come from."""
+"""Every crop box, proved on images whose pixels say where they come from."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SCALES = {224: (256, 288, 320, 352), 112: (128, 144, 160, 176), 96: (110, 123, 1
 
 
 def coordinates(width: int, height: int) -> Pixels:
-    """A photo whose pixel at (x, y) holds x and y: low bytes in red and green, high in blue."""
+    """An image whose pixel at (x, y) holds x and y: low bytes in red and green, high in blue."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack([x % 256, y % 256, x // 256 * 16 + y // 256], axis=2).astype(np.uint8)
 
 
 def nearest(photo: Pixels, width: int, height: int) -> Pixels:
-    """The photo at another size, each pixel one of its own."""
+    """The image at another size, each pixel one of its own."""
     return pixels(Image.fromarray(photo).resize((width, height), Image.Resampling.NEAREST))
 
 
@@ -75,8 +75,8 @@ def test_every_one_of_144_boxes(orientation: str, size: int) -> None:
         assert np.array_equal(view, wanted), f"view {at}"
 
 
-def test_144_boxes_of_a_landscape_photo_by_hand() -> None:
-    """A photo of 528×352 at scale 352 is not resized: its pixels are the boxes' corners."""
+def test_144_boxes_of_a_landscape_image_by_hand() -> None:
+    """An image of 528×352 at scale 352 is not resized: its pixels are the boxes' corners."""
     photo = Image.fromarray(coordinates(528, 352))
     at_352 = [pixels(view) for view in VIEWS[144](photo, NEAREST)][108:]
     corners = [(red + 256 * (blue // 16), green) for red, green, blue in
@@ -114,7 +114,7 @@ def test_ten_crops_are_of_the_central_square(orientation: str) -> None:
         (256, 256, (16, 16)),
     ],
 )
-def test_one_crop_is_the_centre(width: int, height: int, box: tuple[int, int]) -> None:
+def test_one_crop_is_the_center(width: int, height: int, box: tuple[int, int]) -> None:
     photo = coordinates(width, height)
     (view,) = VIEWS[1](Image.fromarray(photo), NEAREST)
     left, top = box
@@ -122,14 +122,14 @@ def test_one_crop_is_the_centre(width: int, height: int, box: tuple[int, int]) -
     assert np.array_equal(pixels(view), expected)
 
 
-def test_squash_distorts_the_whole_photo() -> None:
+def test_squash_distorts_the_whole_image() -> None:
     photo = coordinates(500, 375)
     p = replace(NEAREST, mode="squash")
     (view,) = VIEWS[1](Image.fromarray(photo), p)
     assert np.array_equal(pixels(view), nearest(photo, 256, 256)[16:240, 16:240])
 
 
-def test_squashed_ten_crops_reach_the_photo_s_edges() -> None:
+def test_squashed_ten_crops_reach_the_image_s_edges() -> None:
     photo = coordinates(500, 375)
     views = list(VIEWS[10](Image.fromarray(photo), replace(NEAREST, mode="squash")))
     whole = nearest(photo, 256, 256)
@@ -144,7 +144,7 @@ def test_squashed_ten_crops_reach_the_photo_s_edges() -> None:
 def test_letterbox_pads_with_the_mean(
     width: int, height: int, inner: tuple[int, int, int, int]
 ) -> None:
-    """inner: top, left, bottom, right of the photo in the padded square of 256."""
+    """inner: top, left, bottom, right of the image in the padded square of 256."""
     photo = coordinates(width, height)
     p = replace(NEAREST, mode="letterbox", size=256)
     (view,) = VIEWS[1](Image.fromarray(photo), p)
@@ -190,7 +190,7 @@ def test_views_without_mirrors_are_the_others() -> None:
     mode=st.sampled_from(MODES),
     views=st.sampled_from(sorted(VIEWS)),
 )
-def test_every_view_of_every_photo_is_a_square_of_the_size(
+def test_every_view_of_every_image_is_a_square_of_the_size(
     width: int, height: int, size: int, mode: str, views: int
 ) -> None:
     p = Preprocessing(size=size, resize_size=resize_size(size), mode=mode)
@@ -205,7 +205,7 @@ def test_every_view_of_every_photo_is_a_square_of_the_size(
     size=st.sampled_from([32, 64, 112]),
     resize=st.sampled_from([112, 128, 150]),
 )
-def test_region_tells_where_each_pixel_of_the_centre_view_is_from(
+def test_region_tells_where_each_pixel_of_the_center_view_is_from(
     mode: str, width: int, height: int, size: int, resize: int
 ) -> None:
     p = replace(NEAREST, mode=mode, size=size, resize_size=resize)
@@ -221,6 +221,6 @@ def test_region_tells_where_each_pixel_of_the_centre_view_is_from(
     assert np.abs(shown[..., 0] + shown[..., 2] // 16 * 256 - np.floor(xs[inside_x])).max() <= 1
     found_y = shown[..., 1] + shown[..., 2] % 16 * 256
     assert np.abs(found_y - np.floor(ys[inside_y])[:, None]).max() <= 1
-    if mode == "letterbox":  # beyond the photo there is nothing but padding
+    if mode == "letterbox":  # beyond the image there is nothing but padding
         assert (view[~inside_y] == p.padding_color()).all()
         assert (view[:, ~inside_x] == p.padding_color()).all()

@@ -103,12 +103,12 @@ def test_temperature_changes_no_answer_of_any_number_of_views() -> None:
         tempered = after.temperature_scaled(warm.calibration)
         assert torch.equal(tempered.predicted(), before.predicted())
         assert not torch.allclose(tempered.probabilities, before.probabilities)
-    crops = [warm.preprocessing.pixels(p) for p in map(as_photo, samples.sources)]
+    crops = [warm.preprocessing.pixels(p) for p in map(as_image, samples.sources)]
     one = score(warm, samples, 1).temperature_scaled(warm.calibration).probabilities
     np.testing.assert_allclose(one, warm.probabilities(np.stack(crops)), atol=1e-5, rtol=1e-4)
 
 
-def as_photo(source: Any) -> Any:
+def as_image(source: Any) -> Any:
     from googlenet.images.decode import decode
     from googlenet.images.views import center
 
@@ -156,7 +156,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_photo_below_the_threshold_is_unknown(named: bool) -> None:
+def test_image_below_the_threshold_is_unknown(named: bool) -> None:
     classifier = calibrated(threshold=1e9 if named else -1e9)
     (found,) = classifier.predict([noise(40, 40)])
     (plain,) = tiny_classifier().predict([noise(40, 40)])

@@ -168,7 +168,7 @@ def test_bf16_agrees_roughly_and_is_returned_in_fp32() -> None:
     assert 0 < np.abs(rough - exact).max() < 0.1
 
 
-def test_predictions_come_in_order_with_bad_photos_among_them(tmp_path: Path) -> None:
+def test_predictions_come_in_order_with_bad_images_among_them(tmp_path: Path) -> None:
     classifier = tiny_classifier()
     good = tmp_path / "good.png"
     noise(50, 40).save(good)
@@ -204,7 +204,7 @@ def test_endless_sources_are_read_as_needed() -> None:
 
 
 @pytest.mark.parametrize("single", ["cat.jpg", Path("cat.jpg"), b"bytes"])
-def test_single_photo_is_no_list(single: Any) -> None:
+def test_single_image_is_no_list(single: Any) -> None:
     with pytest.raises(UsageError, match="predict takes a list of images, got one"):
         list(tiny_classifier().predict(single))
 

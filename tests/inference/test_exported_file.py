@@ -74,7 +74,7 @@ def same(ours: Prediction, theirs: Prediction) -> None:
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_predictions_are_the_model_s(form: str, files: dict[str, Path], tmp_path: Path) -> None:
-    """More photos than a batch, in order, a bad one among them."""
+    """More images than a batch, in order, a bad one among them."""
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
     photos = [noise(60 + n % 7, 90 - n % 5, n) for n in range(11)]
@@ -131,7 +131,7 @@ def test_a_signal_after_the_last_engine_is_handled(files: dict[str, Path]) -> No
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
-def test_other_streams_wait_for_one_photo_not_for_a_batch(files: dict[str, Path]) -> None:
+def test_other_streams_wait_for_one_image_not_for_a_batch(files: dict[str, Path]) -> None:
     file = read_exported(files["onnx"], map_file(files["onnx"]))
     assert file is not None
     classifier = Classifier(file.header, file.start(streams=2))
@@ -243,7 +243,7 @@ def test_headers_of_another_network_are_refused_in_a_sentence(
 def test_an_engine_that_cannot_start_leaves_out_as_it_was(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though every photo that is read before is a bad one."""
+    """Though every image that is read before is a bad one."""
 
     def refuse(*_: object, **__: object) -> None:
         raise ModelFileError("it cannot start")

@@ -36,7 +36,7 @@ raise SystemExit(main())
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model, and photos."""
+    """A tiny model, and images."""
     folder = tmp_path_factory.mktemp("hang")
     tiny_classifier(size=32).save(folder / "m.safetensors")
     photo_folder(folder, {"photos": PHOTOS})

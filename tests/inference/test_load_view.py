@@ -21,7 +21,7 @@ from tests.fixtures import encoded, noise, tiny_classifier
 
 
 def scene(width: int, height: int) -> Image.Image:
-    """Something like a photo: noise of large grains."""
+    """Something like an image: noise of large grains."""
     return noise(width // 12, height // 12).resize((width, height), Image.Resampling.BICUBIC)
 
 

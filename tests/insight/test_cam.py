@@ -13,7 +13,7 @@ from tests.fixtures import tiny_classifier
 
 
 def network_and_maps(variant: str, size: int) -> tuple[GoogLeNet, Tensor, Tensor, Tensor]:
-    """A network, its logits of two photos, and their maps of all three classes."""
+    """A network, its logits of two images, and their maps of all three classes."""
     generator = torch.Generator().manual_seed(3)
     network = build_network(variant, 3, size=size, width=0.05, generator=generator).eval()
     assert isinstance(network, GoogLeNet)
@@ -34,7 +34,7 @@ def test_mean_and_bias_make_the_logit(variant: str, size: int) -> None:
 
 
 def test_equals_grad_cam() -> None:
-    """Selvaraju et al. 2017, section 3.1: for this head Grad-CAM generalises CAM, by autograd."""
+    """Selvaraju et al. 2017, section 3.1: for this head Grad-CAM generalizes CAM, by autograd."""
     _, logits, features, maps = network_and_maps("bn", 96)
     places = features.shape[2] * features.shape[3]
     for k in range(3):
@@ -44,7 +44,7 @@ def test_equals_grad_cam() -> None:
         torch.testing.assert_close(maps[:, k], grad_cam, rtol=1e-4, atol=1e-6)
 
 
-def test_classes_differ_from_photo_to_photo() -> None:
+def test_classes_differ_from_image_to_image() -> None:
     network, _, features, maps = network_and_maps("bn", 64)
     chosen = class_activation_maps(features, network.classifier, torch.tensor([[2], [0]]))
     torch.testing.assert_close(chosen[:, 0], torch.stack([maps[0, 2], maps[1, 0]]))

@@ -1,4 +1,4 @@
-"""Batch normalisation with its ReLU against PyTorch's two layers, in float64."""
+"""Batch normalization with its ReLU against PyTorch's two layers, in float64."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_not_a_number_is_not_hidden() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_relu_alone(dtype: torch.dtype) -> None:
-    """Where nothing is normalised: PyTorch's values, infinity and not a number among them."""
+    """Where nothing is normalized: PyTorch's values, infinity and not a number among them."""
     x = torch.randn(2, 21, 5, 7).to(dtype).contiguous(memory_format=torch.channels_last)
     x[0, 0, 0, 0], x[0, 1, 0, 0] = float("nan"), float("inf")
     grad = torch.randn(2, 21, 5, 7).to(dtype)

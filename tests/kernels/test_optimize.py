@@ -24,7 +24,7 @@ SIZES = {"alexnet": 227, "lenet5": 32}
 
 
 def network(name: str, width: float = 0.125) -> tuple[Network, Tensor]:
-    """A network all of whose numbers matter, and photos for it."""
+    """A network all of whose numbers matter, and images for it."""
     size, generator = SIZES.get(name, 64), torch.Generator().manual_seed(1)
     width = 1.0 if name == "lenet5" else width
     found = build_network(

@@ -11,7 +11,7 @@ from googlenet.kernels import winograd
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
-# photos, channels, filters, height, width: tiles that stick out, channels that fill no vector, no
+# images, channels, filters, height, width: tiles that stick out, channels that fill no vector, no
 # pair of them, or more than are made at a time; a map of one pixel; several blocks of tiles
 SHAPES = [
     (3, 17, 21, 6, 9),

@@ -18,7 +18,7 @@ from googlenet.models.cost import NAMES
 from googlenet.models.registry import build_network, default_channels, default_size
 from googlenet.runtime.errors import UsageError
 
-# The smallest photos whose every map has a pixel, by the networks' own strides and kernels.
+# The smallest images whose every map has a pixel, by the networks' own strides and kernels.
 SMALLEST = {"lenet5": 13, "alexnet": 39, "nin": 39, "vgg16": 1}
 NARROW = 0.0625
 
@@ -161,7 +161,7 @@ def test_layer_of_the_logits_starts_small(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "width"), [("lenet5", 1.0), ("nin", NARROW)])
 def test_learns_two_classes_apart(name: str, width: float) -> None:
-    """Bright and dark photos: gradients reach every layer and lower the loss."""
+    """Bright and dark images: gradients reach every layer and lower the loss."""
     generator = torch.Generator().manual_seed(3)
     network = Baseline(name, 2, size=67, width=width, generator=generator)
     crops = torch.randn(16, network.in_channels, 67, 67) * 0.1

@@ -15,7 +15,7 @@ SMALL = {"alexnet": 96, "vgg16": 64}
 
 
 def lively(variant: str) -> tuple[Network, torch.Tensor]:
-    """A network in which every number of batch normalization matters, and photos for it."""
+    """A network in which every number of batch normalization matters, and images for it."""
     size, channels = SMALL.get(variant, 64), default_channels(variant)
     generator = torch.Generator().manual_seed(1)
     network = build_network(

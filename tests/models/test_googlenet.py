@@ -43,7 +43,7 @@ def test_maps_of_every_size(variant: str, size: int) -> None:
     assert all(logits.shape == (1, 5) for logits in outputs.values())
 
 
-def test_photos_need_not_be_square() -> None:
+def test_images_need_not_be_square() -> None:
     assert narrow()(torch.rand(2, 3, 96, 160)).shape == (2, 5)
 
 

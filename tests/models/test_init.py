@@ -109,6 +109,6 @@ def test_undrawn_layers_use_no_random_numbers_and_the_default_device() -> None:
     assert devices == {"meta"}
 
 
-def test_unknown_initialisation_lists_those_that_exist() -> None:
+def test_unknown_initialization_lists_those_that_exist() -> None:
     with pytest.raises(UsageError, match="initialization must be one of he, bvlc, got 'zeros'"):
         GoogLeNet("bn", width=0.1, initialization="zeros")

@@ -33,7 +33,7 @@ def test_final_map(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", table.VARIANTS)
-def test_smallest_photo(name: str) -> None:
+def test_smallest_image(name: str) -> None:
     """The smallest that leaves a pixel everywhere works; the one below names the stage."""
     network = table.variant(name)
     smallest = next(size for size in range(1, 100) if works(network, size))

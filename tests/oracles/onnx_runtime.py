@@ -2,7 +2,7 @@
 
 python onnx_runtime.py FOLDER: reads FOLDER/photos.npy, writes FOLDER/model.onnx and
 FOLDER/expected.npz with the logits and probabilities.  Names, operators and conventions are those
-of googlenet-9.onnx: inputs that repeat the initialisers, Caffe's pools by padding, no heads.
+of googlenet-9.onnx: inputs that repeat the initializers, Caffe's pools by padding, no heads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEAN_BGR = np.array([104, 117, 123], np.float32)
 
 
 class Graph:
-    """Nodes and initialisers under construction; a node's output is known by its name and _1."""
+    """Nodes and initializers under construction; a node's output is known by its name and _1."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -100,7 +100,7 @@ class Graph:
         self.add("Softmax", [x], "prob_1")
 
     def model(self) -> Any:
-        """Opset 9 in a file of version 3, which lists the initialisers among the inputs."""
+        """Opset 9 in a file of version 3, which lists the initializers among the inputs."""
         photo = helper.make_tensor_value_info("data_0", TensorProto.FLOAT, [1, 3, 224, 224])
         repeated = [
             helper.make_tensor_value_info(each.name, each.data_type, each.dims)

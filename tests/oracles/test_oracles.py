@@ -1,7 +1,7 @@
 """Weight files that other programs wrote and ran: our numbers against theirs, after `convert`.
 
 Each program states the network a second time (topology.py), writes it in its framework's format
-with random weights, and runs it on photos that it preprocesses itself.
+with random weights, and runs it on images that it preprocesses itself.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def inputs(outcome: Outcome) -> NDArray[np.uint8]:
-    """The photos in the order of channels that the converted file asks for."""
+    """The images in the order of channels that the converted file asks for."""
     preprocessing = outcome.classifier.preprocessing
     return np.stack([preprocessing.pixels(Image.fromarray(photo)) for photo in outcome.photos])
 

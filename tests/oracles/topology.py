@@ -48,12 +48,12 @@ class Draw:
         return values.reshape(shape) * np.float32(gain / sqrt(fan_in))
 
     def around(self, centre: float, spread: float, count: int) -> Floats:
-        """Biases, shifts, means: uniform around a centre."""
+        """Biases, shifts, means: uniform around a center."""
         return self.random.uniform(centre - spread, centre + spread, count).astype(np.float32)
 
 
 def photos(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Coloured shapes with some noise: (count, side, side, 3) RGB."""
+    """Colored shapes with some noise: (count, side, side, 3) RGB."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(-60, 316, (count, 8, 8, 3)).repeat(side // 8, 1).repeat(side // 8, 2)
     noise = random.normal(0, 25, coarse.shape)

@@ -34,7 +34,7 @@ def declare_operators() -> torch.library.Library:
 
 
 def randomise(network: nn.Module) -> None:
-    """Weights in which every tensor of batch normalisation matters."""
+    """Weights in which every tensor of batch normalization matters."""
     draw = Draw(4)
 
     def fill(target: Tensor, values: Floats) -> None:

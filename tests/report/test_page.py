@@ -44,7 +44,7 @@ def test_classes_are_scikit_learns_and_the_weakest_comes_first(scores: Scores) -
     recalls = [row["recall"] for row in rows[:-1]]
     assert recalls == sorted(recalls)
     nothing = {"label": "class 5", "support": 0, "recall": None, "precision": None, "f1": None}
-    assert rows[-1] == nothing  # a class without photos has no recall, not a bad one
+    assert rows[-1] == nothing  # a class without images has no recall, not a bad one
 
 
 class Page(HTMLParser):

@@ -30,7 +30,7 @@ class Gate:
         self.inner = classifier.outputs
         self.open, self.reached = threading.Event(), threading.Event()
         self.open.set()
-        self.batches: list[int] = []  # the photos of each batch
+        self.batches: list[int] = []  # the images of each batch
         classifier.outputs = self  # type: ignore[method-assign]
 
     def __call__(self, pixels: Pixels | Sequence[Pixels]) -> Outputs:

@@ -37,7 +37,7 @@ def expected(
     ]
 
 
-def test_one_photo_as_the_classifier_says(serving: Running) -> None:
+def test_one_image_as_the_classifier_says(serving: Running) -> None:
     answer = serving.predict(PHOTOS[0])
     assert answer.status_code == 200
     (result,) = answer.json()["results"]
@@ -49,7 +49,7 @@ def test_one_photo_as_the_classifier_says(serving: Running) -> None:
     assert "cam" not in result
 
 
-def test_photos_of_a_form_in_their_order(serving: Running) -> None:
+def test_images_of_a_form_in_their_order(serving: Running) -> None:
     answer = serving.form([PHOTOS[2], TEXT, PHOTOS[0], BOMB], params={"top": 2})
     assert answer.status_code == 200
     results = answer.json()["results"]
@@ -59,7 +59,7 @@ def test_photos_of_a_form_in_their_order(serving: Running) -> None:
     assert results[3] == {"error": "an image may have 10000 pixels, this has 400×300"}
 
 
-def test_photos_that_ask_together_are_answered_together(serving: Running) -> None:
+def test_images_that_ask_together_are_answered_together(serving: Running) -> None:
     """While one batch is in the network the next is gathered, whoever asks."""
     gate = serving.gate
     gate.close()
@@ -98,7 +98,7 @@ def test_unknown_as_the_classifier_says() -> None:
         assert serving.client.get("/model").json()["calibration"]["temperature"] == 2.0
 
 
-def test_photos_of_several_labels() -> None:
+def test_images_of_several_labels() -> None:
     with running() as serving:
         classifier = serving.service.classifier
         set_header(classifier, multilabel=True, threshold=0.5)
@@ -154,7 +154,7 @@ def test_model_without_maps_says_so() -> None:
         assert serving.predict(PHOTOS[0]).status_code == 200
 
 
-def test_rotated_photo_is_upright_in_answer_and_map(serving: Running) -> None:
+def test_rotated_image_is_upright_in_answer_and_map(serving: Running) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = encoded(noise(40, 60, 9).transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
@@ -252,10 +252,10 @@ def test_every_answer_has_the_security_headers(path: str, serving: Running) -> N
     assert "server" not in headers
 
 
-def test_nothing_of_the_machine_or_the_photo_is_told(
+def test_nothing_of_the_machine_or_the_image_is_told(
     serving: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither addresses of objects and paths in answers, nor names of photos in the log."""
+    """Neither addresses of objects and paths in answers, nor names of images in the log."""
     with caplog.at_level(logging.INFO, "googlenet.serving"):
         answers = [serving.form([photo]) for photo in (PHOTOS[0], TEXT, TRUNCATED, BOMB)]
         serving.client.get("/secret-folder/secret-1.jpg")
@@ -352,7 +352,7 @@ def test_memory_set_apart_for_requests_is_full() -> None:
 
 
 def test_nobody_waits_for_who_has_gone(serving: Running) -> None:
-    """Photos of a client that hung up leave the queue unanswered."""
+    """Images of a client that hung up leave the queue unanswered."""
     gate = serving.gate
     gate.close()
     gate.batches.clear()

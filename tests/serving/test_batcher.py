@@ -127,7 +127,7 @@ def test_sizes_are_powers_of_two(batch: int, asked_for: int, sizes: list[int]) -
     assert [len(questions) for questions in doubler.batches] == sizes
 
 
-def test_cancelled_question_is_not_asked() -> None:
+def test_canceled_question_is_not_asked() -> None:
     async def use(batcher: Batcher[int, int], doubler: Doubler) -> None:
         doubler.open.clear()
         (first,) = await asked(batcher.submit(1))

@@ -76,7 +76,7 @@ def opened(
     expect(page.get_by_text(", 7 classes")).to_be_visible()
     yield page
     outside = [url for url in asked if not url.startswith((service.at, "blob:", "data:"))]
-    # The browser itself remarks on each refused photo.
+    # The browser itself remarks on each refused image.
     said = [text for text in complaints if "the server responded with a status of" not in text]
     assert (outside, said) == ([], [])
     context.close()
@@ -115,7 +115,7 @@ def keep(page: Page, name: str) -> None:
 
 
 def pixel(page: Page, name: str, kind: str, x: float, y: float) -> list[int]:
-    """The colour of a canvas at a place given as shares of its sides."""
+    """The color of a canvas at a place given as shares of its sides."""
     colour: list[int] = card(page, name).locator(f"canvas.{kind}").evaluate(
         """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
             Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data]""",
@@ -159,7 +159,7 @@ def test_map_lies_over_what_the_network_saw(browser: Browser, service: Running) 
         )
 
 
-def test_photo_turned_by_exif_is_upright(browser: Browser, service: Running) -> None:
+def test_image_turned_by_exif_is_upright(browser: Browser, service: Running) -> None:
     for orientation in range(2, 9):
         stored = picture(300, 200) if orientation < 5 else picture(200, 300)
         exif = Image.Exif()
@@ -181,7 +181,7 @@ def test_photo_turned_by_exif_is_upright(browser: Browser, service: Running) -> 
 
 @pytest.mark.parametrize(("size", "touch"), [(PHONE, True), (DESKTOP, False)])
 @pytest.mark.parametrize("dark", [False, True])
-def test_many_photos_and_errors(
+def test_many_images_and_errors(
     browser: Browser, service: Running, size: tuple[int, int], touch: bool, dark: bool
 ) -> None:
     name = f"{'phone' if touch else 'desktop'}-{'dark' if dark else 'light'}"
@@ -304,10 +304,10 @@ TRANSFER = """
 
 
 @pytest.mark.parametrize("kind", ["paste", "drop"])
-def test_photos_that_are_pasted_or_dropped(kind: str, browser: Browser, service: Running) -> None:
+def test_images_that_are_pasted_or_dropped(kind: str, browser: Browser, service: Running) -> None:
     with opened(browser, service) as page:
         untouched = page.evaluate(TRANSFER, [kind, list(TALL["buffer"])])
-        assert not untouched  # the browser does not open the photo itself
+        assert not untouched  # the browser does not open the image itself
         expect(card(page, "given.png").get_by_role("button")).to_have_count(5)
 
 

@@ -1,4 +1,4 @@
-"""Memory goes back to the system after large photos, where the allocator can."""
+"""Memory goes back to the system after large images, where the allocator can."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_other_systems_have_nothing_to_give_back(monkeypatch: pytest.MonkeyPatch
     heap.malloc_trim.cache_clear()
 
 
-def test_given_back_after_large_photos_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_back_after_large_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
     monkeypatch.setattr(input_image, "trim_heap", lambda: given.append(1))
     p = Preprocessing(size=32, resize_size=37)

@@ -65,7 +65,7 @@ def test_pixels_that_are_only_declared(width: int, height: int) -> None:
 
 @pytest.mark.parametrize("jpeg", [many_scans, many_empty_scans])
 def test_jpeg_of_endless_scans(jpeg: Callable[[int], bytes]) -> None:
-    """A few bytes repeated make the decoder go over the whole photo once more each."""
+    """A few bytes repeated make the decoder go over the whole image once more each."""
     assert read_image_bytes(jpeg(MAX_SCANS), SMALL, 10**6).width == 48
     error = refused(jpeg(MAX_SCANS + 1))
     assert (error.status, error.message) == (422, "a JPEG may have 100 scans, this has 101")
@@ -91,7 +91,7 @@ WHOLE = {
 
 
 @given(kind=st.sampled_from(sorted(WHOLE)), data=st.data())
-def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
+def test_damage_is_a_refusal_or_an_image(kind: str, data: st.DataObject) -> None:
     """Whatever is cut off or changed: one sentence without anything of this machine, or a crop."""
     photo = bytearray(WHOLE[kind][: data.draw(st.integers(0, len(WHOLE[kind])))])
     for at in data.draw(st.lists(st.integers(0, max(0, len(photo) - 1)), max_size=8)):
@@ -109,7 +109,7 @@ def test_damage_is_a_refusal_or_a_photo(kind: str, data: st.DataObject) -> None:
         assert len(refusal.message) < 120
 
 
-def test_greyscale_model() -> None:
+def test_grayscale_model() -> None:
     p = replace(SMALL, channel_order="L", mean=(117.0,), scale=(1.0,))
     assert read_image_bytes(encoded(Image.new("L", (50, 50), 9)), p, 10**6).pixels.shape == (
         32,

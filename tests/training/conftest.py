@@ -14,7 +14,7 @@ from tests.training.small_runs import prepared, settings
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photos to train on, in three steps an epoch, and six to validate on."""
+    """Ten images to train on, in three steps an epoch, and six to validate on."""
     parts = {"train/red": 4, "train/green": 3, "train/blue": 3}
     parts |= {f"val/{colour}": 2 for colour in ("red", "green", "blue")}
     return photo_folder(tmp_path_factory.mktemp("data"), parts)

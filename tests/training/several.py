@@ -48,7 +48,7 @@ def several_labels(photos: int = 11) -> Samples:
 
 
 def with_bad(photos: int, *bad: int) -> Samples:
-    """Photos, some of which cannot be read."""
+    """Images, some of which cannot be read."""
     good = samples(photos)
     sources = [Path(f"/none/{i}.png") if i in bad else s for i, s in enumerate(good.sources)]
     return Samples(tuple(sources), good.labels)
@@ -62,7 +62,7 @@ TRAINERS: dict[str, Callable[[], Trainer]] = {
         PAPER.with_settings({"balance": "class_weights"}), several_labels()
     ),
     "sampling": lambda: trainer(PAPER.with_settings({"balance": "balanced_sampler"}), samples(11)),
-    # With shares of one photo some are empty; the last batch has but one.
+    # With shares of one image some are empty; the last batch has but one.
     "bad photos": lambda: trainer(PAPER.with_settings({"batch": 2}), with_bad(11, 1, 3, 4)),
     "crops on the device": lambda: trainer(PAPER, with_bad(11, 3), augment="device"),
     # Two batches of five, of which each process has enough for statistics of its own.
@@ -94,7 +94,7 @@ def digest(values: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-# Views, photos, and which of these cannot be read.
+# Views, images, and which of these cannot be read.
 SCORED: list[tuple[int, int, tuple[int, ...]]] = [
     (1, 150, ()),
     (10, 40, ()),
@@ -162,10 +162,10 @@ CONSOLES: list[Console] = []
 
 
 def note_consoles() -> None:
-    initialise = Console.__init__
+    initialize = Console.__init__
 
     def noted(self: Console, *arguments: Any) -> None:
-        initialise(self, *arguments)
+        initialize(self, *arguments)
         CONSOLES.append(self)
 
     Console.__init__ = noted  # type: ignore[method-assign, assignment]

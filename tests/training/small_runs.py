@@ -1,4 +1,4 @@
-"""Runs of little work: a few noisy photos, a twentieth of the width, 32 pixels."""
+"""Runs of little work: a few noisy images, a twentieth of the width, 32 pixels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VARYING = {"seconds", "images_per_second", "data_wait"}  # a resumed run takes a
 
 
 def samples(photos: int = 10) -> Samples:
-    """Photos in memory, of the classes in turn."""
+    """Images in memory, of the classes in turn."""
     names = list(COLOURS)
     labels = tuple(i % len(names) for i in range(photos))
     return Samples(tuple(pixels(tinted(names[k], i)) for i, k in enumerate(labels)), labels)

@@ -24,11 +24,11 @@ def test_weights_are_scikit_learns_balanced_ones(labels: list[int]) -> None:
     expected = compute_class_weight("balanced", classes=present, y=labels)
     np.testing.assert_allclose(weights[present], expected)
     assert weights[labels].mean() == pytest.approx(1)
-    assert weights[6] == 0  # has no photo
+    assert weights[6] == 0  # has no image
 
 
 @given(LABELS, st.integers(0, 2**63 - 1), st.integers(0, 1000))
-def test_every_class_is_drawn_equally_often_and_its_photos_in_rounds(
+def test_every_class_is_drawn_equally_often_and_its_images_in_rounds(
     labels: list[int], seed: int, epoch: int
 ) -> None:
     draws = balanced_order(labels, seed, epoch)
@@ -54,7 +54,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def uneven() -> Samples:
-    """Ten photos: seven of one class, two of another, one of the third."""
+    """Ten images: seven of one class, two of another, one of the third."""
     return Samples(samples(10).sources, (0, 0, 0, 0, 0, 0, 0, 1, 1, 2))
 
 

@@ -36,8 +36,8 @@ def test_the_recipes_batch_first_then_powers_of_two() -> None:
     assert candidates(1) == [1]
 
 
-def test_bytes_a_photo_grow_with_width_and_hold_at_least_the_first_maps() -> None:
-    """conv1 alone keeps its input (3×32×32) and 16×16 maps before and after normalisation."""
+def test_bytes_an_image_grow_with_width_and_hold_at_least_the_first_maps() -> None:
+    """conv1 alone keeps its input (3×32×32) and 16×16 maps before and after normalization."""
     narrow, wide = (
         bytes_per_image(t, first_readable_image(t))
         for t in (trainer(width=0.1), trainer(width=0.4))
@@ -48,7 +48,7 @@ def test_bytes_a_photo_grow_with_width_and_hold_at_least_the_first_maps() -> Non
 
 @pytest.mark.parametrize(("photos", "batch"), [(1000, 48), (47.9, 32), (8, 8), (3, 2)])
 def test_batch_is_what_the_memory_holds(photos: float, batch: int) -> None:
-    """Room for so many photos, by the same measure."""
+    """Room for so many images, by the same measure."""
     each = MEMORY_HEADROOM * bytes_per_image(trainer(), first_readable_image(trainer()))
     found, said = find_batch(trainer(), 48, lambda: round(photos * each) + 1)
     assert found == batch
@@ -68,7 +68,7 @@ def test_memory_that_holds_nothing() -> None:
         find_batch(trainer(), 48, lambda: 1000)
 
 
-def test_photos_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     good = samples(3)
     some = Samples((tmp_path / "missing.png", *good.sources), (0, *good.labels))
     assert first_readable_image(trainer(data=some)).labels.tolist() == [0]
@@ -77,7 +77,7 @@ def test_photos_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_a_gpu_refuses_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error of a card with room for ten photos, raised here by hand: no GPU is needed."""
+    """The error of a card with room for ten images, raised here by hand: no GPU is needed."""
     t = trainer()
     learn, tried = t.train_step, []
 

@@ -12,7 +12,7 @@ from googlenet.training.objective import BinaryCrossEntropy, CrossEntropy
 
 
 def numbered(count: int, height: int = 24, width: int = 32) -> Tensor:
-    """Photos whose every pixel is the photo's number."""
+    """Images whose every pixel is the image's number."""
     return torch.arange(float(count))[:, None, None, None].expand(-1, 3, height, width).clone()
 
 
@@ -24,7 +24,7 @@ def test_no_mixing_draws_no_random_numbers() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_photo_has_a_box_of_its_partner(seed: int) -> None:
+def test_each_image_has_a_box_of_its_partner(seed: int) -> None:
     torch.manual_seed(seed)
     crops = numbered(6)
     found = cutmix(crops, 1.0)
@@ -46,7 +46,7 @@ def test_each_photo_has_a_box_of_its_partner(seed: int) -> None:
 
 
 def test_boxes_are_of_every_size_and_cut_off_at_the_edges() -> None:
-    """Of uniform area, but for what lies outside: a third of the photos' own on average."""
+    """Of uniform area, but for what lies outside: a third of the images' own on average."""
     shares = []
     for seed in range(400):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Photos of every bad kind among good ones: named, counted, trained through, labels as before."""
+"""Images of every bad kind among good ones: named, counted, trained through, labels as before."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_resumed_in_mid_epoch_none_is_lost_from_the_count(
 
 
 @pytest.mark.slow
-def test_300_photos_of_which_60_are_broken(tmp_path: Path) -> None:
+def test_300_images_of_which_60_are_broken(tmp_path: Path) -> None:
     """The whole way on the command line: check, train, evaluate, predict."""
     data = tmp_path / "photos"
     bad: set[str] = set()

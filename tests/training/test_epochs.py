@@ -1,4 +1,4 @@
-"""The epochs of a run: its log, Ctrl-C, bad photos, heads that learn nothing."""
+"""The epochs of a run: its log, Ctrl-C, bad images, heads that learn nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_crops_on_the_device_interrupted_and_resumed(
         assert same_bits(tensors(resumed)[name], theirs), name
 
 
-def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
+def test_csv_of_images_with_a_bad_one(data: Path, tmp_path: Path) -> None:
     rows = [f"{p},{p.parent.name},{p.parent.parent.name}" for p in sorted(data.rglob("*.png"))]
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
@@ -101,7 +101,7 @@ def test_csv_of_photos_with_a_bad_one(data: Path, tmp_path: Path) -> None:
 
 
 def test_stuck_heads_are_told_once(data: Path, tmp_path: Path) -> None:
-    """At a rate of zero nothing is ever learnt; the warning waits for the warm-up's end."""
+    """At a rate of zero nothing is ever learned; the warning waits for the warm-up's end."""
     still = QUICK.with_settings({"epochs": 5, "learning_rate": 0, "warmup_fraction": 0,
                                  "variant": "paper", "label_smoothing": 0,
                                  "crop_scale": "1,1"})  # fmt: skip

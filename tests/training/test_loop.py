@@ -79,8 +79,8 @@ def switch_dropout_off(t: Trainer) -> None:
             module.p = 0.0
 
 
-def test_logged_losses_are_means_over_photos_not_over_batches() -> None:
-    """Five photos in batches of 3 and 2, at a rate of 0 so that the network stays the same."""
+def test_logged_losses_are_means_over_images_not_over_batches() -> None:
+    """Five images in batches of 3 and 2, at a rate of 0 so that the network stays the same."""
     recipe = QUICK.with_settings(
         {
             "batch": 3,
@@ -105,8 +105,8 @@ def test_logged_losses_are_means_over_photos_not_over_batches() -> None:
     }
 
 
-def test_share_of_time_that_steps_wait_for_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes three seconds on while a batch loads, one second while it is learnt,
+def test_share_of_time_that_steps_wait_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes three seconds on while a batch loads, one second while it is learned,
     and a hundred between the steps, which is neither."""
     clock = 0.0
 
@@ -134,7 +134,7 @@ def test_share_of_time_that_steps_wait_for_photos(monkeypatch: pytest.MonkeyPatc
     assert row["images_per_second"] == pytest.approx(10 / 2)
 
 
-def test_accuracy_counts_photos() -> None:
+def test_accuracy_counts_images() -> None:
     t = trainer(
         QUICK.with_settings({"batch": 3, "optimizer": "sgd", "learning_rate": 0}), samples(5)
     )
@@ -198,7 +198,7 @@ def test_mixing_is_part_of_a_step() -> None:
 
 @pytest.mark.parametrize(("steps", "mixing"), [(1, 0.0), (2, 0.0), (3, 0.0), (2, 0.5)])
 def test_epoch_goes_on_where_it_was_stopped(steps: int, mixing: float) -> None:
-    """Ten photos in three steps; also where the stop falls on an epoch's last step."""
+    """Ten images in three steps; also where the stop falls on an epoch's last step."""
     recipe = replace(QUICK, cutmix_prob=mixing)
     straight, stopped = trainer(recipe), trainer(recipe)
     rows = [straight.train_epoch(nothing) for _ in range(2)]
@@ -298,7 +298,7 @@ def test_model_without_average_is_the_network_to_the_bit() -> None:
 
 
 def test_learns_what_is_there_to_learn() -> None:
-    """Colours told apart by a network of a tenth of the width: five seeds gave 88 % and more."""
+    """Colors told apart by a network of a tenth of the width: five seeds gave 88 % and more."""
     recipe = QUICK.with_settings({"epochs": 12, "batch": 8, "weight_average": "none", "dropout": 0})
     t = trainer(recipe, samples(48), width=0.1)
     rows = []
@@ -308,7 +308,7 @@ def test_learns_what_is_there_to_learn() -> None:
 
 
 def bad_samples(*bad: int) -> Samples:
-    """Six photos, those of the given numbers unreadable."""
+    """Six images, those of the given numbers unreadable."""
     good = samples(6)
     sources = tuple(
         np.zeros((0, 3), np.uint8) if i in bad else s for i, s in enumerate(good.sources)
@@ -316,7 +316,7 @@ def bad_samples(*bad: int) -> Samples:
     return Samples(sources, good.labels)
 
 
-def test_bad_photos_are_named_and_left_out() -> None:
+def test_bad_images_are_named_and_left_out() -> None:
     t = trainer(QUICK.with_settings({"epochs": 2}), bad_samples(1, 4))
     assert t.train_epoch(nothing)["loss_main"] > 0
     assert set(t.unreadable) == {"#1", "#4"}
@@ -324,12 +324,12 @@ def test_bad_photos_are_named_and_left_out() -> None:
     assert len(t.unreadable) == 2
 
 
-def test_nothing_but_bad_photos() -> None:
+def test_nothing_but_bad_images() -> None:
     with pytest.raises(GoogLeNetError, match="none of the training images could be read"):
         trainer(QUICK, bad_samples(*range(6))).train_epoch(nothing)
 
 
-def test_batch_normalisation_never_meets_a_single_photo() -> None:
+def test_batch_normalization_never_meets_a_single_image() -> None:
     """At 32 pixels its last maps have one pixel, and PyTorch refuses one value a channel."""
     with pytest.raises(
         UsageError, match=r"batch must leave at least 2 images to .* got 1 for 10 images"
@@ -341,7 +341,7 @@ def test_batch_normalisation_never_meets_a_single_photo() -> None:
     assert trainer(plain, samples(2)).train_epoch(nothing)["loss_main"] > 0
 
 
-def test_bad_photo_that_leaves_another_alone_in_its_batch() -> None:
+def test_bad_image_that_leaves_another_alone_in_its_batch() -> None:
     t = trainer(QUICK.with_settings({"batch": 2}), bad_samples(3))
     t.train_epoch(nothing)
     assert t.step == 3

@@ -97,7 +97,7 @@ def test_other_groups_are_sgd_s_bits() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-def test_only_filters_before_batch_normalisation_turn() -> None:
+def test_only_filters_before_batch_normalization_turn() -> None:
     recipe = MODERN.with_settings({"optimizer": "muon", "muon_lr": 0.05, "learning_rate": 0.1})
     network = build_network("bn", 3, size=32, width=0.05)
     names = {id(p): name for name, p in network.named_parameters()}

@@ -1,4 +1,4 @@
-"""The loss of a batch, and the losses that say that nothing has been learnt."""
+"""The loss of a batch, and the losses that say that nothing has been learned."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_without_weights_it_is_pytorchs_cross_entropy_to_the_bit() -> None:
 
 
 def test_with_weights_every_class_counts_the_same() -> None:
-    """The mean over all photos is the mean over classes of each class's mean loss."""
+    """The mean over all images is the mean over classes of each class's mean loss."""
     recipe = SMOOTH.with_settings({"balance": "class_weights"})
     labels = torch.tensor(LABELS)
     by_class = [
@@ -51,7 +51,7 @@ def test_with_weights_every_class_counts_the_same() -> None:
 @pytest.mark.parametrize("balance", ["none", "class_weights", "balanced_sampler"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_plateau_is_the_least_loss_of_a_constant_answer(balance: str, smoothing: float) -> None:
-    """Found by minimising over the logits of an answer that is the same for every photo."""
+    """Found by minimizing over the logits of an answer that is the same for every image."""
     recipe = QUICK.with_settings({"balance": balance, "label_smoothing": smoothing})
     counts = np.bincount(LABELS, minlength=4)
     shares = counts / counts.sum() if balance == "none" else (counts > 0) / 3
@@ -99,7 +99,7 @@ def test_several_labels_are_pytorchs_binary_cross_entropy() -> None:
 
 
 def test_weights_of_several_labels_balance_each_class_by_itself() -> None:
-    """Over all photos, a class's yes and its no have the same sum of weights; absent ones none."""
+    """Over all images, a class's yes and its no have the same sum of weights; absent ones none."""
     recipe = QUICK.with_settings({"balance": "class_weights"})
     weights = build_objective(recipe, SEVERAL, 3).weights
     assert weights is not None
@@ -135,6 +135,6 @@ def test_right_answers_of_several_labels_are_right_in_every_class() -> None:
     assert build_objective(QUICK, SEVERAL, 3).correct(answers, targets) == 4
 
 
-def test_photos_with_several_labels_cannot_be_drawn_by_class() -> None:
+def test_images_with_several_labels_cannot_be_drawn_by_class() -> None:
     with pytest.raises(UsageError, match="balance must be none or class_weights for multi-label"):
         build_objective(QUICK.with_settings({"balance": "balanced_sampler"}), SEVERAL, 3)

@@ -37,7 +37,7 @@ def grouped(
 
 
 @pytest.mark.parametrize("variant", ["bn", "paper", "slim"])
-def test_weights_decay_biases_and_normalisation_do_not(variant: str) -> None:
+def test_weights_decay_biases_and_normalization_do_not(variant: str) -> None:
     net = network(variant)
     found = grouped(net, SGD)
     for path, layer in net.named_modules():
@@ -55,7 +55,7 @@ def test_bvlc_s_biases_learn_twice_as_fast_without_decay() -> None:
     )
 
 
-def test_normalisation_s_weight_is_no_bias() -> None:
+def test_normalization_s_weight_is_no_bias() -> None:
     found = grouped(network("bn"), SGD.with_settings({"bias_lr_scale": 2}))
     assert found["conv1.bn.weight"] == (0.0, 1.0)
     assert found["conv1.bn.bias"] == (0.0, 2.0)

@@ -17,10 +17,10 @@ from tests.training.small_runs import QUICK, settings
 
 
 @pytest.mark.parametrize(("scale_epochs", "epochs"), [(True, 7), (False, 2)])
-def test_few_photos_get_more_epochs_where_that_is_asked_for(
+def test_few_images_get_more_epochs_where_that_is_asked_for(
     scale_epochs: bool, epochs: int, tmp_path: Path
 ) -> None:
-    """Sixteen photos to train on, in batches of 4, and at least 25 steps."""
+    """Sixteen images to train on, in batches of 4, and at least 25 steps."""
     data = photo_folder(tmp_path / "data", {"red": 10, "blue": 10})
     recipe = QUICK.with_settings({"min_steps": 25})
     out, said = RunFolder(tmp_path / "run"), io.StringIO()

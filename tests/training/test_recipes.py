@@ -72,7 +72,7 @@ def test_recipe_adapts_to_batch_and_network() -> None:
     )
 
 
-def test_few_photos_get_more_epochs() -> None:
+def test_few_images_get_more_epochs() -> None:
     recipe = MODERN.with_settings({"min_steps": 300, "epochs": 20, "batch": 64})
     assert (
         recipe.with_min_steps(900) == recipe == recipe.with_min_steps(1_000_000)
@@ -100,7 +100,7 @@ def test_few_photos_get_more_epochs() -> None:
         (40, 0.5, 500, 0.5),
     ],
 )
-def test_long_runs_mix_photos(epochs: int, share: float, photos: int, found: float) -> None:
+def test_long_runs_mix_images(epochs: int, share: float, photos: int, found: float) -> None:
     recipe = replace(MODERN, epochs=epochs, epoch_fraction=share)
     assert recipe.cutmix_prob_for(photos) == found
     assert replace(recipe, cutmix_prob=0.25).cutmix_prob_for(photos) == 0.25

@@ -30,7 +30,7 @@ def test_second_run_does_not_overwrite_the_first(done: Run, data: Path) -> None:
         prepared(settings(data), done.folder.path)
 
 
-def test_resuming_with_other_photos(done: Run, data: Path, tmp_path: Path) -> None:
+def test_resuming_with_other_images(done: Run, data: Path, tmp_path: Path) -> None:
     other = photo_folder(tmp_path / "data", {f"train/{c}": 5 for c in ("red", "green", "blue")})
     with pytest.raises(UsageError, match="the run started with different images or classes"):
         prepared(settings(other), done.folder.path, resume=True)

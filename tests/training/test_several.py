@@ -62,7 +62,7 @@ def two_processes(arguments: list[str]) -> list[subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """13 photos to train on; 75 to validate on, more than a batch of the evaluation."""
+    """13 images to train on; 75 to validate on, more than a batch of the evaluation."""
     parts = {"train/red": 5, "train/green": 4, "train/blue": 4}
     parts |= {f"val/{colour}": 25 for colour in ("red", "green", "blue")}
     return photo_folder(tmp_path_factory.mktemp("data"), parts)
@@ -106,7 +106,7 @@ def test_two_processes_learn_what_one_does(together: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_all_processes_have_the_same_bits(together: Path) -> None:
-    """Weights, averages, statistics of batch normalisation, and the model made of them."""
+    """Weights, averages, statistics of batch normalization, and the model made of them."""
     one, other = (found(together, rank) for rank in range(2))
     assert one["digests"] == other["digests"]
     assert one["rows"] == other["rows"]
@@ -138,7 +138,7 @@ def test_agreements(together: Path) -> None:
             "error in the first": "GoogLeNetError: no such thing in 0",
             "unlike": "GoogLeNetError: photos: must be the same in all processes, but differ in "
             f"process {1 - rank}",
-            # Weighted by photos; sums; the same model in both.
+            # Weighted by images; sums; the same model in both.
             "statistics": [3.0, 1.75, 3.0, 5.0],
             "pickled": several.digest(dict(tiny_classifier().network.state_dict())),
             "loss": found(together)["agreements"]["loss"],

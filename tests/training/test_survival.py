@@ -403,10 +403,10 @@ def test_settings_that_were_changed_are_refused_by_name(options: Settings, copy:
         prepared(longer, copy, resume=True)
 
 
-def test_photo_that_went_from_training_to_validation_is_noticed(
+def test_image_that_went_from_training_to_validation_is_noticed(
     options: Settings, data: Path, copy: Path, tmp_path: Path
 ) -> None:
-    """Names and classes are the same, but each photo's index is another."""
+    """Names and classes are the same, but each image's index is another."""
     other = Path(shutil.copytree(data, tmp_path / "data"))
     (other / "train" / "red" / "2.png").rename(other / "val" / "red" / "2.png")
     (other / "val" / "red" / "1.png").rename(other / "train" / "red" / "2.png")
@@ -474,7 +474,7 @@ print(code, open("/proc/self/maps").read().count("/dev/shm"))
 
 @pytest.mark.slow
 def test_no_process_is_started_and_no_shared_memory_used(data: Path, tmp_path: Path) -> None:
-    """Photos are read in threads: there is no worker to be killed and no /dev/shm to be full."""
+    """Images are read in threads: there is no worker to be killed and no /dev/shm to be full."""
     small = ["--size", "32", "--width", "0.05", "--epochs", "1", "--batch", "9", "--workers", "3"]
     small += ["--precision", "fp32"]
     found = subprocess.run(

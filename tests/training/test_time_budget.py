@@ -104,7 +104,7 @@ def test_times_are_shown_as_they_are_given(seconds: float, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos to train on, in three steps of four, and six to validate on."""
+    """Twelve images to train on, in three steps of four, and six to validate on."""
     parts = {f"train/{c}": 4 for c in ("red", "green", "blue")}
     parts |= {f"val/{c}": 2 for c in ("red", "green", "blue")}
     return photo_folder(tmp_path_factory.mktemp("data"), parts)
@@ -112,7 +112,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A step takes 2 seconds, or what `clock.step` says, and every view of a photo one."""
+    """A step takes 2 seconds, or what `clock.step` says, and every view of an image one."""
     ticking: Any = Clock()
     ticking.step = 2.0
     learn, evaluate = Trainer.train_step, accuracy.score
@@ -151,7 +151,7 @@ def test_measured_costs_are_those_of_the_clock(data: Path, tmp_path: Path, clock
     )
     limit = prepared_run.time_budget
     assert limit
-    # validation: six photos; the end: the same, once more with ten views, five more photos
+    # validation: six images; the end: the same, once more with ten views, five more images
     assert limit.costs == Costs(2.0, 6.0, timing.REPORT_SECONDS + 6 + 60 + 5)
     assert limit.began == began
     assert limit.left < 900

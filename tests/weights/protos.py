@@ -137,7 +137,7 @@ def tensorflow_graph(tensors: Mapping[str, Tensor]) -> Any:
 
 
 def onnx_model(tensors: Mapping[str, Tensor]) -> Any:
-    """A ModelProto of float initialisers."""
+    """A ModelProto of float initializers."""
     model = onnx["ModelProto"](ir_version=3, producer_name="test")
     for name, tensor in tensors.items():
         model.graph.initializer.add(

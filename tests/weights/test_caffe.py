@@ -65,7 +65,7 @@ def test_further_blobs_of_a_layer_are_numbered() -> None:
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_local_response_normalisation(old: bool) -> None:
+def test_local_response_normalization(old: bool) -> None:
     net = caffe["NetParameter"]()
     layer = (net.layers if old else net.layer).add(name="norm1")
     layer.lrn_param.local_size, layer.lrn_param.alpha = 5, 1e-4
@@ -74,7 +74,7 @@ def test_local_response_normalisation(old: bool) -> None:
     assert norm.alpha == pytest.approx(1e-4)
 
 
-def test_normalisation_within_channels_is_refused() -> None:
+def test_normalization_within_channels_is_refused() -> None:
     net = caffe["NetParameter"]()
     net.layer.add(name="norm1").lrn_param.norm_region = 1
     with pytest.raises(WeightFileError, match="'norm1' normalises within channels"):

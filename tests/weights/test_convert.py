@@ -72,8 +72,8 @@ def test_torchvision_s_transform_input_is_in_the_preprocessing() -> None:
     x = pixels.permute(0, 3, 1, 2).double() / 255
     mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)[:, None, None]
-    normalised = (x - mean) / std
-    transformed = normalised * (std / 0.5) + (mean - 0.5) / 0.5
+    normalized = (x - mean) / std
+    transformed = normalized * (std / 0.5) + (mean - 0.5) / 0.5
     ours = BY_NAME["torchvision"].preprocessing.normalize(pixels)
     assert torch.allclose(ours.double(), transformed, atol=1e-6)
 
@@ -169,7 +169,7 @@ def test_somebody_s_own_number_of_classes(caffe: Tensors) -> None:
     assert tensors["classifier.weight"].shape == (3, 1024)
 
 
-def test_a_graph_s_own_normalisation_must_be_the_variant_s(caffe: Tensors) -> None:
+def test_a_graph_s_own_normalization_must_be_the_variant_s(caffe: Tensors) -> None:
     norm = VARIANTS["paper"].norm
     assert isinstance(norm, LRN)
     inexact = replace(norm, alpha=9.99999974738e-05)  # 1e-4 as a float32

@@ -1,4 +1,4 @@
-"""Every format is recognised by its content; whatever is damaged gives one sentence in time."""
+"""Every format is recognized by its content; whatever is damaged gives one sentence in time."""
 
 from __future__ import annotations
 

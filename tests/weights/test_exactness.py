@@ -1,7 +1,7 @@
 """The converted 2014 network against Caffe's own numbers and OpenCV's.
 
 Oracles: Caffe's activations for one input (`activations.npz`, from mtmd/GoogleNet_MATLAB), the
-probabilities of OpenCV's test photos (`googlenet_prob.npy`) and Caffe's single layers
+probabilities of OpenCV's test images (`googlenet_prob.npy`) and Caffe's single layers
 (`layers.npz`), both from opencv_contrib.
 """
 
@@ -80,7 +80,7 @@ def test_every_caffe_activation_is_compared(bvlc_data: Path) -> None:
     assert set(arrays(bvlc_data / "activations.npz")) == {"data", "prob", *STAGES}
 
 
-def test_photos_get_the_probabilities_of_opencv(bvlc: Classifier, bvlc_data: Path) -> None:
+def test_images_get_the_probabilities_of_opencv(bvlc: Classifier, bvlc_data: Path) -> None:
     expected = np.load(bvlc_data / "googlenet_prob.npy")
     # OpenCV's test subtracts no mean.
     unmeaned = replace(bvlc.preprocessing, mean=(0.0, 0.0, 0.0))

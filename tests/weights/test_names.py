@@ -82,7 +82,7 @@ PUBLISHED = {
 }  # fmt: skip
 
 # Tensors of the published files: 57 convolutions and a linear layer with weight and bias, and
-# for each head a convolution and two linear layers; batch normalisation has five per kernel.
+# for each head a convolution and two linear layers; batch normalization has five per kernel.
 COUNTS = {"caffe": 128, "onnx": 128, "inception5h": 128, "slim": 57 * 4 + 2, "torchvision": 364}
 
 
@@ -149,6 +149,6 @@ def test_scopes_are_taken_off(name: str, expected: str) -> None:
     assert names.canonical_name(name) == expected
 
 
-def test_a_scoped_file_is_recognised() -> None:
+def test_a_scoped_file_is_recognized() -> None:
     slim = BY_NAME["slim"]
     assert scheme_of(f"InceptionV1/InceptionV1/{name}:0" for name in slim.signature()) == slim

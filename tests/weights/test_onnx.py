@@ -26,7 +26,7 @@ def initialiser(**fields: Any) -> Any:
     return model
 
 
-def test_initialisers() -> None:
+def test_initializers() -> None:
     tensors = {"conv1/7x7_s2_w_0": torch.randn(4, 3, 7, 7), "conv1/7x7_s2_b_0": torch.randn(4)}
     found = read(onnx_model(tensors)).tensors
     assert found.keys() == tensors.keys()
@@ -67,7 +67,7 @@ def test_a_shape_that_does_not_fit(dims: list[int]) -> None:
         read(initialiser(dims=dims, data_type=FLOAT, float_data=[1.0, 2.0]))
 
 
-def test_local_response_normalisation() -> None:
+def test_local_response_normalization() -> None:
     model = onnx["ModelProto"](ir_version=3)
     node = model.graph.node.add(op_type="LRN")
     node.attribute.add(name="size", i=5)

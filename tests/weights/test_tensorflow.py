@@ -94,7 +94,7 @@ def test_a_graph_that_is_not_frozen() -> None:
         read(graph)
 
 
-def test_inception5h_s_normalisation_is_the_variant_s() -> None:
+def test_inception5h_s_normalization_is_the_variant_s() -> None:
     """Radius 5, bias 2, alpha 1e-4, beta 0.5 (shared/paper.md); our alpha is per window."""
     graph = GraphDef()
     node = graph.node.add(name="localresponsenorm0", op="LRN")

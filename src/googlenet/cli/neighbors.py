@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     (own,) = embedder.embed([Path(args.image)])
     if own.vector is None:
         raise GoogLeNetError(own.error or args.image)
-    # The image itself is no neighbor of itself; there is at most one more.
+    # An image is not its own neighbor; there is at most one more.
     found = [
         (sources[each.index], each.similarity)
         for each in nearest(own.vector, embeddings, args.top + 1)

@@ -92,7 +92,7 @@ def xml_boxes(file: Path) -> Found:
             left, top, right, bottom = (number(found, n) for n in ("xmin", "ymin", "xmax", "ymax"))
             yield stem(file.name), width, height, [left - 1, top - 1, right, bottom]
     except (OSError, ElementTree.ParseError, ValueError, TypeError) as error:
-        raise DataError(f"{file}: is no annotation in VOC's XML ({error})") from error
+        raise DataError(f"{file}: not an annotation in VOC's XML ({error})") from error
 
 
 def number(parent: ElementTree.Element, path: str) -> float:

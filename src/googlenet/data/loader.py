@@ -31,7 +31,7 @@ class Batch:
     """pixels: (N, size, size, channels) uint8; labels: (N,) int64, or (N, classes) float32 of 0
     and 1 where images have several; unreadable: errors by sample name.
 
-    cuts: of what is no crop yet, but (N, H, W, 3) RGB, how the device makes crops of it.
+    cuts: for what is not a crop yet but (N, H, W, 3) RGB, how the device makes crops of it.
     """
 
     pixels: NDArray[np.uint8]

@@ -48,7 +48,7 @@ def preprocessing_model(p: Preprocessing) -> onnx.ModelProto:
     )  # fmt: skip
     x = RESIZE
     if p.mode != "letterbox":
-        x = centre_crop(graph, x, sides, p.size)
+        x = center_crop(graph, x, sides, p.size)
     x = graph.add("Cast", x, to="photo.float", to_=TensorProto.FLOAT)
     if p.channel_order == "L":
         x = luma(graph, x)
@@ -58,7 +58,7 @@ def preprocessing_model(p: Preprocessing) -> onnx.ModelProto:
         )
     if p.mode == "letterbox":
         x = padded(graph, x, sides, p)
-    x = graph.add("Sub", x, per_channel(graph, "photo.mean", p.mean), to="photo.centred")
+    x = graph.add("Sub", x, per_channel(graph, "photo.mean", p.mean), to="photo.centered")
     graph.add("Mul", x, per_channel(graph, "photo.scale", p.scale), to=NORMALIZED)
     photo = helper.make_tensor_value_info(PHOTO, TensorProto.UINT8, ["height", "width", 3])
     shape = [1, p.channels, p.size, p.size]
@@ -82,7 +82,7 @@ def resized_sides(graph: Graph, p: Preprocessing) -> str:
     return graph.add("Max", "photo.integer", least, to="photo.sides")
 
 
-def centre_crop(graph: Graph, x: str, sides: str, size: int) -> str:
+def center_crop(graph: Graph, x: str, sides: str, size: int) -> str:
     side = integers(graph, "photo.crop", [size])
     graph.add("Sub", sides, side, to="photo.spare")
     graph.add("Div", "photo.spare", integers(graph, "photo.two", [2]), to="photo.start")
@@ -96,8 +96,8 @@ def luma(graph: Graph, x: str) -> str:
     half = graph.constant("photo.half", np.array(32768, np.float32))
     graph.add("Add", "photo.sum", half, to="photo.over")
     unit = graph.constant("photo.unit", np.array(65536, np.float32))
-    graph.add("Div", "photo.over", unit, to="photo.grey")
-    return graph.add("Floor", "photo.grey", to="photo.L")
+    graph.add("Div", "photo.over", unit, to="photo.gray")
+    return graph.add("Floor", "photo.gray", to="photo.L")
 
 
 def padded(graph: Graph, x: str, sides: str, p: Preprocessing) -> str:

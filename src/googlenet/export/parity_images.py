@@ -34,7 +34,7 @@ class ParityImages:
 def generated_images(count: int = GENERATED_IMAGES) -> ParityImages:
     """Generated images, where no others are at hand: noise with the spectrum of natural images.
 
-    Amplitude falls as 1/frequency, each colour drawn anew, sides of 96 to 383 pixels.  They say
+    Amplitude falls as 1/frequency, each color drawn anew, sides of 96 to 383 pixels.  They say
     that two programs compute the same, and nothing of accuracy.
     """
     photos = []

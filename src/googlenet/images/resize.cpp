@@ -44,13 +44,13 @@ struct Weights {
     first.resize(size), count.resize(size), values.resize(size * taps);
     std::vector<double> weights(taps);
     for (int64_t at = 0; at < size; at++) {
-      const double centre = (from + at + 0.5) * scale;
-      int begin = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+      const double center = (from + at + 0.5) * scale;
+      int begin = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
       if (begin < 0) begin = 0;
       if (end > in) end = (int)in;
       double sum = 0.0;
       for (int i = begin; i < end; i++) {
-        const double x = (i - centre + 0.5) * shrink;
+        const double x = (i - center + 0.5) * shrink;
         sum += weights[i - begin] = filter ? bicubic(x) : bilinear(x);
       }
       first[at] = begin, count[at] = end - begin;

@@ -1,4 +1,4 @@
-"""Small moves of the image at every step: what survives them is no noise.
+"""Small moves of the image at every step: what survives them is not noise.
 
 As in lucid: padding, jitter, scale, rotation, jitter.  Drawn from a generator, alike for all
 images of a batch, so that an image does not depend on those beside it.

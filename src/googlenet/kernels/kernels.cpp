@@ -32,13 +32,13 @@ INLINE Range windows(const Pool& p, int64_t at, int64_t count) {
   return {int(first), int(last + 1 > count ? count : last + 1)};
 }
 
-constexpr int MOST = 256;  // places in a window
+constexpr int MAX_WINDOW = 256;  // places in a window
 
 // What one pixel is made of: where it begins in memory, and its place in the window.
 struct WindowPixels {
   int count = 0;
-  int64_t at[MOST];
-  int place[MOST];
+  int64_t at[MAX_WINDOW];
+  int place[MAX_WINDOW];
 
   void add(int64_t pixel, int64_t row_in_window, int64_t column, const Pool& p) {
     at[count] = pixel * p.channels;

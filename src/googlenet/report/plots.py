@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from googlenet.evaluation.metrics import by_row
 
-BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
+BLUE, ORANGE, GREEN, GRAY = "#2f6db3", "#d9822b", "#3a9d6a", "#8a94a0"
 STYLE: Any = {
     "svg.fonttype": "none",  # keep text as text: searchable and small
     "text.parse_math": False,  # a class may be called "$5"
@@ -58,7 +58,7 @@ def curves(history: Sequence[dict[str, float]]) -> str:
                 line(
                     losses, epochs, [row[f"loss_{key}"] for row in history], f"train, {key}", color
                 )
-        line(losses, epochs, [row["val_loss"] for row in history], "validation", GREY, "--")
+        line(losses, epochs, [row["val_loss"] for row in history], "validation", GRAY, "--")
         line(
             accuracy, epochs, [row["train_accuracy"] for row in history], "train (augmented)", BLUE
         )
@@ -68,7 +68,7 @@ def curves(history: Sequence[dict[str, float]]) -> str:
             epochs,
             [row[measure] for row in history],
             METRIC_TITLES[measure][1],
-            GREY,
+            GRAY,
             "--",
         )
         line(rate, epochs, [row["learning_rate"] for row in history], "", BLUE)
@@ -103,7 +103,7 @@ def reliability(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
         drawn = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
         for at, (bins, title, color) in enumerate(
             (
-                (before, "Before temperature scaling", GREY),
+                (before, "Before temperature scaling", GRAY),
                 (after, "After temperature scaling", BLUE),
             )
         ):

@@ -1,7 +1,7 @@
 """Which units of a map fire together, at the same place and up to two pixels apart.
 
 For every offset within a 5×5 window the correlation of every pair of units over all places of all
-images, for two halves of the images apart: what holds in both is no accident.  The mean of each
+images, for two halves of the images apart: what holds in both is not an accident.  The mean of each
 unit at each place is subtracted, since padding alone makes units vary alike at the borders.
 """
 

@@ -67,7 +67,7 @@ def read_blob(name: str, blob: Message) -> Tensor:
 def read_lrn(name: str, parameters: Message) -> LRN:
     """A layer's local response normalization; Caffe divides alpha by the size, as we do."""
     if parameters.integer(LRN_REGION):
-        raise WeightFileError(f"layer {name!r} normalises within channels, GoogLeNet across them")
+        raise WeightFileError(f"layer {name!r} normalizes within channels, GoogLeNet across them")
     return LRN(
         size=parameters.integer(LRN_SIZE, 5),
         alpha=parameters.real(LRN_ALPHA, 1.0),

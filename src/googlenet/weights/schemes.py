@@ -51,7 +51,7 @@ BVLC_INPUT = Preprocessing(
 )
 # inception5h: one mean for all channels, not scaled; section 7's protocol.
 GOOGLE_INPUT = Preprocessing(mean=(117.0,) * 3, scale=(1.0,) * 3)
-# −1 to 1.  torchvision normalises by ImageNet's mean and deviation, and `transform_input` undoes
+# −1 to 1.  torchvision normalizes by ImageNet's mean and deviation, and `transform_input` undoes
 # that again inside the network: together they are x/127.5 − 1.
 UNIT_INPUT = Preprocessing(mean=(127.5,) * 3, scale=(1 / 127.5,) * 3)
 # TF-Slim takes the central 87.5 % of both sides, whatever their ratio, and squashes it to 224.

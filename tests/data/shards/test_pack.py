@@ -48,7 +48,7 @@ def shards(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eleven photos with a split, among them JPEGs, a turned one and one with a name of bytes."""
+    """Eleven images with a split, among them JPEGs, a turned one and one with a name of bytes."""
     root = photo_folder(
         tmp_path_factory.mktemp("photos"), {"train/red": 4, "train/blue": 3, "val/red": 2}
     )
@@ -80,7 +80,7 @@ def test_shards_hold_the_folder_s_data_set(
     assert packed.val.name(0) == str(tmp_path / "out/val-000000.tar/val/blue/a.b.jpeg")
 
 
-def test_photos_that_were_not_divided_are_divided_when_they_are_read(tmp_path: Path) -> None:
+def test_images_that_were_not_divided_are_divided_when_they_are_read(tmp_path: Path) -> None:
     root = photo_folder(tmp_path / "photos", {"red": 6, "blue": 5})
     packed = pack(root, tmp_path / "out")
     for seed in range(3):
@@ -120,7 +120,7 @@ def test_other_programs_read_the_shards(photos: Path, tmp_path: Path) -> None:
         assert {Path(name).suffix for name in tar.getnames()} == {".jpg", ".png", ".cls"}
 
 
-def test_large_photos_are_shrunk_small_ones_kept(photos: Path, tmp_path: Path) -> None:
+def test_large_images_are_shrunk_small_ones_kept(photos: Path, tmp_path: Path) -> None:
     folder, packed = load_data(str(photos)), pack(photos, tmp_path / "out", Packing(side=45))
     for there, here in ((folder.train, packed.train), (folder.val, packed.val)):
         for i, source in enumerate(there.sources):
@@ -144,7 +144,7 @@ def test_quality_is_that_of_the_jpegs(tmp_path: Path) -> None:
         assert written.quantization == reference.quantization  # type: ignore[attr-defined]
 
 
-def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> None:
     root = photo_folder(tmp_path / "photos", {"red": 3, "blue": 3})
     (root / "red" / "1.png").write_text("no photo")
     said: list[str] = []
@@ -156,7 +156,7 @@ def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> No
     assert len(load_data(str(tmp_path / "out")).all) == 5
 
 
-def test_same_photos_same_bytes_other_seed_other_order(photos: Path, tmp_path: Path) -> None:
+def test_same_images_same_bytes_other_seed_other_order(photos: Path, tmp_path: Path) -> None:
     one, other = (pack(photos, tmp_path / str(i), Packing(45)) for i in range(2))
     assert shards(tmp_path / "0") == shards(tmp_path / "1")
     assert one.order_hash() == other.order_hash()
@@ -254,7 +254,7 @@ def test_options_have_rules(options: dict[str, int], rule: str) -> None:
         Packing(**options)
 
 
-def test_index_of_photos_is_made_again_from_the_shards(photos: Path, tmp_path: Path) -> None:
+def test_index_of_images_is_made_again_from_the_shards(photos: Path, tmp_path: Path) -> None:
     packed = pack(photos, tmp_path / "out")
     (tmp_path / "out" / "index.npz").unlink()
     again = load_data(str(tmp_path / "out"))

@@ -1,4 +1,4 @@
-"""Packed data at a URL: shards are copied when a photo of them is asked for, and checked."""
+"""Packed data at a URL: shards are copied when an image of them is asked for, and checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.training.small_runs import nothing, same_bits, state, trainer
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos in shards of about two."""
+    """Twelve images in shards of about two."""
     folder = tmp_path_factory.mktemp("store")
     photo_folder(folder / "photos", {"train/red": 5, "train/blue": 5, "val/red": 1, "val/blue": 1})
     data = load_data(str(folder / "photos"))
@@ -63,7 +63,7 @@ def http(packed: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("protocol", ["memory", "http"])
-def test_photos_at_a_url_are_those_of_the_folder(
+def test_images_at_a_url_are_those_of_the_folder(
     packed: Path, cache: Path, protocol: str, request: pytest.FixtureRequest
 ) -> None:
     there, here = load_data(request.getfixturevalue(protocol) + "/"), load_data(str(packed))

@@ -17,7 +17,7 @@ from tests.fixtures import encoded, noise, photo_folder, pixels
 
 
 def write(path: Path, *labels: int | str, kind: str = "cls") -> Path:
-    """A shard of photos 0, 1, … with these labels."""
+    """A shard of images 0, 1, … with these labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with webdataset.TarWriter(str(path)) as writer:
         for i, label in enumerate(labels):
@@ -71,7 +71,7 @@ def test_shards_without_parts_are_divided_by_the_seed(tmp_path: Path) -> None:
     )
 
 
-def test_folder_of_photos_with_a_tar_file_in_it_is_a_folder_of_photos(tmp_path: Path) -> None:
+def test_folder_of_images_with_a_tar_file_in_it_is_a_folder_of_images(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"red": 2, "blue": 2})
     write(tmp_path / "old.tar", 0, 1)
     assert {c.id for c in load_data(str(tmp_path)).classes} == {"red", "blue"}
