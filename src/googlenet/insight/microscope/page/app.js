@@ -8,6 +8,7 @@ const PAGES = {
 const NAV = [["", "Layers"], ["polysemantic", "Polysemantic"], ["classes", "Classes"], ["images", "Images"]];
 const OWNERS = { layer: "", unit: "", class: "classes", image: "images" };
 let shown = 0;
+history.scrollRestoration = "manual";
 
 async function show() {
   const [kind, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decode);
