@@ -16,15 +16,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from googlenet.images.decode import Source
 from googlenet.images.turbo_jpeg import as_pillow, load_image
 from googlenet.inference.backends.base import Pixels
+from googlenet.inference.backends.torch import TorchBackend
 from googlenet.inference.classifier import Classifier
 from googlenet.insight import attribution, cam
 from googlenet.insight.image_map import Map, as_stored, to_image, turn_of
 from googlenet.insight.layers import find_class, find_layer
+from googlenet.kernels.optimize import InferenceNetwork
 from googlenet.models.registry import Network, build_network
 from googlenet.runtime.errors import UsageError
 
@@ -127,6 +129,19 @@ class Explainer:
             self.classifier.preprocessing,
             conserve=method == "ig",
         )
+
+    def cam(self, x: Tensor, target: int) -> Tensor:
+        """`cam.cam`, by the fast network where there is one: (N, C, H, W) -> (N, h, w)."""
+        backend = self.classifier.backend
+        assert isinstance(backend, TorchBackend)
+        fast = backend.optimized()
+        if not isinstance(fast, InferenceNetwork):
+            return cam.cam(self.network, x, target)
+        features, _ = fast.features_and_summary(fast.cast(x))
+        classes = torch.tensor([[target]], device=x.device).expand(len(x), 1)
+        head = self.network.get_submodule("classifier")
+        assert isinstance(head, nn.Linear)
+        return cam.class_activation_maps(features, head, classes)[:, 0]
 
     def input(self, pixels: Pixels) -> Tensor:
         """(size, size, channels) uint8 -> (1, channels, size, size) as the network takes it."""

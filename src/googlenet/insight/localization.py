@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from googlenet.images.view import center_view
-from googlenet.insight.cam import cam
 from googlenet.insight.explain import Explainer
 from googlenet.insight.image_map import Map, to_image
 
@@ -34,7 +33,7 @@ THRESHOLDS = (0.15, 0.2, 0.25, 0.3)
 TRUST = 0.8  # in the map's box; the rest in CENTER
 
 
-@torch.inference_mode(mode=False)
+@torch.inference_mode()
 def localize(explainer: Explainer, image: Image.Image, target: int) -> Box:
     """The box of a class's object in an upright image, for networks with class activation maps.
 
@@ -46,8 +45,7 @@ def localize(explainer: Explainer, image: Image.Image, target: int) -> Box:
     whole = replace(p, mode="squash", size=side, resize_size=side)
     x = explainer.input(center_view(image, whole))
     views = torch.cat([x, x.flip(3)]) if p.hflip else x
-    with torch.no_grad():
-        maps = cam(explainer.network, views, target).cpu().numpy()
+    maps = explainer.cam(views, target).cpu().numpy()
     if p.hflip:
         maps[1] = maps[1, :, ::-1]
     level = to_image(np.maximum(maps.mean(0), 0), image.size, whole, grid=GRID)
