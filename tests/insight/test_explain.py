@@ -17,7 +17,7 @@ from googlenet.kernels.optimize import optimize
 from googlenet.models.registry import build_network
 from googlenet.models.table import VARIANTS
 from googlenet.runtime.errors import UsageError
-from tests.fixtures import encoded, noise, tiny_classifier
+from tests.fixtures import encoded, noise, set_header, tiny_classifier
 
 FUNCTIONS = {
     "cam": explain.class_activation_map,
@@ -151,3 +151,10 @@ def test_hooks_are_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
             explainer.map(explainer.load(IMAGE).pixels, method, Question(0))
         modules: list[nn.Module] = list(explainer.network.modules())
         assert not any(module._forward_hooks for module in modules)
+
+
+def test_an_exported_file_has_no_gradients() -> None:
+    classifier = tiny_classifier()
+    set_header(classifier, export={"format": "torch"})
+    with pytest.raises(UsageError, match=r"model file, got an exported one, .*no gradients"):
+        Explainer(classifier)

@@ -38,6 +38,7 @@ from googlenet.training.setup import Run
 
 THUMBNAIL = 128
 MISTAKES = 24
+LEAST_PLACES = 9  # of a map that shows where: of small images the last one has a single place
 SHEET = (4, 6)  # images, and augmented crops of each
 
 
@@ -192,7 +193,10 @@ def looked(explainer: Explainer, view: Image.Image, target: int) -> str:
     """A view under the map of where the network looked for a class, as a thumbnail."""
     method = "gradcam" if explainer.why_not("cam") else "cam"
     pixels = explainer.classifier.preprocessing.pixels(view)
-    return thumbnail(overlay(view, explainer.map(pixels, method, Question(target))))
+    found = explainer.map(pixels, method, Question(target))
+    if found.size < LEAST_PLACES:
+        found = explainer.map(pixels, "smoothgrad", Question(target))
+    return thumbnail(overlay(view, found))
 
 
 def with_thumbnails(
