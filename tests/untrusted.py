@@ -29,6 +29,7 @@ from tests.fixtures import encoded, noise, photo_folder, tiny_classifier
 from tests.fuzzed import Kind
 from tests.mutations import ANY, SETTINGS, Mutation
 
+IMAGES = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF")
 ROW_CHARACTERS = ',;\t"\n\r\0\ufeff|= \u00a0é\ud800'
 
 
@@ -163,7 +164,7 @@ def embeddings(suffix: str) -> Callable[[Path], Kind]:
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
-    **{f"image:{name}": image(name) for name in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")},
+    **{f"image:{name}": image(name) for name in IMAGES},
     "table": table,
     "index": packed("*.json", SETTINGS),
     "places": packed("*.npz", ANY),

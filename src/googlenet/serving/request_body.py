@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -71,11 +71,7 @@ async def bounded(
     chunks = request.stream()
     while True:
         deadline = began + limits.read_timeout + total / MIN_BYTES_PER_SECOND
-        try:
-            async with asyncio.timeout_at(deadline):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise HTTPError(408, "the request body arrived too slowly") from None
+        chunk = await arrived_by(deadline, anext(chunks, None))
         if chunk is None:
             return
         total += len(chunk)
@@ -83,6 +79,22 @@ async def bounded(
             raise HTTPError(413, f"a request body may have {limits.max_body} bytes, this has more")
         memory.add(len(chunk))
         yield chunk
+
+
+async def arrived_by(deadline: float, chunk: Awaitable[bytes | None]) -> bytes | None:
+    """The chunk.  Raises HTTPError 408 if it is not there at that time of the event loop.
+
+    Where this process itself had no processor past the deadline, a chunk that came meanwhile
+    counts: `asyncio.timeout` would drop it.
+    """
+    waiting = asyncio.ensure_future(chunk)
+    try:
+        await asyncio.wait({waiting}, timeout=deadline - asyncio.get_running_loop().time())
+        if not waiting.done():
+            raise HTTPError(408, "the request body arrived too slowly")
+        return await waiting
+    finally:
+        waiting.cancel()
 
 
 async def raw(stream: AsyncGenerator[bytes, None]) -> list[bytes]:
