@@ -88,11 +88,11 @@ def test_what_systems_leave_is_hidden(system: str, tmp_path: Path) -> None:
 
 def test_files_that_are_not_read_are_counted_by_kind(tmp_path: Path) -> None:
     root = folder(tmp_path / "d", {"a": 2, "b": 2, "elsewhere/c": 0})
-    for name in ("a/1.HEIC", "a/2.heic", "b/noext", "b/x.cr2"):
+    for name in ("a/1.NEF", "a/2.nef", "b/noext", "b/x.cr2"):
         (root / name).write_bytes(b"x")
     (root / "b" / "link").symlink_to(root / "a")
     assert read_folder(root, 0).account.lines() == [
-        "not read: 2 .heic, 1 .cr2, 1 links to folders, 1 without extension"
+        "not read: 2 .nef, 1 .cr2, 1 links to folders, 1 without extension"
     ]
 
 

@@ -28,6 +28,7 @@ from googlenet.data.folder import (
 )
 from googlenet.data.load_data import load_usable_data
 from googlenet.data.shards.index import holds_shards
+from googlenet.images.optional import INSTALL, needs_package
 from googlenet.runtime.errors import printable
 
 
@@ -180,7 +181,7 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
             if name.startswith(".") or name.lower() in SYSTEM_FILES or str(path) in used:
                 continue
             if in_class:
-                problems.append(Problem(str(path), "unused", "is not an image by its name"))
+                problems.append(Problem(str(path), "unused", why_unused(path)))
             elif is_image(name) and (not inside or inside in bases):
                 problems.append(Problem(str(path), "unlabelled", "lies in no class folder"))
             elif is_image(name):
@@ -195,6 +196,11 @@ def stray_files(root: Path, found: Scan) -> list[Problem]:
                 Problem(str(folder), "unlabelled", f"{count} images in no class folder")
             )
     return problems + empty_classes(root, found, bases)
+
+
+def why_unused(path: Path) -> str:
+    missing = needs_package([path.suffix.lower()])
+    return f"to read it: {INSTALL}" if missing else "is not an image by its name"
 
 
 def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from googlenet.images.optional import INSTALL, needs_package
 from googlenet.runtime.errors import printable
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # zero-width characters, that `strip` leaves
@@ -27,17 +28,24 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """How data was read.  unread: how many files of each kind are not images by their names."""
+    """How data was read.  unread: how many files of each kind are not images by their names.
+
+    table: how a table was taken, or which folder was entered, where that is not the plain case.
+    """
 
     splits: str = ""
     unread: tuple[tuple[str, int], ...] = ()
     notes: tuple[Note, ...] = ()
+    table: str = ""
 
     def lines(self) -> list[str]:
         """What to print: nothing where there is nothing to say."""
-        found = [f"splits: {self.splits}"] if self.splits else []
+        found = [f"read: {self.table}"] if self.table else []
+        found += [f"splits: {self.splits}"] if self.splits else []
         if self.unread:
-            found.append("not read: " + ", ".join(f"{n:,} {kind}" for kind, n in self.unread))
+            line = "not read: " + ", ".join(f"{n:,} {kind}" for kind, n in self.unread)
+            missing = needs_package([kind for kind, _ in self.unread])
+            found.append(line + (f"; to read {', '.join(missing)}: {INSTALL}" if missing else ""))
         return [printable(line) for line in found] + [
             printable(f"{note.subject}: {note.detail}") for note in self.notes
         ]

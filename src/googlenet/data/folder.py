@@ -18,7 +18,7 @@ from googlenet.data.dataset import (
     class_from_label,
     random_split,
 )
-from googlenet.images.decode import EXTENSIONS
+from googlenet.images.decode import is_image_extension
 from googlenet.runtime.errors import printable
 from googlenet.runtime.watchdog import beat
 
@@ -219,7 +219,8 @@ def unread_kind(name: str) -> str:
 
 def is_image(name: str) -> bool:
     """Whether a file is an image by its name, and not hidden."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
+    extension = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    return not name.startswith(".") and is_image_extension(extension)
 
 
 def collect(images: dict[str, list[Path]], classes: Sequence[Class]) -> Samples:

@@ -2,7 +2,8 @@
 
 The policy, the same in training, evaluation, and prediction (docs/image_decoding.md):
 
-* A file's format is what its content says, whatever its name says; `FORMATS` are read.
+* A file's format is what its content says, whatever its name says; `FORMATS` are read, HEIC and
+  JPEG XL where their packages are installed.
 * EXIF orientation is applied, damaged EXIF ignored.
 * Colors of an ICC profile become sRGB; a profile that is damaged or not of the image's kind is
   ignored, and what has no profile is sRGB.
@@ -32,6 +33,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from googlenet.images.archived import ArchivedImage
+from googlenet.images.jxl_header import read_jxl_header
+from googlenet.images.optional import (
+    OPTIONAL_FORMATS,
+    START,
+    optional_format,
+    readable_extensions,
+    require,
+)
 from googlenet.runtime.errors import GoogLeNetError, printable
 
 if TYPE_CHECKING:
@@ -54,7 +63,9 @@ FORMATS = {
     "PPM": (".ppm", ".pgm", ".pbm"),
     "AVIF": (".avif",),
 }
-EXTENSIONS = frozenset(extension for names in FORMATS.values() for extension in names)
+PILLOW_FORMATS = tuple(FORMATS)
+FORMATS |= {kind: names for kind, (_, names) in OPTIONAL_FORMATS.items()}
+PILLOW_EXTENSIONS = frozenset(e for kind in PILLOW_FORMATS for e in FORMATS[kind])
 BACKGROUND = (255, 255, 255)
 SRGB_TOLERANCE = 2  # levels of 255: a profile that moves no color further is sRGB
 # What turns the stored rows and columns upright, by the orientation that EXIF gives.
@@ -69,6 +80,11 @@ EXIF_TRANSPOSE = {
 }
 # Modes of one gray channel; of the others, all but CMYK are converted from RGB.
 GRAY_MODES = ("1", "L", "LA")
+
+
+def is_image_extension(extension: str) -> bool:
+    """Whether files of that extension, in lower case, are read as images."""
+    return extension in PILLOW_EXTENSIONS or extension in readable_extensions()
 
 
 class ImageError(GoogLeNetError):
@@ -182,15 +198,43 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     if size > MAX_BYTES:
         raise ImageError(f"an image may have {MAX_BYTES} bytes, this has {size}")
     file = BytesIO(source) if isinstance(source, bytes) else source
-    return Image.open(file, formats=tuple(FORMATS))
+    kind = optional_format(read_start(source))
+    if kind is None:
+        return Image.open(file, formats=PILLOW_FORMATS)
+    require(kind)
+    if kind == "JXL":
+        return open_jxl(source if isinstance(source, bytes) else Path(source).read_bytes())
+    return Image.open(file, formats=(kind,))
+
+
+def read_start(source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:START]
+    with open(source, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read(START)
+
+
+def open_jxl(content: bytes) -> Image.Image:
+    """The image, decoded whole: its plugin knows no header, so bounds are checked before.
+
+    The decoder turns pixels as the codestream says; EXIF then says so again, for others.
+    """
+    header = read_jxl_header(content)
+    check_size(header.width, header.height)
+    try:
+        image = Image.open(BytesIO(content), formats=("JXL",))
+    except BaseException as error:
+        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+            raise
+        raise ImageError(f"cannot be read as an image ({error})") from error  # a panic of Rust
+    if header.orientation != 1 and not getattr(image, "jpeg", False):
+        image.info.pop("exif", None)
+    return image
 
 
 def check_pixels(image: Image.Image) -> None:
     """Raises ImageError where the pixels would cost too much memory or time."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"an image may have {MAX_PIXELS} pixels, this declares {width}×{height}")
-    check_aspect(image)
+    check_size(*image.size)
     stream = getattr(image, "fp", None)
     if image.format in ("JPEG", "MPO") and stream is not None:
         scans = count_stream_scans(stream)
@@ -198,11 +242,17 @@ def check_pixels(image: Image.Image) -> None:
             raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
 
 
-def check_aspect(image: Image.Image) -> None:
-    if max(image.size) > MAX_ASPECT * min(image.size):
+def check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"an image may have {MAX_PIXELS} pixels, this declares {width}×{height}")
+    check_aspect(width, height)
+
+
+def check_aspect(width: int, height: int) -> None:
+    if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
             f"an image may be at most {MAX_ASPECT} times as long as wide, "
-            f"this has {image.width}×{image.height} pixels"
+            f"this has {width}×{height} pixels"
         )
 
 
@@ -237,7 +287,7 @@ def exif_transpose(image: Image.Image) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image in mode RGB, sRGB, transparency over white, upper eight bits of sixteen."""
-    check_aspect(image)
+    check_aspect(*image.size)
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)

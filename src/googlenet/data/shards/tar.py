@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from googlenet.data.dataset import DataError
 from googlenet.data.folder import is_hidden
-from googlenet.images.decode import EXTENSIONS
+from googlenet.images.decode import is_image_extension
 from googlenet.runtime.watchdog import beat
 
 
@@ -50,7 +50,7 @@ def read_shard(path: Path, dropped: Counter[str] | None = None) -> list[Sample]:
                     continue
                 if dropped is not None and (reason := why_dropped(info.name, images)):
                     dropped[reason] += 1
-                if extension in EXTENSIONS:
+                if is_image_extension(extension):
                     images[key] = Sample(key, extension, info.offset_data, info.size, None)
                 elif extension in (".cls", ".json"):
                     file = tar.extractfile(info)
@@ -65,9 +65,9 @@ def read_shard(path: Path, dropped: Counter[str] | None = None) -> list[Sample]:
 def why_dropped(name: str, kept: Collection[str]) -> str:
     """Why a member that is an image by its ending is left out, or takes another's place."""
     key, extension = split_name(name)
-    if extension in EXTENSIONS:
+    if is_image_extension(extension):
         return "images of a key that another image has" if key in kept else ""
-    by_ending = PurePosixPath(name).suffix.lower() in EXTENSIONS
+    by_ending = is_image_extension(PurePosixPath(name).suffix.lower())
     return "images with a dot in their name (the key ends at the first dot)" if by_ending else ""
 
 
