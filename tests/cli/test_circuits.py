@@ -83,6 +83,7 @@ def grayscale() -> Classifier:
         ("inception_4b", "TARGET must be LAYER:UNIT, or conv1 for its filters, got 'inception_4b'"),
         ("4b:9999", "unit must be a whole number from 0 to "),
         ("4b:-1", "unit must be a whole number from 0 to "),
+        ("4b:" + 5000 * "9", "unit must be a whole number from 0 to "),
         ("inception4b:1", "(inception_4b"),
         ("pool3:1", "target must have weights, got "),
     ],

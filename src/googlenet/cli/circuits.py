@@ -66,7 +66,7 @@ def circuit(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str,
     layer = find_layer(network, name)
     unit = find_unit(args.target, circuits.unit_count(network, layer))
     levels = circuits.circuit(network, layer, unit, args.top)
-    picture = args.out / f"{layer}_{unit}.png"
+    picture = args.out / f"{layer}_{unit}.png".replace(":", "_")
     pictures = visualized(classifier, levels) if args.visualize else {}
     draw_circuit(picture, levels, classifier.preprocessing, pictures)
     found = {

@@ -31,7 +31,7 @@ def find_layer(network: Network, name: str) -> str:
 def find_unit(name: str, units: int) -> int:
     """The unit that "LAYER:UNIT" ends with, of `units`.  Raises UsageError for any other."""
     text = name.rpartition(":")[2]
-    if not (text.isascii() and text.isdigit() and int(text) < units):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < units):
         raise UsageError(f"unit must be a whole number from 0 to {units - 1}, got {name!r}")
     return int(text)
 
