@@ -12,6 +12,7 @@ from googlenet.insight import attribution, cam
 from googlenet.insight.attribution import class_score
 from googlenet.models.registry import Network, build_network
 from googlenet.runtime.errors import UsageError
+from tests.fixtures import slow
 from tests.insight.networks import lively
 
 captum = pytest.importorskip("captum.attr")
@@ -42,7 +43,9 @@ def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * scale)
 
 
-@pytest.mark.parametrize("variant", ["bn", "paper", "google2014", "naive", "vgg16"])
+@pytest.mark.parametrize(
+    "variant", ["bn", "paper", slow("google2014"), slow("naive"), slow("vgg16")]
+)
 def test_gradients_are_captum_s(variant: str) -> None:
     network, x = network_of(variant), inputs(2)
     score = class_score(network, 2)
@@ -50,7 +53,7 @@ def test_gradients_are_captum_s(variant: str) -> None:
     close(attribution.input_gradients(score, x), saliency)
 
 
-@pytest.mark.parametrize("variant", ["bn", "paper", "vgg16"])
+@pytest.mark.parametrize("variant", [slow("bn"), "paper", slow("vgg16")])
 def test_guided_backprop_is_captum_s(variant: str) -> None:
     network, x = network_of(variant), inputs()
     expected = captum.GuidedBackprop(network).attribute(x.clone(), target=1)
@@ -82,7 +85,7 @@ def test_occlusion_is_captum_s() -> None:
 
 @pytest.mark.parametrize(
     ("variant", "layer"),
-    [("bn", "inception_5b"), ("paper", "inception_4e"), ("vgg16", "conv5_3")],
+    [("bn", "inception_5b"), slow("paper", "inception_4e"), slow("vgg16", "conv5_3")],
 )
 def test_grad_cam_is_captum_s(variant: str, layer: str) -> None:
     network, x = network_of(variant), inputs()
