@@ -37,6 +37,7 @@ def test_units_and_images_are_bounded(tmp_path: Path) -> None:
 def test_the_key_is_of_the_model_the_data_and_the_settings(tmp_path: Path) -> None:
     key = small_plan(tmp_path).key
     assert small_plan(tmp_path / "elsewhere").key == key
+    assert small_plan(tmp_path, layers=("inception_5b", "3a")).key == key
     others = [
         small_plan(tmp_path, units=5),
         small_plan(tmp_path, layers=("4a",)),

@@ -112,8 +112,8 @@ def make_plan(
     layers = layers_of(classifier, network, settings)
     shown_names = [layer.name for layer in layers]
     atlas = dict.fromkeys(shown_layer(name, shown_names, "--atlas") for name in settings.atlas)
-    settings = replace(settings, atlas=tuple(atlas))
-    names = tuple(samples.name(i) if samples.name(i)[0] != "#" else f"#{i}" for i in chosen)
+    settings = replace(settings, layers=tuple(shown_names), atlas=tuple(atlas))
+    names = tuple(map(samples.name, chosen))
     return Plan(
         network, classifier.header, shown, names, labeled, layers, settings, folder,
         key_of(classifier, shown, names, labeled, layers, settings),
