@@ -77,7 +77,7 @@ def test_local_response_normalization(old: bool) -> None:
 def test_normalization_within_channels_is_refused() -> None:
     net = caffe["NetParameter"]()
     net.layer.add(name="norm1").lrn_param.norm_region = 1
-    with pytest.raises(WeightFileError, match="'norm1' normalises within channels"):
+    with pytest.raises(WeightFileError, match="'norm1' normalizes within channels"):
         read(net)
 
 
