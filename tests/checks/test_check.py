@@ -202,7 +202,7 @@ def test_classes_that_a_part_lacks_and_small_ones(data: Path) -> None:
 def test_files_without_a_label_and_files_that_are_not_read(data: Path) -> None:
     scene(60).save(data / "loose.png")
     scene(61).save(data / "train" / "loose2.png")
-    (data / "train" / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (data / "train" / "cat" / "IMG_1.NEF").write_bytes(b"\0\0\0\x18ftypheic")
     (data / "train" / "cat" / "Thumbs.db").write_bytes(b"")
     (data / "train" / "cat" / ".DS_Store").write_bytes(b"")
     (data / "train" / "cat" / "linked").symlink_to(data / "val")
@@ -214,7 +214,7 @@ def test_files_without_a_label_and_files_that_are_not_read(data: Path) -> None:
     found = check(data)
     assert kinds(found) == {
         "unlabelled": {"loose.png", "loose2.png", "test"},
-        "unused": {"IMG_1.HEIC", "linked", "extra"},
+        "unused": {"IMG_1.NEF", "linked", "extra"},
     }
     details = {Path(p.path).name: p.detail for p in found.problems}
     assert details["extra"] == "1 images of no split that is read"
@@ -307,7 +307,9 @@ def test_table_of_images_with_several_labels(tmp_path: Path) -> None:
 def test_table_that_training_refuses(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.png").write_bytes(scene_file(number))
-    path = table(tmp_path, "path,label,split\n0.png,a,train\n1.png,,train\n2.png,b,dev\n,a,train\n")
+    path = table(
+        tmp_path, "path,label,split\n0.png,a,train\n1.png,,train\n2.png,b,wild\n,a,train\n"
+    )
     found = check(path)
     assert [p.kind for p in found.problems] == ["unusable", "unusable", "unusable", "unlabelled",
                                                 "unlabelled"]  # fmt: skip

@@ -41,7 +41,16 @@ def kinds(data: DataSet) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("train", "val"), [("Train", "Test"), ("TRAIN", "Val"), ("training", "VALIDATION")]
+    ("train", "val"),
+    [
+        ("Train", "Test"),
+        ("TRAIN", "Val"),
+        ("training", "VALIDATION"),
+        ("TRAIN_DATA", "valid"),
+        ("train-set", "dev"),
+        ("Train images", "holdout"),
+        ("train", "testing"),
+    ],
 )
 def test_splits_are_known_in_any_case(train: str, val: str, tmp_path: Path) -> None:
     root = folder(tmp_path / "d", {f"{train}/cat": 3, f"{train}/dog": 3, f"{val}/cat": 2})
@@ -52,9 +61,9 @@ def test_splits_are_known_in_any_case(train: str, val: str, tmp_path: Path) -> N
 
 
 def test_folder_like_a_split_that_is_not_read_is_named(tmp_path: Path) -> None:
-    root = folder(tmp_path / "d", {"train/a": 2, "train/b": 2, "dev/a": 1, "dev/b": 1})
+    root = folder(tmp_path / "d", {"train/a": 2, "train/b": 2, "extra/a": 1, "extra/b": 1})
     data = read_folder(root, 0)
-    assert data.account.lines() == [f"{root / 'dev'}: the folder is not read"]
+    assert data.account.lines() == [f"{root / 'extra'}: the folder is not read"]
 
 
 def test_folds_are_not_silently_classes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from googlenet.checks.image_file import Source
 from googlenet.checks.problems import Problem
 from googlenet.data.account import canonical
-from googlenet.data.csv_file import SPLITS, has_multilabel, read_rows, split_of
+from googlenet.data.csv_file import SPLITS, folder_tables, has_multilabel, read_any_table, split_of
 from googlenet.data.dataset import DataError, DataSet, Samples, split_labels
 from googlenet.data.folder import (
     SYSTEM_FILES,
@@ -20,10 +20,12 @@ from googlenet.data.folder import (
     TRAIN,
     VALIDATION,
     class_folders,
+    enter_wrapper,
     find_split,
     is_hidden,
     is_image,
     list_images,
+    plain_split,
     subfolders,
 )
 from googlenet.data.load_data import load_usable_data
@@ -70,17 +72,18 @@ def scan(name: str, seed: int) -> Scan:
     Where training would refuse the data, that is a problem, and what can be found is listed
     nevertheless.  Raises UsageError for a name that is nothing, DataError where no image is found.
     """
-    path = Path(name)
+    path = enter_wrapper(Path(name)) if Path(name).is_dir() else Path(name)
+    is_table = bool(folder_tables(path)) if path.is_dir() else not holds_shards(path)
     try:
         found = scan_dataset(load_usable_data(name, seed))
     except DataError as error:
-        found = scan_folder(path) if path.is_dir() else scan_csv(path)
+        found = scan_csv(path) if is_table else scan_folder(path)
         if not found.entries:
             raise
         found.problems.insert(0, Problem(name, "unusable", printable(str(error))))
-    if path.is_dir():
+    if path.is_dir() and not is_table:
         found.problems += stray_files(path, found)
-    elif path.is_file() and not holds_shards(path):
+    elif path.exists() and is_table:
         found.problems += unlisted_images(found)
     return found
 
@@ -136,10 +139,10 @@ def scan_csv(path: Path) -> Scan:
     """A CSV file that training refuses: rows without a cell, unknown parts, other classes."""
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     problems = []
-    rows = read_rows(path)
+    (rows, _), base = read_any_table(path)
     multilabel = has_multilabel(rows)
     for row in rows:
-        image, label = path.parent / row.values["path"], row.values["label"]
+        image, label = row.image or base / row.values["path"], row.values["label"]
         if not row.values["path"]:
             problems.append(Problem(row.where, "unusable", "the row has no path"))
         elif not label and not multilabel:
@@ -207,7 +210,7 @@ def class_folder(root: Path, entry: Entry) -> tuple[str, ...]:
     """The folder, from the root, that gave an image its label: `cat`, or `train/cat`."""
     parts = Path(entry.name).relative_to(root).parts
     split = (
-        parts[0].lower() in TRAIN + VALIDATION + TEST
+        plain_split(parts[0]) in TRAIN + VALIDATION + TEST
         and len(parts) > 2
         and canonical(parts[1]) == entry.label
     )

@@ -1,17 +1,15 @@
-"""A CSV file of images: columns `path,label[,split]`, paths relative to the file."""
+"""A table of images: columns `path,label[,split]`, paths relative to the file."""
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from googlenet.data.account import (
-    INVISIBLE,
     Account,
     Note,
     canonical,
@@ -30,7 +28,8 @@ from googlenet.data.dataset import (
     sort_labels,
     split_labels,
 )
-from googlenet.data.folder import TEST, TRAIN, VALIDATION
+from googlenet.data.folder import TEST, TRAIN, VALIDATION, plain_split, split_folders
+from googlenet.data.table_file import Row, Table, read_table
 from googlenet.runtime.errors import printable
 
 SPLITS = ("train", "val", "test")
@@ -53,13 +52,13 @@ def read_csv(
     are ignored.  legacy: for a model made before 2026-12, test rows validate and an image may have
     several rows.  Raises DataError, which names the line.
     """
-    rows = read_rows(path)
+    (rows, how), base = read_any_table(path)
     multilabel = multilabel if multilabel is not None else has_multilabel(rows)
     labels = [[*map(canonical, labels_of(row, multilabel))] for row in rows]
     splits = [split_of(row) for row in rows]
     repeated: list[Note] = []
     if not legacy:
-        kept, splits, repeated = once_per_image(rows, labels, splits)
+        kept, splits, repeated = once_per_image(rows, labels, splits, base)
         rows, labels = [rows[i] for i in kept], [labels[i] for i in kept]
     val_is_test = "test" in splits and (legacy or "val" not in splits)
     if val_is_test:
@@ -78,7 +77,7 @@ def read_csv(
         + [index.index_note(printable(str(path)))] * as_indices
     )
     found = [[find(name, r.where) for name in names] for r, names in zip(rows, labels, strict=True)]
-    sources = tuple(path.parent / row.values["path"] for row in rows)
+    sources = tuple(row.image or base / row.values["path"] for row in rows)
     if multilabel:
         marks = np.zeros((len(rows), len(chosen)), bool)
         for at, indices in enumerate(found):
@@ -90,19 +89,19 @@ def read_csv(
         images.take([i for i, split in enumerate(splits) if split == part]) for part in SPLITS
     )
     data = DataSet(
-        printable(path.name),
+        printable(path.resolve().name),
         chosen,
         train,
         val,
-        account=Account(notes=tuple(notes)),
+        account=Account(notes=tuple(notes), table=how),
         test=test,
         val_is_test=val_is_test,
     )
-    return data if len(val) else random_split(data, seed, path.parent)
+    return data if len(val) else random_split(data, seed, base)
 
 
 def once_per_image(
-    rows: Sequence[Row], labels: Sequence[Sequence[str]], splits: Sequence[str]
+    rows: Sequence[Row], labels: Sequence[Sequence[str]], splits: Sequence[str], base: Path
 ) -> tuple[list[int], list[str], list[Note]]:
     """The first row of every image, their splits, and what to say of other rows.
 
@@ -114,12 +113,13 @@ def once_per_image(
     crossed = 0
     splits = list(splits)
     for i, row in enumerate(rows):
-        path = os.path.normpath(row.values["path"])
+        path = os.path.abspath(base / row.values["path"])  # noqa: PTH100
         at = first.setdefault(path, i)
         if set(labels[at]) != set(labels[i]):
+            called = printable(os.path.normpath(row.values["path"]))
             one, two = (printable(repr(rows[k].values["label"])) for k in (at, i))
             raise DataError(
-                f"{rows[at].where} and line {row.where.rsplit(' ', 1)[1]}: {printable(path)} has "
+                f"{rows[at].where} and line {row.where.rsplit(' ', 1)[1]}: {called} has "
                 f"two labels, {one} and {two}; several labels per image stand in one cell, as a|b"
             )
         crossed += splits[at] != splits[i]
@@ -151,65 +151,68 @@ def labels_of(row: Row, multilabel: bool) -> list[str]:
     return labels
 
 
-def read_row(where: str, cells: dict[Any, Any]) -> Row:
-    """A row without blanks around its cells.  Raises DataError for more cells than columns."""
-    more = [cell for cell in cells.pop(None, ()) if cell.strip()]
-    if more:
-        raise DataError(
-            f"{where}: has {len(cells) + len(more)} cells, the header {len(cells)}: "
-            "quote a cell that holds a comma"
-        )
-    return Row(where, {canonical_header(name): strip_blanks(c) for name, c in cells.items()})
+def folder_tables(root: Path) -> list[tuple[Path, str]]:
+    """The tables of a folder and their splits, "" where the table has its own: as Hugging Face
+    lays them out, `metadata` beside the images, or Parquet files with the images inside.
+    """
+    found = [(path, "") for path in metadata_in(root)]
+    if found:
+        return found
+    for split, names in zip(SPLITS, SPLIT_NAMES, strict=True):
+        found += [(path, split) for f in split_folders(root, names)[:1] for path in metadata_in(f)]
+    if found:
+        return found
+    parquet = sorted(p for f in (root, root / "data") for p in f.glob("*.parquet"))
+    return [(path, split_in(path.stem)) for path in parquet]
 
 
-def canonical_header(column: str) -> str:
-    """A column's name; path, label and split are known in any case."""
-    name = strip_blanks(column)
-    return name.lower() if name.lower() in ("path", "label", "split") else name
+def metadata_in(folder: Path) -> list[Path]:
+    """The metadata file with labels, if the folder has one."""
+    for suffix in ("csv", "jsonl", "parquet"):
+        path = folder / f"metadata.{suffix}"
+        if path.is_file():
+            try:
+                read_table(path)
+            except DataError:  # of something else: the folders are the classes
+                continue
+            return [path]
+    return []
 
 
-def strip_blanks(cell: str) -> str:
-    return cell.strip().strip(INVISIBLE).strip()
+def split_in(stem: str) -> str:
+    """The split that a word of a file's name tells, "train" if none does."""
+    for word in re.split(r"[^a-z]+", stem.lower()):
+        for split, names in zip(SPLITS, SPLIT_NAMES, strict=True):
+            if word in names:
+                return split
+    return "train"
 
 
-class Row(NamedTuple):
-    """A row's cells by column, and what to call its place in a message."""
+def read_folder_table(root: Path) -> Table:
+    """The tables of a folder as one, with paths relative to it."""
+    rows: list[Row] = []
+    how = []
+    for path, split in folder_tables(root):
+        table = read_table(path)
+        folder = path.parent.relative_to(root)
+        how.append(f"{path.relative_to(root)}" + f" ({table.how})" * bool(table.how))
+        for row in table.rows:
+            place = f"{path.name}/" if row.image else ""
+            values = {**row.values, "path": str(folder / place / row.values["path"])}
+            rows.append(row._replace(values=values | ({"split": split} if split else {})))
+    return Table(rows, "the table " + ", ".join(how[:3]) + ", …" * (len(how) > 3))
 
-    where: str
-    values: dict[str, str]
 
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of the table, whole or not.  Raises DataError for any other file."""
-    try:
-        with path.open("rb") as binary:
-            if b"\0" in binary.read(4096):
-                raise DataError(
-                    f"{path}: a data file must be a CSV file, which is text; this is not: "
-                    "a model, an image or an archive?"
-                )
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", strict=True, skipinitialspace=True)
-            name = printable(str(path))
-            rows = [read_row(f"{name} line {reader.line_num}", cells) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
-    if not rows:
-        raise DataError(f"{path}: a data file must have a header and a row or more, has none")
-    columns = rows[0].values
-    if not {"path", "label"} <= set(columns):
-        raise DataError(
-            f"{path}: a data file must have the columns path and label, "
-            f"has {', '.join(filter(None, columns))}"
-        )
-    return rows
+def read_any_table(path: Path) -> tuple[Table, Path]:
+    """The table in a file or folder, and the folder that its paths are relative to."""
+    return (read_folder_table(path), path) if path.is_dir() else (read_table(path), path.parent)
 
 
 def split_of(row: Row) -> str:
     """The row's split, one of SPLITS.  Raises DataError, which names the line, for another."""
     value = row.values.get("split", "train")
     for split, names in zip(SPLITS, SPLIT_NAMES, strict=True):
-        if value.lower() in names:
+        if plain_split(value) in names:
             return split
     known = ", ".join(name for names in SPLIT_NAMES for name in names)
     raise DataError(f"{row.where}: split must be one of {known}, got {value!r}")

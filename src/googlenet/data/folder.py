@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +25,8 @@ from googlenet.runtime.errors import printable
 from googlenet.runtime.watchdog import beat
 
 TRAIN = ("train", "training")
-VALIDATION = ("val", "valid", "validation")
-TEST = ("test",)  # validates only where nothing else does
+VALIDATION = ("val", "valid", "validation", "dev", "eval")
+TEST = ("test", "testing", "holdout")  # validates only where nothing else does
 # What NAS devices, systems and programs leave in folders, as hidden as what begins with a dot.
 SYSTEM_FOLDERS = frozenset(
     {
@@ -34,9 +36,7 @@ SYSTEM_FOLDERS = frozenset(
     }
 )  # fmt: skip
 # Folders beside a split that are not classes.
-OTHER_SPLITS = frozenset(
-    {*TRAIN, *VALIDATION, *TEST, "dev", "eval", "holdout", "unlabeled", "extra"}
-)
+OTHER_SPLITS = frozenset({*TRAIN, *VALIDATION, *TEST, "unlabeled", "extra"})
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini"})
 
 OnError = Callable[[OSError], object]  # what is done about a folder that cannot be listed
@@ -92,12 +92,48 @@ def read_folder(root: Path, seed: int | None, classes: Sequence[Class] | None = 
     return data if val else random_split(data, seed, root)
 
 
+def plain_split(name: str) -> str:
+    """A split's name without its case, and without what people add: `TRAIN_DATA`, `valid-set`."""
+    plain = unicodedata.normalize("NFKC", name).strip().lower()
+    return re.sub(r"[ _-]?(data|dataset|set|split|images)$", "", plain)
+
+
+def enter_wrapper(root: Path, classes: Sequence[Class] | None = None) -> Path:
+    """The folder of classes or splits: an unpacked archive has it in a single folder, or in two.
+
+    A folder that goes by the name of one of the `classes`, or of a split, is none of these.
+    """
+    known = ClassIndex(classes or ())
+    while (inner := wrapped(root)) and not known.has(inner.name):
+        root = inner
+    return root
+
+
+def wrapped(root: Path) -> Path | None:
+    """The only folder in a folder, if it holds folders of images and no image itself."""
+    if has_images(root) or len(found := subfolders(root, lambda error: None)) != 1:
+        return None
+    (only,) = found
+    if plain_split(only.name) in OTHER_SPLITS or only.is_symlink() or has_images(only):
+        return None
+    inner = subfolders(only, lambda error: None)
+    splits = any(plain_split(path.name) in OTHER_SPLITS for path in inner)
+    return only if len(inner) > 1 or splits or (inner and wrapped(only)) else None
+
+
+def has_images(folder: Path) -> bool:
+    try:
+        return any(is_image(path.name) for path in folder.iterdir())
+    except OSError:  # a folder that cannot be listed is named where the classes are
+        return True
+
+
 def split_folders(root: Path, names: Sequence[str]) -> list[Path]:
     """The folders that go by one of the names, in whatever case, in the order of the names."""
     called = {name: at for at, name in enumerate(names)}
     return sorted(
-        (p for p in subfolders(root, lambda error: None) if p.name.lower() in called),
-        key=lambda p: (called[p.name.lower()], p.name != p.name.lower(), p.name),
+        (p for p in subfolders(root, lambda error: None) if plain_split(p.name) in called),
+        key=lambda p: (called[plain_split(p.name)], p.name != p.name.lower(), p.name),
     )
 
 
@@ -120,7 +156,7 @@ def require_split(root: Path, names: Sequence[str], beside: Sequence[str]) -> No
     With folders that go by the name of some split beside it, it is one of them.
     """
     split = printable(split_folders(root, names)[0].name)
-    if not all(name.lower() in OTHER_SPLITS for name in beside):
+    if not all(plain_split(name) in OTHER_SPLITS for name in beside):
         raise DataError(
             f"{root}: {split} has folders of images and lies beside "
             f"{printable(', '.join(beside[:3]))}: if {split} is a class, put all classes into a "

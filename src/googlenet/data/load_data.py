@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from googlenet.data.csv_file import read_csv
+from googlenet.data.csv_file import folder_tables, read_csv
 from googlenet.data.dataset import (
     Class,
     DataError,
@@ -17,7 +18,7 @@ from googlenet.data.dataset import (
     random_split,
 )
 from googlenet.data.digits import read_digits
-from googlenet.data.folder import read_folder
+from googlenet.data.folder import enter_wrapper, read_folder
 from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
 from googlenet.data.shards.remote import LocalStore, RemoteStore
 from googlenet.runtime.errors import UsageError, printable
@@ -71,13 +72,24 @@ def read_data(
     if holds_shards(path):
         return read_shards(path, seed, classes, legacy)
     if path.is_dir():
-        return read_folder(path, seed, classes)
+        root = enter_wrapper(path, classes)
+        if folder_tables(root):
+            data = read_csv(root, seed, classes, multilabel, legacy)
+        else:
+            data = read_folder(root, seed, classes)
+        return data if root == path else entered(data, root.relative_to(path))
     if path.is_file():
         return read_csv(path, seed, classes, multilabel, legacy)
     raise UsageError(
         f"DATA must be a folder, a CSV file, shards or one of {', '.join(BUILT_IN)}, "
         f"got {name!r}, which does not exist"
     )
+
+
+def entered(data: DataSet, inner: Path) -> DataSet:
+    """The data set, which says that it is that of a folder inside."""
+    table = "; ".join(filter(None, (f"the folder {inner} inside", data.account.table)))
+    return replace(data, account=replace(data.account, table=table))
 
 
 LOOKED_UP = 100  # paths of a CSV file that are looked up before anything else is done
