@@ -52,7 +52,7 @@ def test_nothing_is_wrong(tmp_path: Path) -> None:
     answer = command("check", photo_folder(tmp_path / "fine", {"a": 3, "b": 3}), "--strict")
     assert answer.code == 0
     assert answer.out.splitlines() == [
-        "fine: 6 images of 2 classes, 4 training / 2 validation (random 80/20 split, seed 0)",
+        "fine: 6 images of 2 classes, 4 training / 2 validation (random split, seed 0)",
         "no problems",
     ]
 

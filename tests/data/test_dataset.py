@@ -143,7 +143,7 @@ def test_one_class_is_no_data_set(sizes: tuple[int, ...], found: str) -> None:
 
 def test_description_counts_the_images() -> None:
     assert random_split(dataset(10, 10), 0, rule="order").describe() == (
-        "photos: 2 classes, 16 training / 4 validation images (random 80/20 split)"
+        "photos: 2 classes, 16 training / 4 validation images (random split)"
     )
     tested = replace(dataset(2, 2), test=dataset(1, 1).train)
     assert tested.describe().endswith("0 validation images; 2 test images are left out")

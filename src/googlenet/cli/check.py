@@ -57,7 +57,7 @@ def show(console: Console, found: Check, data: str, seed: int, examples: int) ->
     from googlenet.checks.problems import KINDS
     from googlenet.runtime.errors import printable
 
-    split = "" if found.has_split else f" (random 80/20 split, seed {seed})"
+    split = "" if found.has_split else f" (random split, seed {seed})"
     if "test" in found.parts:
         split += f", {found.parts['test']:,} test images"
     console.say(

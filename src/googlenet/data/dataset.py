@@ -184,7 +184,7 @@ class DataSet:
         return (
             f"{self.name}: {len(self.classes)} classes, {len(self.train):,} training / "
             f"{len(self.val):,} validation images"
-            + ("" if self.has_split else " (random 80/20 split)")
+            + ("" if self.has_split else " (random split)")
             + (", multilabel" if self.multilabel else "")
             + (f"; {len(self.test):,} test images are left out" if len(self.test) else "")
             + ("; the test split validates" if self.val_is_test else "")

@@ -36,10 +36,6 @@ class LearnedImages:
     hashes: NDArray[np.uint64]
     below: int = EVERY_HASH
 
-    @property
-    def is_complete(self) -> bool:
-        return self.below == EVERY_HASH
-
     @classmethod
     def of(cls, samples: Samples) -> LearnedImages:
         """Those of these images whose files can be read."""

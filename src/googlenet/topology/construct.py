@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -197,9 +197,3 @@ def row_text(row: str, widths: Widths, found: Findings) -> str:
         f"pool {widths.proj}  ({kind}: {windows}; {len(found.extents)} clusters, "
         f"stability {found.stability:.2f})"
     )
-
-
-def rows_beside(variant: Variant) -> Iterator[tuple[str, Widths, Widths]]:
-    """Each row of the table, and Table 1's."""
-    for row, widths in variant.modules.items():
-        yield row, widths, table.TABLE_1[row]
