@@ -134,8 +134,8 @@ def maximize_batch(
     optimizer = torch.optim.Adam(parameters.parameters, parameters.learning_rate)
     moves = torch.Generator().manual_seed(settings.seed)
     with frozen(network):
-        for _ in range(settings.steps):
-            images = transform(parameters.images(), moves)
+        for step in range(settings.steps):
+            images = transform(parameters.images(), moves, 1 - step / settings.steps)
             scores = evaluate(network, objective, to_inputs(images, p))
             optimizer.zero_grad()
             (-scores.sum()).backward()  # type: ignore[no-untyped-call]

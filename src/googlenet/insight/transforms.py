@@ -14,18 +14,21 @@ from torch.nn import functional as F
 
 PADDING = 8  # pixels of gray on each side, by which jitter can move
 JITTER = 8  # pixels
-SCALES = (0.9, 1.1)
+SCALE = 0.1  # larger or smaller
 DEGREES = 10.0  # to either side
 GRAY = 0.5
 
 
-def transform(images: Tensor, generator: torch.Generator) -> Tensor:
-    """(N, C, H, W) in [0, 1] -> the same size, moved, scaled, and turned a little."""
+def transform(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
+    """(N, C, H, W) in [0, 1] -> the same size, moved, scaled, and turned a little.
+
+    strength: how far, from 0 for not at all to 1.
+    """
     size = images.shape[-1]
     padded = F.pad(images, [PADDING] * 4, value=GRAY)
-    scale = uniform(generator, *SCALES)
-    angle = uniform(generator, -DEGREES, DEGREES) * pi / 180
-    shift = [uniform(generator, -JITTER, JITTER) for _ in range(2)]
+    scale = 1 + strength * uniform(generator, -SCALE, SCALE)
+    angle = strength * uniform(generator, -DEGREES, DEGREES) * pi / 180
+    shift = [strength * uniform(generator, -JITTER, JITTER) for _ in range(2)]
     return crop(sample(padded, scale, angle, shift), size)
 
 
