@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -74,3 +75,14 @@ def test_statistics_do_not_depend_on_threads(tmp_path: Path) -> None:
     torch.set_num_threads(before)
     np.testing.assert_array_equal(found[0].first, found[1].first)
     np.testing.assert_array_equal(found[0].residual, found[1].residual)
+
+
+def test_the_watchdog_hears_of_every_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_data(str(photo_folder(tmp_path / "data", {"red": 10, "blue": 10})), 0)
+    classifier = tiny_classifier(size=64)
+    network = classifier.network
+    assert isinstance(network, GoogLeNet)
+    heard: list[int] = []
+    monkeypatch.setattr("googlenet.topology.gather.beat", lambda: heard.append(1))
+    gather(features_before(network, "3a"), data.train, classifier.preprocessing)
+    assert len(heard) == -(-len(data.train) // 4)

@@ -68,6 +68,7 @@ class Workers:
                     return
                 with one_thread():
                     chunk.make(self.plan, *chunk.arguments)
+                beat()
                 yield chunk
             return
         if missing:

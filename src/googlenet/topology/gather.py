@@ -18,6 +18,7 @@ from googlenet.images.preprocess import Preprocessing
 from googlenet.images.view import load_view, to_nchw
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.errors import GoogLeNetError
+from googlenet.runtime.watchdog import beat
 from googlenet.topology.statistics import Accumulator, Correlations
 
 CHUNK = 4  # images per product: fixed, so that sums round alike everywhere
@@ -54,6 +55,7 @@ def gather(
                 failed.set()
                 raise
             progress(len(chunk))
+            beat()
         return sums
 
     with one_thread(), ThreadPoolExecutor(2) as pool:
