@@ -64,14 +64,17 @@ def positive(text: str) -> int:
     return value
 
 
-def variant(text: str) -> str:
-    """A network's name; of a file of widths, the table as one line of JSON."""
+def read_variant(text: str) -> str:
+    """A network's name; of a file of widths, the table as one line of JSON.
+
+    Raises UsageError for a file that cannot be read.
+    """
     if not text.endswith(".json"):
         return text
     try:
         return parse_table(Path(text).read_text(encoding="utf-8")).key
     except (OSError, ValueError, UsageError) as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+        raise UsageError(f"--variant {text}: {error}") from None
 
 
 def natural(text: str) -> int:

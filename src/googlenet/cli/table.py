@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from googlenet.cli.cost_text import report
-from googlenet.cli.options import add_json, positive, variant
+from googlenet.cli.options import add_json, positive, read_variant
 from googlenet.models.cost import NAMES, network_cost
 from googlenet.models.cost_types import NetworkCost, Row
 from googlenet.models.paper_claims import claims, printed
@@ -16,7 +16,7 @@ from googlenet.models.paper_claims import claims, printed
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     network = f"network: {', '.join(NAMES)}, or a table of widths, FILE.json (default: paper)"
-    add("--variant", type=variant, default="paper", help=network)
+    add("--variant", default="paper", help=network)
     size = "image size in pixels (default: as published)"
     add("--size", type=positive, metavar="PIXELS", help=size)
     add("--classes", type=positive, metavar="N", help="number of classes (default: as published)")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    cost = network_cost(args.variant, args.size, args.classes, width=args.width)
+    cost = network_cost(read_variant(args.variant), args.size, args.classes, width=args.width)
     networks = [network_cost(name) for name in NAMES]
     if args.json:
         print(json.dumps(as_json(cost, networks, args.width), ensure_ascii=False))

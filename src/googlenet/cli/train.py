@@ -23,7 +23,7 @@ from googlenet.cli.options import (
     minutes,
     natural,
     positive,
-    variant,
+    read_variant,
     view_list,
 )
 from googlenet.runtime.errors import UsageError
@@ -72,7 +72,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_renamed(parser, "--multi-label", "--multilabel")
     add("--recipe", help="modern (default), paper, bvlc or bvlc-step")
     network = "network, by its name in `googlenet table`, or FILE.json (default: the recipe's)"
-    add("--variant", type=variant, help=network)
+    add("--variant", help=network)
     add("--weights", metavar="MODEL", help=f"fine-tune {WEIGHTS}")
     add("--head-only", action="store_true", help="fit the classifier alone to features of "
         "--weights that are computed once: seconds for a few hundred images")  # fmt: skip
@@ -260,11 +260,13 @@ def resolve_recipe(
     from googlenet.training.recipes import recipe_named
 
     recipe = recipe_named(args.recipe or "modern").with_settings(overrides)
-    network = overrides.get("variant", args.variant)
-    network = network or (source.header.variant if source else recipe.variant)
+    given = overrides.get("variant", args.variant)
+    overrides = {name: value for name, value in overrides.items() if name != "variant"}
+    of_source = source.header.variant if source else recipe.variant
+    network = read_variant(given) if given else of_source
     if source and network != source.header.variant:
-        given = variant_name(network)
-        raise UsageError(f"--variant must be that of --weights, {source.variant}, got {given}")
+        name = variant_name(network)
+        raise UsageError(f"--variant must be that of --weights, {source.variant}, got {name}")
     recipe = recipe.for_model(
         network,
         None if args.batch == "auto" else args.batch,
