@@ -290,7 +290,10 @@ def read_shards(
     for path, samples in contents.items():
         for sample in samples:
             if sample.label is None:
-                raise DataError(f"{path}: its image {sample.key}{sample.extension} has no label")
+                raise DataError(
+                    f"{path}: its image {sample.key}{sample.extension} has no label, a .cls or "
+                    ".json member; unpack the archive of a folder first (tar xf)"
+                )
     own = {str(s.label) for path in train or val for s in contents[path]}
     chosen = tuple(classes) if classes else tuple(Class(n, n) for n in sort_labels(own))
     index = ClassIndex(chosen)
