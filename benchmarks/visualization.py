@@ -114,8 +114,14 @@ def lucent_scores(
             found.append(after_relu(classifier, layer, unit, to_pixels(image()[0])))
     spent = (process_time() - began) / len(units)
     print(f"torch-lucent: mean activation {mean(found):.1f}, {spent:.2f} CPU-s per unit")
-    ratios = [ours / theirs for ours, theirs in zip(scores, found, strict=True)]
-    print(f"ratio of means {mean(scores) / mean(found):.2f}, of single units {sorted(ratios)}")
+    pairs = [*zip(scores, found, strict=True)]
+    ratios = sorted(ours / theirs for ours, theirs in pairs if theirs > 0)
+    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    dead = len(pairs) - len(ratios)  # lucent's objective is taken after the ReLU
+    print(
+        f"ratio of means {mean(scores) / max(mean(found), 1e-9):.2f}, of single units {shown}; "
+        f"torch-lucent leaves {dead} of {len(pairs)} silent"
+    )
 
 
 def main() -> None:
