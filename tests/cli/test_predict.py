@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import termios
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from googlenet import Classifier
-from googlenet.cli import predict
+from googlenet.cli import main, predict
 from tests.cli.conftest import Trained, command
 from tests.dirty_photos import FUZZED, mutated, samples_of
 from tests.fixtures import encoded, noise
@@ -199,3 +202,17 @@ def test_unfinished_file_is_not_taken_for_a_complete_one(
         predict.write(out, [], 1, False)
     assert out.read_text() == "earlier"
     assert (tmp_path / "out.csv.part").read_text() == "a row\n"
+
+
+def test_terminal_has_a_bar_that_counts_images(trained: Trained, photos: Path) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))  # tqdm draws nothing on a terminal without columns
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "w") as terminal:
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(terminal):
+            assert main(["predict", str(trained.run), str(photos)]) == 0
+        terminal.flush()
+        shown = screen.read(4096).decode()
+    assert "predict:" in shown
+    assert "0/3 [" in shown
+    assert "images" in shown
+    assert len(out.getvalue().splitlines()) == 3
