@@ -17,7 +17,6 @@ from googlenet.images.decode import (
     FORMATS,
     MAX_ASPECT,
     MAX_BYTES,
-    MAX_PIXELS,
     MAX_SCANS,
     PILLOW_EXTENSIONS,
     PILLOW_FORMATS,
@@ -27,6 +26,7 @@ from googlenet.images.decode import (
     decode,
     read_header,
 )
+from googlenet.images.pixel_limit import MAX_PIXELS
 from googlenet.runtime.errors import printable
 from tests.dirty_photos import (
     broken,

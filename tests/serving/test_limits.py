@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from googlenet.images.decode import MAX_PIXELS
+from googlenet.images.pixel_limit import MAX_PIXELS
 from googlenet.runtime.errors import UsageError
 from googlenet.serving.limits import Limits
 

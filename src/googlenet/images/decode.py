@@ -12,8 +12,9 @@ The policy, the same in training, evaluation, and prediction (docs/image_decodin
 * Transparency is laid over white.
 * 16-bit samples keep their upper eight bits; 32-bit and floating-point images are refused.
 * Of an animation the first frame is taken, of several pages the first.
-* An image that declares more than `MAX_PIXELS` is refused before its pixels are read, one that is
-  more than `MAX_ASPECT` times as long as wide too: resized, it would not fit the memory.
+* An image that declares more than `max_pixels()` is refused before its pixels are read, one that
+  is more than `MAX_ASPECT` times as long as wide too: resized, it would not fit the memory.  A JPEG
+  of one scan may have four times as many: it is decoded at half its size.
 * What is truncated, empty, no image or no file is refused with its name.
 """
 
@@ -41,6 +42,7 @@ from googlenet.images.optional import (
     readable_extensions,
     require,
 )
+from googlenet.images.pixel_limit import HALVED, VARIABLE, halve_large_jpeg, max_pixels
 from googlenet.runtime.errors import GoogLeNetError, printable
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 
 Source = str | Path | bytes | NDArray[np.generic] | Image.Image | ArchivedImage
 
-MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 MAX_ASPECT = 100  # resized to a shorter side of 352 pixels: 37 MB
 MAX_BYTES = 1 << 30  # some formats are read whole; MAX_PIXELS of 16-bit RGBA are 0.7 GB
 MAX_SCANS = 100  # of a JPEG, progressive or not; encoders write about ten, each passes all pixels
@@ -92,7 +93,7 @@ class ImageError(GoogLeNetError):
 
 
 class QuietPillow:
-    """Pillow's remarks on odd files are not shown while any thread decodes.
+    """Pillow's remarks on odd files are not shown while any thread decodes, its limit is ours.
 
     `warnings.catch_warnings` is not made for threads: of two that overlap, the first to leave
     takes the filters from under the other, which then leaves its own behind for good.
@@ -102,13 +103,17 @@ class QuietPillow:
         self.lock = threading.Lock()
         self.inside = 0
         self.caught = warnings.catch_warnings()
+        self.limit = Image.MAX_IMAGE_PIXELS
 
     def __enter__(self) -> None:
+        limit = max_pixels()
         with self.lock:
             if not self.inside:
                 self.caught = warnings.catch_warnings()
                 self.caught.__enter__()
                 warnings.filterwarnings("ignore", module="PIL")
+                # Pillow refuses to open what has twice as many.
+                self.limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, HALVED * limit // 2
             self.inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -116,6 +121,7 @@ class QuietPillow:
             self.inside -= 1
             if not self.inside:
                 self.caught.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self.limit
 
 
 QUIET = QuietPillow()
@@ -135,6 +141,7 @@ def decode(source: Source) -> Image.Image:
             if isinstance(content, Image.Image):
                 return to_rgb(exif_transpose(content))
             with open_image(content) as opened:
+                halve_large_jpeg(opened)
                 check_pixels(opened)
                 return to_rgb(exif_transpose(opened))
     except Exception as error:
@@ -173,7 +180,7 @@ def wrap_error(source: Source, error: Exception) -> ImageError:
         kinds = ", ".join(FORMATS)
         reason = f"its content is of no known format: {kinds}"
     elif isinstance(error, Image.DecompressionBombError):  # twice as large, or a part of the file
-        reason = f"it declares more than {MAX_PIXELS} pixels"
+        reason = f"it declares more than {max_pixels()} pixels; {VARIABLE} raises that"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror  # without the path, which is said already
     else:
@@ -234,7 +241,7 @@ def open_jxl(content: bytes) -> Image.Image:
 
 def check_pixels(image: Image.Image) -> None:
     """Raises ImageError where the pixels would cost too much memory or time."""
-    check_size(*image.size)
+    check_size(*image.size, "a progressive JPEG" if image.info.get("progressive") else "an image")
     stream = getattr(image, "fp", None)
     if image.format in ("JPEG", "MPO") and stream is not None:
         scans = count_stream_scans(stream)
@@ -242,9 +249,13 @@ def check_pixels(image: Image.Image) -> None:
             raise ImageError(f"a JPEG may have {MAX_SCANS} scans, this has {scans}")
 
 
-def check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"an image may have {MAX_PIXELS} pixels, this declares {width}×{height}")
+def check_size(width: int, height: int, kind: str = "an image") -> None:
+    limit = max_pixels()
+    if width * height > limit:
+        raise ImageError(
+            f"{kind} may have {limit} pixels, this declares {width}×{height}; "
+            f"{VARIABLE} raises that"
+        )
     check_aspect(width, height)
 
 

@@ -22,7 +22,6 @@ from googlenet.images.decode import (
     EXIF_TRANSPOSE,
     MAX_ASPECT,
     MAX_BYTES,
-    MAX_PIXELS,
     MAX_SCANS,
     QUIET,
     Source,
@@ -35,6 +34,7 @@ from googlenet.images.decode import (
     wrap_error,
 )
 from googlenet.images.jpeg_header import parse_baseline_jpeg
+from googlenet.images.pixel_limit import max_pixels
 from googlenet.runtime.errors import GoogLeNetError
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
@@ -108,7 +108,7 @@ def decode_content(content: bytes, dct_scale: DctScale) -> Pixels | None:
         return decode_with_profile(content, dct_scale)
     width, height, transpose = header
     shorter, longer = sorted((width, height))
-    if not 0 < longer <= MAX_ASPECT * shorter or width * height > MAX_PIXELS:
+    if not 0 < longer <= MAX_ASPECT * shorter or width * height > max_pixels():
         return None
     return decode_upright(content, width, height, transpose, dct_scale)
 
@@ -116,6 +116,8 @@ def decode_content(content: bytes, dct_scale: DctScale) -> Pixels | None:
 def decode_with_profile(content: bytes, dct_scale: DctScale) -> Pixels | None:
     """A JPEG with a color profile, several scans or the like; None where it is not of RGB."""
     with QUIET, open_image(content) as opened:
+        if opened.width * opened.height > max_pixels():
+            return None
         check_pixels(opened)
         if opened.mode != "RGB":
             return None

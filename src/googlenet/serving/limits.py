@@ -34,7 +34,7 @@ class Limits:
     workers: int = option(2, "N", "threads that decode images")
 
     def __post_init__(self) -> None:
-        from googlenet.images.decode import MAX_PIXELS  # NumPy and Pillow: not for --help
+        from googlenet.images.pixel_limit import max_pixels  # NumPy and Pillow: not for --help
 
         for each in fields(self):
             value = getattr(self, each.name)
@@ -50,9 +50,9 @@ class Limits:
                 "--max-memory must be at least --max-body, "
                 f"got {self.max_memory} and {self.max_body} bytes"
             )
-        if self.max_pixels > MAX_PIXELS:
+        if self.max_pixels > max_pixels():
             raise UsageError(
-                f"--max-pixels must be at most {MAX_PIXELS}, which is the decoder's limit, "
+                f"--max-pixels must be at most {max_pixels()}, which is the decoder's limit, "
                 f"got {self.max_pixels}"
             )
 
