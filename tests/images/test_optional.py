@@ -90,7 +90,7 @@ def test_size_of_jpeg_xl_is_known_before_its_pixels(size: tuple[int, int]) -> No
 def test_bounds_hold(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(optional.OPTIONAL_FORMATS[kind][0])
     content = coded(kind, orientation=1)
-    monkeypatch.setattr("googlenet.images.decode.MAX_PIXELS", 80 * 60 - 1)
+    monkeypatch.setenv("GOOGLENET_MAX_PIXELS", str(80 * 60 - 1))
     with pytest.raises(ImageError, match="an image may have 4799 pixels, this declares 80×60"):
         decode(content)
 
