@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
 import os
+import signal
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pytest
 
 from googlenet import Classifier
-from googlenet.cli import main, predict
+from googlenet.cli import main, parser, predict
+from googlenet.cli.partial_output import Kept
+from googlenet.inference.prediction import Prediction
 from tests.cli.conftest import Trained, command
 from tests.dirty_photos import FUZZED, mutated, samples_of
 from tests.fixtures import encoded, noise
@@ -191,7 +196,7 @@ def test_unfinished_file_is_not_taken_for_a_complete_one(
 ) -> None:
     """Interrupted, the earlier file is still there and the rows so far are beside it."""
 
-    def interrupted(file: TextIO, *_: object) -> None:
+    def interrupted(file: TextIO, *_: object, **__: object) -> None:
         file.write("a row\n")
         raise KeyboardInterrupt
 
@@ -199,7 +204,7 @@ def test_unfinished_file_is_not_taken_for_a_complete_one(
     out.write_text("earlier")
     monkeypatch.setattr(predict, "write_csv", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        predict.write(out, [], 1, False)
+        predict.write(out, [], 1, False, {}, Kept())
     assert out.read_text() == "earlier"
     assert (tmp_path / "out.csv.part").read_text() == "a row\n"
 
@@ -216,3 +221,88 @@ def test_terminal_has_a_bar_that_counts_images(trained: Trained, photos: Path) -
     assert "0/3 [" in shown
     assert "images" in shown
     assert len(out.getvalue().splitlines()) == 3
+
+
+@pytest.fixture
+def eighty(tmp_path: Path) -> Path:
+    """Eighty images with odd names, some of them unreadable."""
+    folder = tmp_path / "eighty"
+    folder.mkdir()
+    for i in range(80):
+        path = folder / (f'a "{i:02},\n.png' if i % 7 == 0 else f"{i:02}.png")
+        if i % 11 == 0:
+            path.write_text("no image")
+        else:
+            noise(24, 20, i).save(path)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+@pytest.mark.parametrize("left", [0, 300, 2_000, 1_000_000])
+def test_resumed_bytes_are_those_of_one_run(
+    trained: Trained, eighty: Path, tmp_path: Path, suffix: str, left: int
+) -> None:
+    """After a kill the file ends anywhere, also within a row."""
+    whole, out = tmp_path / f"whole.{suffix}", tmp_path / f"x.{suffix}"
+    first = command("predict", trained.run, eighty, "--out", whole)
+    part, plan = tmp_path / f"x.{suffix}.part", tmp_path / f"x.{suffix}.part.json"
+    assert command("predict", trained.run, eighty, "--out", out, "--resume").code == 0
+    part.write_bytes(whole.read_bytes()[:left])
+    args = predict_arguments(trained, eighty, out)
+    plan.write_text(json.dumps(predict.plan_for(args, list(predict.expand([str(eighty)])))))
+    second = command("predict", trained.run, eighty, "--out", out, "--resume")
+    assert (second.code, second.err) == (first.code, first.err)
+    assert out.read_bytes() == whole.read_bytes()
+    assert not part.exists()
+    assert not plan.exists()
+
+
+def predict_arguments(trained: Trained, folder: Path, out: Path) -> argparse.Namespace:
+    words = ["predict", str(trained.run), str(folder), "--out", str(out)]
+    return parser(["predict"]).parse_args(words)
+
+
+def test_resume_refuses_another_run_s_rows(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.csv"
+    args = predict_arguments(trained, photos, out)
+    (tmp_path / "x.csv.part").write_text("path\n")
+    resumed = ["predict", trained.run, photos, "--out", out, "--resume"]
+    assert "leave --resume out" in command(*resumed).err
+    plan = predict.plan_for(args, list(predict.expand([str(photos)])))
+    (tmp_path / "x.csv.part.json").write_text(json.dumps(plan))
+    assert "got another --top than" in command(*resumed, "--top", "2").err
+    assert "got another PATH than" in command(*resumed[:2], photos / "a.png", *resumed[3:]).err
+    assert "--resume needs --out" in command("predict", trained.run, photos, "--resume").err
+
+
+def test_a_signal_keeps_the_rows_and_says_how_to_go_on(
+    trained: Trained, eighty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "x.jsonl"
+    assert command("predict", trained.run, eighty, "--out", whole).code == 0
+    record, seen = predict.record, []
+
+    def signaled(prediction: Prediction) -> dict[str, Any]:
+        seen.append(prediction.path)
+        if len(seen) == 40:
+            signal.raise_signal(signal.SIGTERM)
+        return record(prediction)
+
+    monkeypatch.setattr(predict, "record", signaled)
+    answer = command("predict", trained.run, eighty, "--out", out)
+    assert answer.code == 130
+    assert f"40 of 80 rows are in {out}.part: run the same command with --resume" in answer.err
+    assert (tmp_path / "x.jsonl.part").read_bytes().count(b"\n") == 40
+    assert command("predict", trained.run, eighty, "--out", out, "--resume").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_pipe_is_written_to(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    pipe, whole = tmp_path / "pipe", tmp_path / "x.csv"
+    os.mkfifo(pipe)
+    assert command("predict", trained.run, photos, "--out", whole).code == 0
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert command("predict", trained.run, photos, "--out", pipe).code == 0
+        assert read.result() == whole.read_bytes()
+    assert pipe.is_fifo()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,8 +26,9 @@ from googlenet.cli.options import (
     set_threshold,
     use_threads,
 )
+from googlenet.cli.partial_output import Kept, kept_rows, part_of, plan_of
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
-from googlenet.runtime.files import parent_dir
+from googlenet.runtime.files import file_digest, parent_dir
 from googlenet.runtime.watchdog import paused
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("paths", metavar="PATH", nargs="+", help="images, folders of images, or shards")
     add("--top", type=positive, default=5, metavar="N", help="top-k classes per image (default: 5)")
     add("--out", metavar="FILE", type=Path, help="write a .csv or .jsonl file")
+    add("--resume", action="store_true", help="go on where a run with the same --out was stopped")
     add_threshold(parser)
     add_engine(parser)
     add_precision(parser)
@@ -53,25 +58,42 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.load import load_classifier
     from googlenet.runtime.console import Console
 
-    if args.out and args.out.suffix not in (".csv", ".jsonl"):
+    if args.out and args.out.suffix not in (".csv", ".jsonl") and not is_special(args.out):
         raise UsageError(f"--out must end in .csv or .jsonl, got {args.out}")
+    if args.resume and (not args.out or is_special(args.out)):
+        raise UsageError("--resume needs --out, the file of the run to resume")
     use_threads(args)
     classifier = parallel.on_all_ranks(
         lambda: load_classifier(args.model, "auto", args.engine, args.precision, parallel=True)
     )
     set_threshold(classifier, args.threshold)
     paths = parallel.on_all_ranks(lambda: list(expand(args.paths)))
+    plan = plan_for(args, paths) if args.out else {}
+    kept = Kept()
+    if args.resume:
+        kept = parallel.on_all_ranks(lambda: kept_rows(args.out, plan, BATCH))
     # The first is computed before anything is opened: what fails leaves the file of --out alone.
-    found = predict_sharded(classifier, paths, args.top)
+    found = predict_sharded(classifier, paths[kept.rows :], args.top)
     found = chain(list(islice(found, 1)), found)
     console = Console(sys.stdout)
-    with console.bar(len(paths), "predict", unit=" images") as bar:
-        predictions = CountedPredictions(found, bar.update)
+    with console.bar(len(paths), "predict", kept.rows, " images") as bar:
+        predictions = CountedPredictions(found, bar.update, kept)
         if parallel.rank() > 0:
             for _ in predictions:
                 pass
         elif args.out:
-            write(args.out, predictions, args.top, classifier.multilabel)
+            try:
+                with console.interruptible() if parallel.world_size() == 1 else nullcontext():
+                    predictions.stopped = lambda: console.interrupted
+                    write(args.out, predictions, args.top, classifier.multilabel, plan, kept)
+            except KeyboardInterrupt:
+                if not is_special(args.out):
+                    print(
+                        f"{predictions.total:,} of {len(paths):,} rows are in {part_of(args.out)}: "
+                        "run the same command with --resume to go on",
+                        file=sys.stderr,
+                    )
+                raise
         elif args.json:
             write_lines(console, map(json_line, predictions))
         else:
@@ -83,16 +105,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 class CountedPredictions:
-    """The predictions, counted as they pass.  progress: called for each."""
+    """The predictions, counted as they pass.
+
+    progress: called for each; stopped: whether to raise KeyboardInterrupt after the current one;
+    kept: the rows before the first.
+    """
 
     def __init__(
-        self, predictions: Iterable[Prediction], progress: Callable[[], object] = lambda: None
+        self,
+        predictions: Iterable[Prediction],
+        progress: Callable[[], object] = lambda: None,
+        kept: Kept = Kept(),  # noqa: B008 - a constant
     ) -> None:
         self.predictions, self.progress = predictions, progress
-        self.total = self.unreadable = 0
+        self.total, self.unreadable = kept.rows, kept.errors
+        self.stopped: Callable[[], bool] = lambda: False
 
     def __iter__(self) -> Iterator[Prediction]:
         for prediction in self.predictions:
+            if self.stopped():
+                raise KeyboardInterrupt
             self.total += 1
             self.unreadable += prediction.error is not None
             yield prediction
@@ -178,20 +210,59 @@ def format_classes(found: Iterable[tuple[str, float]]) -> str:
     return "; ".join(f"{name} {100 * p:.1f} %" for name, p in found)
 
 
-def write(path: Path, predictions: Iterable[Prediction], top: int, multilabel: bool) -> None:
-    """Rows go to a file PATH.part, which is renamed when it is complete."""
-    part = path.with_name(f"{path.name}.part")
+def is_special(path: Path) -> bool:
+    """A pipe or a device, such as /dev/stdout, which is written to and not replaced."""
+    if path.is_relative_to("/dev") and not path.suffix:
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def plan_for(args: argparse.Namespace, paths: Sequence[Path | ArchivedImage]) -> dict[str, Any]:
+    """What determines the rows: `--resume` refuses another."""
+    from googlenet.inference.model_file import model_path
+
+    model = model_path(args.model)
+    listed = json.dumps([str(path) for path in paths])
+    return {
+        "MODEL": file_digest(model) if model.is_file() else args.model,
+        "PATH": sha256(listed.encode()).hexdigest(),
+        "--top": args.top,
+        "--threshold": args.threshold,
+        "--engine": args.engine,
+        "--precision": args.precision,
+    }
+
+
+def write(
+    path: Path,
+    predictions: Iterable[Prediction],
+    top: int,
+    multilabel: bool,
+    plan: dict[str, Any],
+    kept: Kept,
+) -> None:
+    """Rows go to a file PATH.part after those kept, which is renamed when it is complete."""
+    special = is_special(path)
+    part = path if special else part_of(path)
     try:
-        # Undecodable bytes in a path are escaped, as in JSON.
-        with (
-            parent_dir(path),
-            part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-        ):
-            if path.suffix == ".jsonl":
-                write_jsonl(file, predictions)
-            else:
-                write_csv(file, predictions, top, multilabel)
-        part.replace(path)
+        with parent_dir(path):
+            if not special and not kept.bytes:
+                plan_of(path).write_text(json.dumps(plan))
+            elif not special:
+                os.truncate(part, kept.bytes)
+            # Undecodable bytes in a path are escaped, as in JSON.
+            with part.open(
+                "a" if kept.bytes else "w", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as file:
+                if path.suffix == ".jsonl":
+                    write_jsonl(file, predictions)
+                else:
+                    write_csv(file, predictions, top, multilabel, header=not kept.bytes)
+            if not special:
+                part.replace(path)
+                plan_of(path).unlink(missing_ok=True)
+    except BrokenPipeError:  # the reader of a pipe is gone
+        raise
     except OSError as error:
         raise GoogLeNetError(f"{path}: cannot be written ({error})") from error
 
@@ -205,7 +276,9 @@ def json_line(prediction: Prediction) -> str:
     return json.dumps(record(prediction), ensure_ascii=False)
 
 
-def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int, multilabel: bool) -> None:
+def write_csv(
+    file: TextIO, predictions: Iterable[Prediction], top: int, multilabel: bool, header: bool
+) -> None:
     """Columns path, label, probability, label2, probability2, …, unknown, score, error.
 
     For a multilabel model, a column `labels` before the others has those above the threshold,
@@ -217,7 +290,8 @@ def write_csv(file: TextIO, predictions: Iterable[Prediction], top: int, multila
     for n in range(2, top + 1):
         columns += [f"label{n}", f"probability{n}"]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*columns, "unknown", "score", "error"])
+    if header:
+        writer.writerow([*columns, "unknown", "score", "error"])
     for prediction in predictions:
         cells = [cell for answer in prediction.top for cell in answer]
         cells += [""] * (2 * top - len(cells))
