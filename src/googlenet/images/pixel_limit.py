@@ -41,7 +41,7 @@ def halve_large_jpeg(image: Image.Image) -> None:
         and stream is not None
         and has_one_scan(stream)
     ):
-        image.draft(None, (width // 2, height // 2))  # type: ignore[arg-type]
+        image.draft(None, (width // 2, height // 2))
 
 
 def has_one_scan(stream: IO[bytes]) -> bool:
