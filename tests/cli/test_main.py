@@ -28,7 +28,7 @@ OPTIONS = {
     "evaluate": "MODEL --data --views --split --mode --restrict --precision --threshold "
     "--engine --threads --out --workers --json",
     "calibrate": "MODEL --data --out --target-fpr --split --workers --json",
-    "predict": "MODEL PATH --top --out --threshold --engine --precision --threads --json",
+    "predict": "MODEL PATH --top --out --resume --threshold --engine --precision --threads --json",
     "embed": "MODEL PATH --out --layer --l2 --precision --threads --json",
     "explain": "MODEL IMAGE --method --class --against --layer --head --out --npz --check --data "
     "--split --boxes --images --threads --json",
