@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Sequence
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import jinja2
@@ -19,6 +20,7 @@ from googlenet.models.cost import variant_cost
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.table import Variant, Widths
 from googlenet.topology.construct import Constructed, Findings
+from googlenet.topology.gather import one_thread
 
 PICTURE = 320  # pixels a side, at most
 BATCH, REPEATS = 4, 5
@@ -34,8 +36,7 @@ def render(constructed: Constructed, data: str, source: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    ours = costs(constructed.variant)
-    theirs = costs(table.VARIANTS[constructed_base(constructed)])
+    ours, theirs = costs([constructed.variant, table.VARIANTS[constructed_base(constructed)]])
     return environment.get_template("page.html.jinja").render(
         name=constructed.variant.name,
         data=data,
@@ -107,36 +108,43 @@ def picture(closest: NDArray[np.float16]) -> str:
     return "data:image/png;base64," + b64encode(stream.getvalue()).decode()
 
 
-def costs(variant: Variant) -> dict[str, dict[str, Any]]:
-    """For each module: parameters, multiply-adds at 224×224, milliseconds per image here."""
-    counted = {
-        module.removeprefix("inception_"): row.cost
-        for row in variant_cost(variant).rows
-        for module in row.modules
-    }
-    return {
-        row: {"params": counted[row].params, "macs": counted[row].macs, "ms": ms}
-        for row, ms in measured_ms(variant).items()
-    }
+def costs(variants: Sequence[Variant]) -> list[dict[str, dict[str, Any]]]:
+    """For each module: parameters, multiply-adds at 224×224, CPU milliseconds per image here."""
+    found = []
+    for variant, ms in zip(variants, measured_ms(variants), strict=True):
+        counted = {
+            module.removeprefix("inception_"): row.cost
+            for row in variant_cost(variant).rows
+            for module in row.modules
+        }
+        found.append(
+            {
+                row: {"params": counted[row].params, "macs": counted[row].macs, "ms": ms[row]}
+                for row in variant.modules
+            }
+        )
+    return found
 
 
 def total(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {key: sum(row[key] for row in rows.values()) for key in ("params", "macs", "ms")}
 
 
-def measured_ms(variant: Variant) -> dict[str, float]:
-    """Each module's forward time per image of 224×224 pixels, the median of five."""
-    network = GoogLeNet(variant, 10, with_aux_heads=False).eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    times: dict[str, list[float]] = {row: [] for row in variant.modules}
-    with torch.inference_mode():
+def measured_ms(variants: Sequence[Variant]) -> list[dict[str, float]]:
+    """Each module's CPU time per image of 224×224 pixels in one thread: medians, interleaved."""
+    networks = [GoogLeNet(variant, 10, with_aux_heads=False).eval() for variant in variants]
+    times: list[dict[str, list[float]]] = [{row: [] for row in v.modules} for v in variants]
+    images = torch.rand(BATCH, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    with one_thread(), torch.inference_mode():
+        for network in networks:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _ in range(REPEATS + 1):
-            x = torch.rand(BATCH, 3, 224, 224).contiguous(memory_format=torch.channels_last)
-            for name in network.trunk:
-                began = perf_counter()
-                x = getattr(network, name)(x)
-                spent = perf_counter() - began
-                row = name.removeprefix("inception_")
-                if row in times:
-                    times[row].append(1000 * spent / BATCH)
-    return {row: median(found[1:]) for row, found in times.items()}
+            for network, found in zip(networks, times, strict=True):
+                x = images
+                for name in network.trunk:
+                    began = process_time()
+                    x = getattr(network, name)(x)
+                    row = name.removeprefix("inception_")
+                    if row in found:
+                        found[row].append(1000 * (process_time() - began) / BATCH)
+    return [{row: median(spent[1:]) for row, spent in found.items()} for found in times]

@@ -68,33 +68,41 @@ def atlas_path(plan: Plan, layer: str) -> Path:
 
 
 def write_units(plan: Plan, layer: str, number: int) -> None:
-    images = rendered(plan, layer, unit_objectives(plan, layer, number), small=False)
+    units = units_of(plan, layer, number)
+    images = rendered(plan, layer, unit_objectives(plan, layer, units), units, small=False)
     write_sheet(plan, f"{layer}-{number:03}", images)
 
 
 def write_opposites(plan: Plan, layer: str, number: int) -> None:
-    opposites = [-objective for objective in unit_objectives(plan, layer, number)]
-    images = rendered(plan, layer, opposites, small=True)
+    units = units_of(plan, layer, number)
+    opposites = [-objective for objective in unit_objectives(plan, layer, units)]
+    images = rendered(plan, layer, opposites, units, small=True)
     write_sheet(plan, f"{layer}-opposite-{number:03}", images)
 
 
-def unit_objectives(plan: Plan, layer: str, number: int) -> list[Objective]:
-    """Up to PER_SHEET units, one each."""
-    units = range(plan.layer(layer).units)[PER_SHEET * number :][:PER_SHEET]
+def units_of(plan: Plan, layer: str, number: int) -> range:
+    """The units on a sheet."""
+    return range(plan.layer(layer).units)[PER_SHEET * number :][:PER_SHEET]
+
+
+def unit_objectives(plan: Plan, layer: str, units: Sequence[int]) -> list[Objective]:
     return [channel(plan.network, layer, unit) for unit in units]
 
 
 def rendered(
-    plan: Plan, layer: str, objectives: Sequence[Objective], *, small: bool
+    plan: Plan, layer: str, objectives: Sequence[Objective], numbers: Sequence[int], *, small: bool
 ) -> NDArray[np.uint8]:
-    """(N, side, side, channels), RGB.  small: with fewer pixels and steps."""
+    """(N, side, side, channels), RGB, of units or cells of these numbers.
+
+    small: with fewer pixels and steps.
+    """
     p, steps = plan.header.preprocessing, plan.settings.steps
     settings = RenderSettings(
         size=max(MIN_SIZE, min(p.size, SMALL_SIDE if small else SIDE) // 2 * 2),
         steps=max(1, round(steps * SMALL_STEPS)) if small else steps,
         seed=plan.settings.seed,
     )
-    seeds = [seed_of(settings.seed, layer, at) for at in range(len(objectives))]
+    seeds = [seed_of(settings.seed, layer, number) for number in numbers]
     images = []
     for image, _ in maximize(plan.network, p, objectives, seeds, settings):
         images.append(image.reshape(*image.shape[:2], -1))
@@ -117,7 +125,7 @@ def write_atlas(plan: Plan, layer: str) -> None:
         write_bytes(atlas_path(plan, layer), as_webp(np.zeros((0, 1, 1, 1), np.uint8), [], 1, 1))
         return
     objectives = [direction(plan.network, layer, vector) for vector in directions]
-    images = rendered(plan, layer, objectives, small=True)
+    images = rendered(plan, layer, objectives, range(len(objectives)), small=True)
     write_bytes(atlas_path(plan, layer), as_webp(images, places, side, side))
 
 
