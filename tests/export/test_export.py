@@ -18,11 +18,14 @@ from filelock import FileLock
 from googlenet import Classifier
 from googlenet.export import export as exporting
 from googlenet.export.parity import LIMITS, Limits
+from googlenet.export.parity_images import parity_images
 from googlenet.images.decode import decode
 from googlenet.images.view import to_nchw
+from googlenet.inference.backends.onnxruntime import OnnxRuntimeBackend
 from googlenet.inference.backends.torch import TorchBackend
 from googlenet.inference.calibration import ENERGY_AND_ANGLES, Calibration, OODDetector
 from googlenet.inference.outputs import softmax
+from googlenet.load import load_classifier
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
@@ -540,6 +543,33 @@ def test_exported_files_are_no_weights_to_go_on_with(
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer.err
     assert f": {name} must be a model file, got {source}, an exported one" in answer.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_one_shape_is_a_classifier(tmp_path: Path) -> None:
+    classifier, out = tiny_classifier(size=64), tmp_path / "m.onnx"
+    options = exporting.ExportOptions("onnx", fixed=True)
+    report = exporting.export(classifier, options, out, parity_images(classifier, None, False, 5))
+    assert report["passed"]
+    backend = load_classifier(out).backend
+    assert isinstance(backend, OnnxRuntimeBackend)
+    assert backend.session.get_inputs()[0].shape == [1, 3, 64, 64]
+    assert {output.shape[0] for output in backend.session.get_outputs()} == {1}
+    images = [noise(80, 70, seed) for seed in range(3)]
+    ours = [result.probability for result in classifier.predict(images)]
+    theirs = [result.probability for result in load_classifier(out).predict(images)]
+    assert theirs == pytest.approx(ours, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        exporting.ExportOptions("openvino", fixed=True),
+        exporting.ExportOptions("onnx", with_preprocessing=True, fixed=True),
+    ],
+)
+def test_one_shape_is_for_onnx_without_preprocessing(options: exporting.ExportOptions) -> None:
+    with pytest.raises(UsageError, match="--fixed must go with --to onnx"):
+        options.check()
 
 
 def test_several_labels_are_compared_by_their_answers(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="include resizing, cropping and normalization; the input is a uint8 image of any size",
     )
+    add(
+        "--fixed",
+        action="store_true",
+        help="onnx: an input of one shape, a single image: for OpenCV 4, TensorRT, and NPUs",
+    )
     add_workers(parser)
     add_json(parser)
     add_renamed(parser, old="--photos", new="--images")
@@ -70,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     precision = chosen_precision(args)
     check_out(args)
-    ExportOptions(args.to, precision, args.with_preprocessing).check()
+    ExportOptions(args.to, precision, args.with_preprocessing, args.fixed).check()
     if args.calibration_data and precision != "int8":
         raise UsageError(f"--calibration-data is only valid with --int8, got precision {precision}")
     require_weights(args.model, "MODEL")
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             f"warning: int8 is calibrated on {len(calibration)} images only; use "
             f"{MIN_CALIBRATION_IMAGES} or more for reliable ranges"
         )
-    plan = ExportOptions(args.to, precision, args.with_preprocessing, calibration)
+    plan = ExportOptions(args.to, precision, args.with_preprocessing, args.fixed, calibration)
     with console.bar(len(images.samples), "compare") as shown:
         report = export(
             classifier, plan, args.out, images,
@@ -133,11 +138,12 @@ def check_out(args: argparse.Namespace) -> None:
 
 def lines(report: dict[str, Any], classifier: Classifier) -> list[str]:
     """The report as text."""
-    size = classifier.preprocessing.size
+    p = classifier.preprocessing
+    batch = "1" if report["fixed"] else "N"
     shape = (
         "one image (height, width, 3) uint8 of any size"
         if report["with_preprocessing"]
-        else f"images (N, {classifier.preprocessing.channels}, {size}, {size}) float32, normalized"
+        else f"images ({batch}, {p.channels}, {p.size}, {p.size}) float32, normalized"
     )
     found = [
         f"{report['model']} → {report['out']}: {report['format']}, {report['precision']}, "

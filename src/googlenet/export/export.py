@@ -37,6 +37,7 @@ class ExportOptions:
     to: str
     precision: str = "fp32"
     with_preprocessing: bool = False
+    fixed: bool = False  # whether the input has one shape: a single image of the model's size
     calibration: NDArray[np.uint8] | None = None
 
     def check(self) -> None:
@@ -53,6 +54,8 @@ class ExportOptions:
             raise UsageError("--int8 --with-preprocessing must go with openvino, got onnx")
         if self.with_preprocessing and self.to == "torch":
             raise UsageError("--with-preprocessing must go with onnx or openvino, got torch")
+        if self.fixed and (self.to != "onnx" or self.with_preprocessing):
+            raise UsageError("--fixed must go with --to onnx, without --with-preprocessing")
         for package in form.packages:
             require(package)
         if self.precision == "int8" and self.to == "openvino":
@@ -101,6 +104,7 @@ def export(
         "format": options.to,
         "precision": options.precision,
         "with_preprocessing": options.with_preprocessing,
+        "fixed": options.fixed,
         "data": images.name,
         **parity.to_json(),
         "network_agreement": network and network.agreement,
@@ -126,12 +130,12 @@ def staging_dir(out: Path) -> Iterator[Path]:
 def export_header(classifier: Classifier, options: ExportOptions) -> dict[str, Any]:
     """The model file's header, for the network without heads, and how it was exported."""
     p, ood = classifier.preprocessing, classifier.calibration and classifier.calibration.ood
-    raw = options.with_preprocessing
+    raw, batch = options.with_preprocessing, 1 if options.fixed else "batch"
     export = {
         "format": options.to,
         "precision": options.precision,
         "input": "photo" if raw else "normalised",
-        "shape": ["height", "width", 3] if raw else ["batch", p.channels, p.size, p.size],
+        "shape": ["height", "width", 3] if raw else [batch, p.channels, p.size, p.size],
         "unknown": encode_tensors(ood.tensors) if ood else None,
         "program": f"googlenet {__version__}",
     }
@@ -155,7 +159,7 @@ def write_onnx(
     classifier: Classifier, options: ExportOptions, path: Path, header: dict[str, Any]
 ) -> None:
     from googlenet.export.image_graph import with_preprocessing
-    from googlenet.export.onnx_graph import network_model, with_metadata
+    from googlenet.export.onnx_graph import fix_shapes, network_model, with_metadata
     from googlenet.export.quantize import quantize_onnx
 
     p = classifier.preprocessing
@@ -164,6 +168,8 @@ def write_onnx(
         model = quantize_onnx(model, to_nchw(options.calibration, p))
     if options.with_preprocessing:
         model = with_preprocessing(p, model)
+    if options.fixed:
+        fix_shapes(model, p.size)
     with_metadata(model, KEY, header)
     path.write_bytes(model.SerializeToString())
 

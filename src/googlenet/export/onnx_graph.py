@@ -112,6 +112,19 @@ def network_model(
     return graph.model(photos, answers)
 
 
+def fix_shapes(model: onnx.ModelProto, size: int) -> None:
+    """Give the input one shape, an image of `size` pixels, and the outputs theirs.
+
+    For programs that infer shapes when they read a file and take free axes for 0.
+    """
+    sides = {"batch": 1, "height": size, "width": size}
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param in sides:
+                axis.dim_value = sides[axis.dim_param]
+    onnx.checker.check_model(model, full_check=True)
+
+
 def add_probabilities(graph: Graph, multilabel: bool, temperature: float) -> None:
     """`Classifier.calibrated` as nodes."""
     if multilabel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.inference.backends.base import Backend, require
@@ -44,10 +45,16 @@ class OnnxRuntimeBackend(Backend):
             providers=["CPUExecutionProvider"],
         )
         self.input = self.session.get_inputs()[0].name
+        self.one_by_one = self.session.get_inputs()[0].shape[0] == 1  # `export --fixed`
         names = {output.name for output in self.session.get_outputs()}
         self.wanted = [name for name in ("logits", "summary") if name in names]
 
     @first_call_alone
     def run(self, x: NDArray[Any]) -> Outputs:
-        logits, *features = self.session.run(self.wanted, {self.input: x})
+        if self.one_by_one and not self.takes_raw_image:
+            single = np.split(x, len(x))
+            found = [self.session.run(self.wanted, {self.input: image}) for image in single]
+            logits, *features = map(np.concatenate, zip(*found, strict=True))
+        else:
+            logits, *features = self.session.run(self.wanted, {self.input: x})
         return Outputs(logits, features[0] if features else None)
