@@ -19,6 +19,7 @@ import pytest
 
 from googlenet import Classifier
 from googlenet.cli import main, parser, predict
+from googlenet.cli.image_paths import image_paths
 from googlenet.cli.partial_output import Kept
 from googlenet.inference.prediction import Prediction
 from tests.cli.conftest import Trained, command
@@ -42,7 +43,7 @@ def test_csv_has_a_row_an_image(trained: Trained, photos: Path, tmp_path: Path) 
     out = tmp_path / "x.csv"
     answer = command("predict", trained.run, photos, "--top", "2", "--out", out)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err == "1 of 3 images could not be read\n"
+    assert answer.err == "not read: 1 .txt\n1 of 3 images could not be read\n"
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -130,9 +131,10 @@ def test_refusals_are_one_sentence(
         "EMPTY": tmp_path / "empty",
     }  # fmt: skip
     answer = command("predict", *(places.get(a, a) for a in arguments))
-    assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1), answer.err
-    assert answer.err.startswith("googlenet predict: ")
-    assert message in answer.err
+    said = answer.err.removeprefix("not read: 1 .txt\n")  # of PHOTOS
+    assert (answer.code, answer.out, said.count("\n")) == (code, "", 1), answer.err
+    assert said.startswith("googlenet predict: ")
+    assert message in said
 
 
 def test_folder_s_odd_names_are_a_line_each(trained: Trained, tmp_path: Path) -> None:
@@ -249,7 +251,7 @@ def test_resumed_bytes_are_those_of_one_run(
     assert command("predict", trained.run, eighty, "--out", out, "--resume").code == 0
     part.write_bytes(whole.read_bytes()[:left])
     args = predict_arguments(trained, eighty, out)
-    plan.write_text(json.dumps(predict.plan_for(args, list(predict.expand([str(eighty)])))))
+    plan.write_text(json.dumps(predict.plan_for(args, image_paths([str(eighty)]))))
     second = command("predict", trained.run, eighty, "--out", out, "--resume")
     assert (second.code, second.err) == (first.code, first.err)
     assert out.read_bytes() == whole.read_bytes()
@@ -268,7 +270,7 @@ def test_resume_refuses_another_run_s_rows(trained: Trained, photos: Path, tmp_p
     (tmp_path / "x.csv.part").write_text("path\n")
     resumed = ["predict", trained.run, photos, "--out", out, "--resume"]
     assert "leave --resume out" in command(*resumed).err
-    plan = predict.plan_for(args, list(predict.expand([str(photos)])))
+    plan = predict.plan_for(args, image_paths([str(photos)]))
     (tmp_path / "x.csv.part.json").write_text(json.dumps(plan))
     assert "got another --top than" in command(*resumed, "--top", "2").err
     assert "got another PATH than" in command(*resumed[:2], photos / "a.png", *resumed[3:]).err
@@ -306,3 +308,17 @@ def test_a_pipe_is_written_to(trained: Trained, photos: Path, tmp_path: Path) ->
         assert command("predict", trained.run, photos, "--out", pipe).code == 0
         assert read.result() == whole.read_bytes()
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_files_of_a_folder_that_are_no_images_are_told(
+    trained: Trained, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    noise(40, 40).save(folder / "a.png")
+    for name in ("b.txt", "c.txt", "d", ".hidden", "Thumbs.db"):
+        (folder / name).write_bytes(b"x")
+    answer = command("predict", trained.run, folder, *options)
+    assert (answer.code, answer.err) == (0, "not read: 2 .txt, 1 without extension\n")
+    assert len(answer.out.splitlines()) == 1

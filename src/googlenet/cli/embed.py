@@ -45,7 +45,7 @@ def add_layer(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.cli.predict import expand
+    from googlenet.cli.image_paths import image_paths
     from googlenet.insight.embedding_file import write_embeddings, writer_for
     from googlenet.insight.embeddings import Embedder
     from googlenet.load import load_classifier
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     embedder = Embedder(
         load_classifier(args.model, "auto", precision=args.precision), args.layer, args.l2
     )
-    paths = list(expand(args.paths))
+    paths = image_paths(args.paths)
     console, errors = Console(sys.stdout), list[str]()
     with console.bar(len(paths), "embed", unit=" images") as bar:
         write_embeddings(

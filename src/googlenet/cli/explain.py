@@ -65,7 +65,7 @@ def methods(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     from googlenet.cli.explain_check import run_check
-    from googlenet.cli.predict import expand
+    from googlenet.cli.image_paths import image_paths
     from googlenet.insight.explain import Explainer
     from googlenet.insight.explain_page import write_page
     from googlenet.load import load_classifier, require_weights
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     console.say_all(notes)
     if args.check:
         return run_check(explainer, args, console)
-    paths = list(expand(args.paths))
+    paths = image_paths(args.paths)
     rows: list[dict[str, Any]] = []
     page: list[Explanation] = []
     with console.interruptible(), console.bar(len(paths), "explain", unit=" images") as bar:

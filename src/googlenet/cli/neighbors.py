@@ -85,7 +85,7 @@ def others(
     """What embeds, and the images to search, their embeddings (N, D) and errors."""
     import numpy as np
 
-    from googlenet.cli.predict import expand
+    from googlenet.cli.image_paths import image_paths
     from googlenet.insight.embedding_file import read_embeddings
     from googlenet.insight.embeddings import Embedder
     from googlenet.runtime.console import Console
@@ -103,7 +103,7 @@ def others(
             )
         return embedder, [Path(path) for path in paths], embeddings, []
     embedder = Embedder(classifier, args.layer)
-    sources, errors = list(expand([args.within])), list[str]()
+    sources, errors = image_paths([args.within]), list[str]()
     with Console(sys.stdout).bar(len(sources), "embed", unit=" images") as bar:
         found = list(watched(embedder.embed(sources), bar.update, errors))
     missing = np.full(embedder.dimensions, np.nan, np.float32)

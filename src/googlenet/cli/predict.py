@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from googlenet import parallel
+from googlenet.cli.image_paths import image_paths
 from googlenet.cli.options import (
     MODEL,
     add_engine,
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         lambda: load_classifier(args.model, "auto", args.engine, args.precision, parallel=True)
     )
     set_threshold(classifier, args.threshold)
-    paths = parallel.on_all_ranks(lambda: list(expand(args.paths)))
+    paths = parallel.on_all_ranks(lambda: image_paths(args.paths))
     plan = plan_for(args, paths) if args.out else {}
     kept = Kept()
     if args.resume:
@@ -144,29 +145,6 @@ def predict_sharded(
     for _ in range(0, len(paths), BATCH * parallel.world_size()):
         for found in parallel.all_gather(list(islice(own, BATCH))):
             yield from found
-
-
-def expand(paths: Iterable[str]) -> Iterator[Path | ArchivedImage]:
-    """Files as they are, folders as the images below them, shards as the images in them.
-
-    Raises UsageError for a folder without images.
-    """
-    from googlenet.data.folder import list_images
-    from googlenet.data.shards.index import holds_shards, is_packed, shard_images
-
-    for path in map(Path, paths):
-        if is_packed(path) or holds_shards(path):
-            yield from shard_images(path)
-        elif path.is_dir():
-            # A folder that cannot be listed becomes an unreadable image.
-            errors: list[OSError] = []
-            images = list_images(path, errors.append)
-            images += [Path(str(error.filename)) for error in errors]
-            if not images:
-                raise UsageError(f"PATH must contain images, got {path}, which contains none")
-            yield from sorted(images)
-        else:
-            yield path
 
 
 def record(prediction: Prediction) -> dict[str, Any]:
