@@ -16,7 +16,7 @@ from googlenet.cli.options import add_json, add_renamed, add_threads, positive
 from googlenet.runtime.device import PRECISIONS
 from googlenet.runtime.errors import UsageError
 
-KINDS = ("input", "training", "inference")
+KINDS = ("input", "training", "inference", "sparse")
 ALLOCATORS, CLOCKS, DEVICES = ("tuned", "stock"), ("wall", "cpu"), ("cpu", "cuda")
 BATCHES = {"cpu": 32, "cuda": 256}
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     kinds = (
         "input: from JPEGs to training crops; training: whole training steps; "
-        "inference: from image tensors to logits"
+        "inference: from image tensors to logits; sparse: pruned filters of two layers"
     )
     add("kind", metavar="KIND", choices=KINDS, help=kinds)
     data = (
@@ -64,6 +64,7 @@ NOT_FOR = {
     "input": ("batch", "threads", "clock", "device", "precision", "peers", "compile"),
     "training": ("images",),
     "inference": ("images", "data"),
+    "sparse": ("images", "data", "device", "precision", "peers", "compile"),
 }
 
 
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     for name in NOT_FOR[args.kind]:
         if getattr(args, name):
             raise UsageError(f"--{name} is not valid for bench {args.kind}")
-    found = bench_input(args) if args.kind == "input" else bench_networks(args)
+    kinds = {"input": bench_input, "sparse": bench_sparse}
+    found = kinds.get(args.kind, bench_networks)(args)
     if args.out:
         write_text(args.out, json.dumps(found, indent=1) + "\n")
     print(json.dumps(found) if args.json else report(found))
@@ -109,6 +111,21 @@ def bench_input(args: argparse.Namespace) -> dict[str, Any]:
         "settings": {"allocator": allocator(), "clock": "thread CPU time"},
         "machine": ComputeDevice.detect("fp32").describe(),
     }
+
+
+def bench_sparse(args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    from googlenet.bench.sparse import measure
+
+    with progress() as after_each:
+        return measure(
+            args.batch or BATCHES["cpu"],
+            threads=args.threads or torch.get_num_threads(),
+            repetitions=args.repeats,
+            clock=args.clock or "wall",
+            progress=after_each,
+        )
 
 
 def bench_networks(args: argparse.Namespace) -> dict[str, Any]:
