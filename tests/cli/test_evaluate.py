@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from googlenet import Classifier
+from googlenet.cli import main
 from googlenet.data.load_data import load_data
 from googlenet.evaluation.accuracy import score
 from tests.cli.conftest import Trained, command
@@ -129,7 +130,7 @@ def test_bad_images_are_named(trained: Trained, tmp_path: Path) -> None:
         (["RUN", "TINY", "--data", "DATA"], 2, "must have the same classes in the same order"),
         (["TINY", "--data", "DATA"], 1, "label must be one of the 3 classes (id0, id1, id2)"),
         (["RUN", "--data", "EMPTY"], 1, "must have a folder of images per class, has none"),
-        (["RUN", "--data", "MISSING"], 1, "none of the images could be read"),
+        (["RUN", "--data", "MISSING"], 1, "1 of 1 images looked up do not exist"),
     ],
 )
 def test_refusals_are_one_sentence(
@@ -154,3 +155,18 @@ def test_values_that_argparse_refuses(option: str) -> None:
     answer = command("evaluate", "m", "--data", "d", option)
     assert answer.code == 2
     assert f"argument {option.split('=')[0]}: " in answer.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate"])
+def test_a_table_whose_images_are_not_there_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    model, table = tmp_path / "m.safetensors", tmp_path / "labels.csv"
+    tiny_classifier().save(model)
+    rows = [f"elsewhere/{i}.png,id{i % 3}" for i in range(12)]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    out = ["--out", str(tmp_path / "o.safetensors")] if verb == "calibrate" else []
+    assert main([verb, str(model), "--data", str(table), *out]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "images looked up do not exist, for example" in said

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.data.load_data import load_data
+    from googlenet.data.load_data import load_data, require_images
     from googlenet.evaluation.accuracy import score
     from googlenet.evaluation.fit_calibration import fit_calibration
     from googlenet.inference.held_out import choose_held_out, default_split
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         )
     header = classifier.header
     data = load_data(args.data, header.split_seed, classifier.classes, split_rule=header.split_rule)
+    require_images(Path(args.data), data)
     part = args.split or default_split(data, header)
     samples, learned = choose_held_out(data, [header], part, whole=bool(args.split))
     console = Console(sys.stderr if args.json else sys.stdout)

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.data.load_data import load_data
+    from googlenet.data.load_data import load_data, require_images
     from googlenet.evaluation.results_table import protocol, protocol_name, results_table
     from googlenet.inference.held_out import choose_held_out, default_split
     from googlenet.runtime.console import Console
@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
             first.header.split_rule,
         )
     )
+    require_images(Path(args.data), data)
     part = args.split or default_split(data, first.header)
     samples, learned = choose_held_out(
         data, [classifier.header for classifier in classifiers], part, whole=bool(args.split)

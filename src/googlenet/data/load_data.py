@@ -107,18 +107,20 @@ def load_usable_data(
     for a data set that leaves one of the splits empty.
     """
     data = load_data(name, seed, multilabel=multilabel, split_rule=split_rule)
-    if Path(name).is_file():
-        require_images(Path(name), data)
+    require_images(Path(name), data)
     if data.unusable():
         raise DataError(data.unusable())
     return data
 
 
 def require_images(path: Path, data: DataSet) -> None:
-    """Raises DataError if most of a CSV file's images are not there; single ones may be missing.
+    """Raises DataError if most of a table's images are not there; single ones may be missing.
 
-    The message has the first such path, the rule, and what is probably wrong.
+    Of other data than a table nothing is required.  The message has the first such path, the rule,
+    and what is probably wrong.
     """
+    if not path.is_file():
+        return
     images = [*data.train.sources, *data.val.sources]
     looked_up = images[:: -(-len(images) // LOOKED_UP)]
     missing = [image for image in looked_up if isinstance(image, Path) and not exists(image)]
