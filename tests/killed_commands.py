@@ -50,7 +50,7 @@ def kill_and_repeat(plan: dict[str, Any], kills: list[Kill], seconds: float) -> 
         name
         for after in seen
         for name in after
-        if after[name] != files.get(name) and not name.endswith(".part")
+        if after[name] != files.get(name) and not name.endswith((".part", ".part.json"))
     }
     return {"ends": ends, "files": files, "torn": sorted(torn)}
 
