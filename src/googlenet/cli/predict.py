@@ -29,7 +29,7 @@ from googlenet.cli.options import (
 )
 from googlenet.cli.partial_output import Kept, kept_rows, part_of, plan_of
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
-from googlenet.runtime.files import file_digest, parent_dir
+from googlenet.runtime.files import file_digest, parent_dir, write_text
 from googlenet.runtime.watchdog import paused
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def write(
     try:
         with parent_dir(path):
             if not special and not kept.bytes:
-                plan_of(path).write_text(json.dumps(plan))
+                write_text(plan_of(path), json.dumps(plan))
             elif not special:
                 os.truncate(part, kept.bytes)
             # Undecodable bytes in a path are escaped, as in JSON.
