@@ -17,7 +17,7 @@ test: $(VENV)/ready
 # Also what runs other people's programs, in environments of their own.
 slow: $(VENV)/ready
 	bash tests/oracles/environment.sh
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses auto
 
 # Side by side with other ways to do the same.
 bench: $(VENV)/ready

@@ -18,6 +18,7 @@ class OnnxRuntimeBackend(Backend):
     """model: the path of an ONNX file, or its bytes."""
 
     name = "onnxruntime"
+    one_by_one = False  # whether the file takes one image at a time: `export --fixed`
 
     @first_call_alone
     def __init__(
@@ -45,7 +46,7 @@ class OnnxRuntimeBackend(Backend):
             providers=["CPUExecutionProvider"],
         )
         self.input = self.session.get_inputs()[0].name
-        self.one_by_one = self.session.get_inputs()[0].shape[0] == 1  # `export --fixed`
+        self.one_by_one = self.session.get_inputs()[0].shape[0] == 1
         names = {output.name for output in self.session.get_outputs()}
         self.wanted = [name for name in ("logits", "summary") if name in names]
 
