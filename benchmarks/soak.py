@@ -7,7 +7,7 @@ OUT is a folder; in it `results.json` has what was done, after every few cases. 
 the same OUT and seed it goes on where it was.  Each case is a function of the seed and its number.
 
 --kills: training, prediction, packing and export are killed at random moments, N times each,
-and begun again; what they leave must have the bytes of what an undisturbed command writes.
+and begun again; what they leave must have the bytes of what a command writes that nothing kills.
 --mutations: N damaged files or requests over all readers; with --sanitize our C++ is compiled
 with the address and the undefined-behavior sanitizers.
 --minutes: `benchmarks/serving.py`, a load with broken and hostile requests, for so long.

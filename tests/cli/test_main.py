@@ -173,3 +173,13 @@ def test_name_that_the_terminal_cannot_write(
     monkeypatch.setattr(cli, "VERBS", ("shout",))
     assert main(["shout", "caf\udce9.png"]) == 0
     assert capsysbinary.readouterr().out == b"caf\\udce9.png\n"
+
+
+@pytest.mark.parametrize("value", ["", "abc", "0", "-1", "1e9"])
+def test_a_pixel_limit_that_is_not_a_number_is_bad_usage(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLENET_MAX_PIXELS", value)
+    answer = command("table")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "GOOGLENET_MAX_PIXELS must be a positive whole number" in answer.err

@@ -12,6 +12,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from googlenet import __version__, parallel
+from googlenet.images.pixel_limit import max_pixels
 from googlenet.runtime.errors import GoogLeNetError, UsageError, printable
 from googlenet.runtime.memory import out_of_memory
 from googlenet.runtime.process import tune_process
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a file name may not be encodable
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        max_pixels()
         process = parallel.rank_info_from_env(os.environ)
         if args.verb not in DISTRIBUTED and process.world_size > 1:
             raise UsageError(f"this verb runs in one process, got WORLD_SIZE={process.world_size}")

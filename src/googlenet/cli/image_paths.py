@@ -30,7 +30,7 @@ def image_paths(paths: Iterable[str]) -> list[Path | ArchivedImage]:
 def expand(paths: Iterable[str], unread: Counter[str]) -> Iterator[Path | ArchivedImage]:
     """Files as they are, folders as the images below them, shards as the images in them.
 
-    unread: gets how many files of folders are no images, by kind.
+    unread: counts the files in folders that are not images, by kind.
     Raises UsageError for a folder without images.
     """
     from googlenet.data.folder import list_images

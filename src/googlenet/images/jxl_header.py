@@ -42,7 +42,7 @@ def is_jxl(start: bytes) -> bool:
 
 
 def read_jxl_header(content: bytes) -> JxlHeader:
-    """Size and orientation.  Raises ValueError where there is no codestream."""
+    """Size and orientation.  Raises ValueError for content without a codestream."""
     start = codestream(content)
     if not start.startswith(CODESTREAM):
         raise ValueError("no JPEG XL codestream")

@@ -8,9 +8,12 @@ every coefficient (up to six bytes a pixel) until the last, at any scale.
 from __future__ import annotations
 
 import os
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from PIL import Image
+from googlenet.runtime.errors import UsageError
+
+if TYPE_CHECKING:  # the command line checks the variable before any verb, also those without images
+    from PIL import Image
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte as RGB
 VARIABLE = "GOOGLENET_MAX_PIXELS"
@@ -21,10 +24,10 @@ ONE_SCAN_FRAMES = frozenset({0xC0, 0xC1, 0xC9})  # not progressive
 
 
 def max_pixels() -> int:
-    """The limit, or what GOOGLENET_MAX_PIXELS says.  Raises ValueError for what is no number."""
+    """The limit, or what GOOGLENET_MAX_PIXELS says.  Raises UsageError for anything but a number."""
     text = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"{VARIABLE} must be a positive whole number, got {text!r}")
+        raise UsageError(f"{VARIABLE} must be a positive whole number, got {text!r}")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Are a model's explanations right?  Its maps on labelled images, beside trivial ones."""
+"""Are a model's explanations right?  Its maps on labeled images, beside trivial ones."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Check:
         return probability
 
     def figures(self) -> Mapping[str, Mapping[str, Figure]]:
-        """By method and metric; those of which there are no images are missing."""
+        """By method and metric; a metric without images is left out."""
         found: dict[str, dict[str, Figure]] = {}
         for (name, metric), values in self.values.items():
             found.setdefault(name, {})[metric] = figure(values)

@@ -48,7 +48,7 @@ def draw_filters(
 def draw_circuit(
     path: Path, levels: Sequence[Level], p: Preprocessing, pictures: Pictures | None = None
 ) -> None:
-    """A row a level, from the unit down to the image; red excites, blue inhibits.
+    """One row per level, from the unit down to the image; red excites, blue inhibits.
 
     pictures: of units, (layer, unit) each, drawn above their kernels.
     Raises WriteError where the file cannot be written.
@@ -116,7 +116,7 @@ def short(layer: str) -> str:
 
 
 def colored(weights: NDArray[np.floating], p: Preprocessing) -> NDArray[np.float64]:
-    """A filter (channels, k, k) as an image (k, k, 3) of 0 to 1: gray is no weight.
+    """A filter (channels, k, k) as an image (k, k, 3) of 0 to 1: gray is a weight of 0.
 
     The weights are those of pixels, in the order red, green, blue.
     """

@@ -12,7 +12,7 @@ from googlenet.insight.compare import Comparison
 
 
 def draw_cka(path: Path, found: Comparison, names: tuple[str, str]) -> None:
-    """A cell a pair of layers: rows of the first model, columns of the second.
+    """One cell per pair of layers: rows of the first model, columns of the second.
 
     names: of the models.  Raises WriteError where the file cannot be written.
     """

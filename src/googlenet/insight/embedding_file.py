@@ -1,6 +1,6 @@
 """Files of embeddings: Parquet, NumPy's .npz, CSV.  Written a few rows at a time, read whole.
 
-A row an image, in the order given: its path, its embedding, and an error.  The embedding of an
+One row per image, in the order given: its path, its embedding, and an error.  The embedding of an
 unreadable image is null in Parquet, NaN in .npz, and empty in CSV.
 """
 
@@ -125,7 +125,7 @@ def read_embeddings(path: Path) -> tuple[list[str], NDArray[np.float32], dict[st
         if vectors.dtype.kind != "f" or vectors.shape[:-1] != (len(paths),):
             raise ValueError(f"its embeddings are {vectors.dtype} {vectors.shape}")
         if not all(isinstance(name, str) for name in paths):
-            raise ValueError("its paths are no text")
+            raise ValueError("its paths are not text")
         return paths, vectors.astype(np.float32, copy=False), dict(facts)
     except Exception as error:  # zip, NumPy and Arrow each have many kinds, down to MemoryError
         reason = " ".join(str(error).split())[:200]

@@ -104,7 +104,12 @@ class Settings:
                 **plain,
             )
         except (
-            *(AttributeError, KeyError, OverflowError, TypeError, ValueError, UsageError),
+            AttributeError,
+            KeyError,
+            OverflowError,
+            TypeError,
+            ValueError,
+            UsageError,
         ) as error:
             raise GoogLeNetError(f"{where}: cannot be used ({error})") from error
 

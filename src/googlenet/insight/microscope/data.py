@@ -17,6 +17,7 @@ from googlenet.inference.outputs import sigmoid
 from googlenet.insight.microscope.examples import Examples, Floats, Top
 from googlenet.insight.microscope.plan import CLASSES_PER_CHUNK, IMAGES_PER_CHUNK, Plan
 from googlenet.insight.microscope.votes import is_last, units_of, votes_of
+from googlenet.models.table import variant_name
 from googlenet.runtime.errors import printable
 from googlenet.runtime.files import write_text
 
@@ -160,7 +161,7 @@ def write_site(plan: Plan, examples: Examples, **facts: object) -> None:
         }
         layers.append(row)
     value = {
-        "variant": header.variant if len(header.variant) < 40 else "custom",
+        "variant": variant_name(header.variant),
         "size": header.preprocessing.size,
         "classes": [printable(c.name) for c in header.classes],
         "ids": [printable(c.id) for c in header.classes],
