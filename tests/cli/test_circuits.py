@@ -85,7 +85,7 @@ def grayscale() -> Classifier:
         ("4b:-1", "unit must be a whole number from 0 to "),
         ("4b:" + 5000 * "9", "unit must be a whole number from 0 to "),
         ("inception4b:1", "(inception_4b"),
-        ("pool3:1", "target must have weights, got "),
+        ("pool3:1", "layer must have units of its own"),
     ],
 )
 def test_refusals_are_one_sentence(

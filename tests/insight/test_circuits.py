@@ -16,8 +16,8 @@ from googlenet.insight.circuits import (
     linear_map,
     sources_of,
     strongest,
-    unit_count,
 )
+from googlenet.insight.objectives import unit_count
 from googlenet.models.registry import build_network
 from googlenet.models.table import VARIANTS
 from googlenet.runtime.errors import UsageError

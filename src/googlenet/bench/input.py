@@ -8,7 +8,6 @@ pipelines alternate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +29,7 @@ from googlenet.images.archived import ArchivedImage
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
 from googlenet.images.decode import open_image, srgb_transform
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resize_size
+from googlenet.runtime.device import one_thread
 from googlenet.runtime.errors import GoogLeNetError
 
 UNIT = "images/s per core"
@@ -251,13 +251,3 @@ def copy_speed(size: int = 64 << 20) -> float:
     began = thread_time()
     np.copyto(target, source)
     return size / max(thread_time() - began, 1e-9) / 1e9
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -56,6 +56,7 @@ def circuit(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str,
     from googlenet.insight import circuits
     from googlenet.insight.circuit_plots import draw_circuit, short
     from googlenet.insight.layers import find_layer, find_unit
+    from googlenet.insight.objectives import unit_count
     from googlenet.runtime.files import write_text
 
     name, colon, _ = args.target.rpartition(":")
@@ -64,7 +65,8 @@ def circuit(classifier: Classifier, args: argparse.Namespace) -> tuple[dict[str,
                          f"got {args.target!r}")  # fmt: skip
     network = classifier.network
     layer = find_layer(network, name)
-    unit = find_unit(args.target, circuits.unit_count(network, layer))
+    circuits.sources_of(network, layer)  # raises UsageError for a layer without any
+    unit = find_unit(args.target, unit_count(network, layer.removesuffix(":pre")))
     levels = circuits.circuit(network, layer, unit, args.top)
     picture = args.out / f"{layer}_{unit}.png".replace(":", "_")
     pictures = visualized(classifier, levels) if args.visualize else {}

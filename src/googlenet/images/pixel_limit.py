@@ -24,7 +24,7 @@ ONE_SCAN_FRAMES = frozenset({0xC0, 0xC1, 0xC9})  # not progressive
 
 
 def max_pixels() -> int:
-    """The limit, or what GOOGLENET_MAX_PIXELS says.  Raises UsageError for anything but a number."""
+    """The limit, or what GOOGLENET_MAX_PIXELS says.  Raises UsageError for anything else."""
     text = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UsageError(f"{VARIABLE} must be a positive whole number, got {text!r}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from googlenet.inference.backends.torch import TorchBackend
 from googlenet.inference.classifier import Classifier
 from googlenet.kernels.optimize import InferenceNetwork
-from googlenet.models.taps import tap
+from googlenet.models.taps import stage_of, tap
 
 
 @torch.inference_mode()
@@ -26,7 +26,7 @@ def activations(
     assert isinstance(backend, TorchBackend)
     network = backend.network
     stages = network.trunk
-    of_stage = {layer: layer.partition(":")[0].partition(".")[0] for layer in layers}
+    of_stage = {layer: stage_of(layer) for layer in layers}
     if not set(of_stage.values()) <= set(stages):  # a head, the classifier
         with backend.device.autocast(), network.tap(*layers) as found:
             network.forward_heads(x)

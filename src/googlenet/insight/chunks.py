@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from googlenet.runtime.device import one_thread
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
 
@@ -123,13 +123,3 @@ def begin(plan: Any) -> None:
 
 def make(chunk: Chunk) -> None:
     chunk.make(State.plan, *chunk.arguments)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

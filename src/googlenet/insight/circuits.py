@@ -115,13 +115,6 @@ def linear_map(
     return result
 
 
-def unit_count(network: Network, target: str) -> int:
-    """How many units a target has.  Raises UsageError for a layer that is none."""
-    sources_of(network, target)
-    stage, _, branch = find_layer(network, target.removesuffix(":pre")).partition(".")
-    return len(last_map(getattr(network, stage), branch).weight)
-
-
 def trunk_of(network: Network) -> tuple[str, ...]:
     """Raises UsageError for a network without Inception modules."""
     if not isinstance(network, GoogLeNet):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
+from googlenet.images.data_url import data_url
 from googlenet.insight.explain import View
-from googlenet.insight.heat import data_url, overlay, shrunk
+from googlenet.insight.heat import overlay, shrunk
 from googlenet.insight.image_map import Map
 from googlenet.runtime.files import write_text
+from googlenet.runtime.template import render_template
 
 SIDE = 448  # of a picture on the page, at most
 TITLES = {
@@ -60,12 +60,5 @@ def write_page(
     path: Path, title: str, explanations: Sequence[Explanation], notes: Sequence[str]
 ) -> None:
     """Raises WriteError where the page cannot be written."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("googlenet.insight", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("explain.html.jinja")
-    write_text(path, template.render(title=title, explanations=explanations, notes=notes))
+    values = {"title": title, "explanations": explanations, "notes": notes}
+    write_text(path, render_template("googlenet.insight", "explain.html.jinja", **values))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-from io import BytesIO
-
 import numpy as np
 from PIL import Image
 
@@ -39,10 +36,3 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     small = image.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.BICUBIC)
     return small
-
-
-def data_url(image: Image.Image) -> str:
-    """The image as a JPEG in a URL."""
-    stream = BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.insight.receptive_field import BRANCHES, chain_to, padding_before
+from googlenet.insight.receptive_field import chain_to, padding_before
 from googlenet.models.fuse import with_norm
-from googlenet.models.googlenet import ConvUnit, Inception, MaxPool, SeparableUnit
+from googlenet.models.googlenet import BRANCHES, ConvUnit, Inception, MaxPool, SeparableUnit
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.runtime.errors import UsageError
 

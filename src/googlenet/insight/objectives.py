@@ -15,12 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.models.googlenet import Inception
+from googlenet.models.googlenet import BRANCHES, Inception
 from googlenet.models.registry import Network
 from googlenet.models.taps import relu_of
 from googlenet.runtime.errors import UsageError
-
-BRANCHES = ("1x1", "3x3", "5x5", "pool_proj")  # of a module, in the order of its output
 
 Activations = Mapping[str, Tensor]
 
@@ -162,7 +160,7 @@ def width_of(module: nn.Module) -> int | None:
 
 
 def unit_count(network: Network, layer: str) -> int:
-    """How many units of a layer can be visualized."""
+    """How many units a layer has.  Raises UsageError for a layer without any, such as a pool."""
     return sum(width for _, width in locate_all(network, layer))
 
 

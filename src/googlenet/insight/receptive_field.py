@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from googlenet.insight.layers import find_layer
-from googlenet.models.googlenet import ConvUnit, Inception, MaxPool, SamePad, SeparableUnit
+from googlenet.models.googlenet import (
+    BRANCHES,
+    ConvUnit,
+    Inception,
+    MaxPool,
+    SamePad,
+    SeparableUnit,
+)
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.registry import Network
 from googlenet.runtime.errors import UsageError
 
-# The layers that each branch of an Inception module runs through.
-BRANCHES = {
-    "1x1": ("1x1",),
-    "3x3": ("3x3_reduce", "3x3"),
-    "5x5": ("5x5_reduce", "5x5"),
-    "pool_proj": ("pool", "pool_proj"),
-}
 SAME_PLACE = (LocalResponseNorm, nn.ReLU, nn.Identity, nn.Dropout)  # each place for itself
 
 

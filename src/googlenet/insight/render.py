@@ -21,9 +21,9 @@ from googlenet.insight.objectives import Objective, channel, energy, neuron, one
 from googlenet.insight.parameterizations import PARAMETERIZATIONS
 from googlenet.insight.transforms import transform
 from googlenet.kernels.optimize import optimize, restore
-from googlenet.models.googlenet import Inception
+from googlenet.models.googlenet import BRANCHES, Inception
 from googlenet.models.registry import Network
-from googlenet.models.taps import tap
+from googlenet.models.taps import stage_of, tap
 from googlenet.runtime.errors import UsageError
 from googlenet.runtime.memory import out_of_memory
 
@@ -179,11 +179,6 @@ def check_shape(
         ) from error
 
 
-def stage_of(tap_name: str) -> str:
-    """The stage of the network that an activation belongs to."""
-    return tap_name.partition(":")[0].partition(".")[0]
-
-
 def run_last(module: nn.Module, x: Tensor, name: str, taps: Collection[str]) -> None:
     """Run a stage; of an Inception module only the branches that have something to tap."""
     inside = {t.partition(":")[0].removeprefix(f"{name}.") for t in taps if stage_of(t) == name}
@@ -197,13 +192,8 @@ def run_last(module: nn.Module, x: Tensor, name: str, taps: Collection[str]) -> 
                 out = module[layer](out)
 
 
-ENDS = {
-    "1x1": ("1x1",),
-    "3x3": ("3x3_reduce", "3x3"),
-    "5x5": ("5x5_reduce", "5x5"),
-    "pool_proj": ("pool", "pool_proj"),
-    "pool": ("pool",),
-}  # the branches of a module, by their last layers
+# Of Figure 2(a) the pool itself is the last branch.
+ENDS = BRANCHES | {"pool": ("pool",)}
 
 
 @contextmanager

@@ -97,6 +97,15 @@ def batch_norm(channels: int, norm: table.BatchNorm) -> nn.BatchNorm2d:
     return layer
 
 
+# The layers that each branch of a module runs through, in the order of its output.
+BRANCHES = {
+    "1x1": ("1x1",),
+    "3x3": ("3x3_reduce", "3x3"),
+    "5x5": ("5x5_reduce", "5x5"),
+    "pool_proj": ("pool", "pool_proj"),
+}
+
+
 class Inception(nn.ModuleDict):
     """Figure 2(b), or 2(a) where the variant is naive: four branches side by side."""
 

@@ -61,6 +61,11 @@ def tap_names(network: nn.Module) -> list[str]:
     return names
 
 
+def stage_of(name: str) -> str:
+    """The stage of the network that an activation belongs to: "inception_4a" of its branches."""
+    return name.partition(":")[0].partition(".")[0]
+
+
 def relu_of(module: nn.Module) -> nn.Module | None:
     """The ReLU that ends a unit, None for any other module."""
     children = dict(module.named_children())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
@@ -23,6 +20,7 @@ from googlenet.evaluation.metrics import confusion_matrix
 from googlenet.evaluation.multilabel import MultilabelMetrics
 from googlenet.evaluation.results_table import protocol
 from googlenet.images.augment import Augmentation
+from googlenet.images.data_url import data_url
 from googlenet.images.decode import ImageError, decode
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo_jpeg import DecodedImage, as_pillow
@@ -33,6 +31,7 @@ from googlenet.models.table import variant_name
 from googlenet.report.plots import confusion, curves, reliability
 from googlenet.runtime.errors import printable
 from googlenet.runtime.files import write_text
+from googlenet.runtime.template import render_template
 from googlenet.training.run import Trained
 from googlenet.training.setup import Run
 
@@ -65,14 +64,9 @@ def render(run: Run, trained: Trained) -> str:
     p, classes = run.settings.preprocessing, run.data.classes
     names = [c.name for c in classes]
     judged = multilabel_parts if run.data.multilabel else single_label_parts
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("googlenet.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
+    return render_template(
+        "googlenet.report",
+        "page.html.jinja",
         title=f"{variant_name(run.settings.recipe.variant)} on {run.data.name}",
         data=run.data,
         views=[
@@ -233,7 +227,5 @@ def augmented_sheet(
 
 def thumbnail(image: DecodedImage) -> str:
     """A small JPEG as a data URL."""
-    small = as_pillow(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
-    data = io.BytesIO()
-    small.save(data, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    side = (THUMBNAIL, THUMBNAIL)
+    return data_url(as_pillow(image).resize(side, Image.Resampling.BICUBIC))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Event
 
 import numpy as np
@@ -17,6 +16,7 @@ from googlenet.images.decode import ImageError
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.view import load_view, to_nchw
 from googlenet.models.googlenet import GoogLeNet
+from googlenet.runtime.device import one_thread
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.watchdog import beat
 from googlenet.topology.statistics import Accumulator, Correlations
@@ -107,13 +107,3 @@ def features_before(network: GoogLeNet, row: str) -> Callable[[Tensor], Tensor]:
         return x
 
     return features
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from base64 import b64encode
 from collections.abc import Sequence
 from statistics import median
 from time import process_time
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from googlenet.images.data_url import data_url
 from googlenet.models import table
 from googlenet.models.cost import variant_cost
 from googlenet.models.googlenet import GoogLeNet
 from googlenet.models.table import Variant, Widths
-from googlenet.topology.construct import Constructed, Findings
-from googlenet.topology.gather import one_thread
+from googlenet.runtime.device import one_thread
+from googlenet.runtime.template import render_template
+from googlenet.topology.construct import BASE, Constructed, Findings
 
 PICTURE = 320  # pixels a side, at most
 BATCH, REPEATS = 4, 5
@@ -29,15 +28,10 @@ WINDOWS = ("1×1", "3×3", "5×5")
 
 def render(constructed: Constructed, data: str, source: str) -> str:
     """The whole page, without outside resources.  source: where the statistics came from."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("googlenet.topology", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    ours, theirs = costs([constructed.variant, table.VARIANTS[constructed_base(constructed)]])
-    return environment.get_template("page.html.jinja").render(
+    ours, theirs = costs([constructed.variant, table.VARIANTS[BASE]])
+    return render_template(
+        "googlenet.topology",
+        "page.html.jinja",
         name=constructed.variant.name,
         data=data,
         source=source,
@@ -50,11 +44,6 @@ def render(constructed: Constructed, data: str, source: str) -> str:
         paper_total=total(theirs),
         windows=WINDOWS,
     )
-
-
-def constructed_base(constructed: Constructed) -> str:
-    """The variant whose rows are beside the constructed ones: the same but for the widths."""
-    return str(constructed.to_json()["base"])
 
 
 def row_values(
@@ -103,9 +92,7 @@ def picture(closest: NDArray[np.float16]) -> str:
     strength = np.sqrt(values)[..., None]  # most pairs correlate little: shown all the same
     image = Image.fromarray((light + strength * (dark - light)).astype(np.uint8))
     image.thumbnail((PICTURE, PICTURE), Image.Resampling.BOX)
-    stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(stream.getvalue()).decode()
+    return data_url(image, "PNG")
 
 
 def costs(variants: Sequence[Variant]) -> list[dict[str, dict[str, Any]]]:

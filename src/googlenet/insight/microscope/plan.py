@@ -14,6 +14,7 @@ import torch
 from googlenet.data.dataset import Samples
 from googlenet.inference.classifier import Classifier
 from googlenet.inference.header import ModelHeader
+from googlenet.insight.model_digest import model_digest
 from googlenet.insight.receptive_field import ReceptiveField, receptive_field
 from googlenet.models.googlenet import ConvUnit, GoogLeNet, Inception, SeparableUnit
 from googlenet.runtime.errors import UsageError
@@ -174,15 +175,12 @@ def key_of(
 
     Folders do not count, so that data may move.
     """
-    digest = sha256()
-    for name, tensor in sorted(classifier.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()).tobytes())
+    digest = sha256(model_digest(classifier).encode())
     header = classifier.header
     lines = [
         f"{Path(name).name} {samples.classes_of(i) if labeled else ''}"
         for i, name in enumerate(names)
     ]
-    for fact in (FORMAT, header.preprocessing, header.classes, tuple(layers), settings, lines):
+    for fact in (FORMAT, header.classes, tuple(layers), settings, lines):
         digest.update(repr(fact).encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
