@@ -88,9 +88,12 @@ def drawn(args: argparse.Namespace) -> list[Source]:
     """Images of the split, in a random order that is always the same."""
     import numpy as np
 
-    from googlenet.data.load_data import choose_split, load_data
+    from googlenet.data.load_data import choose_split, load_data, require_images
 
     data = load_data(args.data, None)
+    require_images(Path(args.data), data)
+    for line in data.account.lines():
+        print(line, file=sys.stderr)
     samples = choose_split(data, args.split or ("val" if data.has_split else "all"))
     order = np.random.default_rng(0).permutation(len(samples))[: args.images]
     return list(samples.take(order.tolist()).sources)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet.cli.embedding_options import add_layer, report_unreadable, watched
 from googlenet.cli.options import (
     MODEL,
     add_json,
@@ -19,7 +19,7 @@ from googlenet.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from googlenet.insight.embeddings import Embedding
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,15 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_precision(parser)
     add_threads(parser)
     add_json(parser)
-
-
-def add_layer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--layer",
-        metavar="TAP",
-        help="layer, averaged over places, such as inception_4a or inception_4a.5x5 "
-        "(default: the last before the classifier)",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,20 +66,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.say(f"{args.out}: {len(paths):,} × {embedder.dimensions:,} from {embedder.layer}")
     return report_unreadable(errors, len(paths))
-
-
-def watched(
-    embeddings: Iterable[Embedding], progress: Callable[[], object], errors: list[str]
-) -> Iterator[Embedding]:
-    """The embeddings as they pass; the errors among them are collected."""
-    for each in embeddings:
-        errors += [each.error] if each.error else []
-        yield each
-        progress()
-
-
-def report_unreadable(errors: list[str], images: int) -> int:
-    """The exit code: 1 only if nothing could be read."""
-    if errors:
-        print(f"{len(errors):,} of {images:,} images could not be read", file=sys.stderr)
-    return 1 if len(errors) == images else 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from googlenet.cli.columns import aligned
 from googlenet.cli.options import SPLITS
 from googlenet.runtime.errors import UsageError
 
@@ -61,17 +63,18 @@ def samples_of(
     explainer: Explainer, args: argparse.Namespace, console: Console
 ) -> tuple[Samples, str]:
     """The images to check on, held out of training as in `evaluate`, and their split."""
-    from googlenet.data.load_data import load_data
+    from googlenet.data.load_data import load_data, require_images
     from googlenet.inference.held_out import choose_held_out, default_split
 
     header = explainer.classifier.header
     if header.multilabel:
         raise UsageError("--check is for single-label models, this model is multilabel")
     data = load_data(args.data, header.split_seed, header.classes, False, header.split_rule)
+    require_images(Path(args.data), data)
     split = args.split or default_split(data, header)
     samples, learned = choose_held_out(data, [header], split, whole=bool(args.split))
     console.say(f"{data.name}: {len(samples):,} images ({SPLITS[split]})")
-    console.say_all(learned)
+    console.say_all([*data.account.lines(), *learned])
     return samples, split
 
 
@@ -92,11 +95,7 @@ def table(figures: Mapping[str, Mapping[str, Figure]]) -> list[str]:
     lines = [["method", *shown]]
     for name, found in figures.items():
         lines.append([name, *(cell(found.get(m), factor, f) for m, factor, f in shown.values())])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    return aligned(lines)
 
 
 def cell(figure: Figure | None, factor: float, form: str) -> str:

@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_classifier(args.model)
     console = Console(sys.stderr if args.json else sys.stdout)
     images = load_images(args.data, classifier.header)
-    if images.note:
-        console.say(images.note)
+    console.say_all([*images.account, *filter(None, [images.note])])
     settings = Settings(args.layers, args.units, args.images, args.atlas, args.steps)
     plan = make_plan(classifier, images.samples, not images.note, settings, args.out)
     with console.interruptible(), console.bar(0, "microscope", unit="") as bar:

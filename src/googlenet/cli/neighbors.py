@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.embed import add_layer, report_unreadable, watched
+from googlenet.cli.embedding_options import add_layer, report_unreadable, watched
 from googlenet.cli.options import (
     MODEL,
     add_json,

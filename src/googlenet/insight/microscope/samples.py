@@ -12,10 +12,11 @@ from googlenet.inference.header import ModelHeader
 
 
 class Images(NamedTuple):
-    """note: why they have no labels; "" where they have."""
+    """note: why they have no labels; "" where they have.  account: how the data were read."""
 
     samples: Samples
     note: str = ""
+    account: tuple[str, ...] = ()
 
 
 def load_images(name: str, header: ModelHeader) -> Images:
@@ -26,7 +27,7 @@ def load_images(name: str, header: ModelHeader) -> Images:
     """
     try:
         data = load_data(name, None, header.classes, header.multilabel or None)
-        return Images(choose_split(data, "all"))
+        return Images(choose_split(data, "all"), account=tuple(data.account.lines()))
     except DataError as error:
         found = list_images(Path(name)) if Path(name).is_dir() else []
         if not found:
