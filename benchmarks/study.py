@@ -32,8 +32,9 @@ from torch import Tensor, nn
 
 from googlenet import Classifier
 from googlenet.data import loader as loading
-from googlenet.data.dataset import DataSet, Samples, random_split
+from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.load_data import load_data
+from googlenet.data.split import random_split
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.images import decode as decoding
 from googlenet.images.preprocess import Preprocessing, resize_size

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.turbo_jpeg import DecodedImage
 from googlenet.inference import classifier as inference

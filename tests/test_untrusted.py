@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from googlenet import Classifier
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.index import ShardFile, read_headers
 from googlenet.data.shards.remote import LocalStore

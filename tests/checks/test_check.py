@@ -13,7 +13,7 @@ from PIL import Image
 from googlenet.checks.check import Check, check_data
 from googlenet.checks.problems import KINDS, Problem
 from googlenet.checks.scan import scan
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import load_data
 from googlenet.images.decode import ImageError, decode
 from googlenet.runtime.errors import UsageError

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from googlenet import Classifier
 from googlenet.cli import main
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.models.registry import build_network
 

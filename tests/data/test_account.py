@@ -14,8 +14,9 @@ from PIL import Image
 from googlenet.checks.image_file import examine, problems_of
 from googlenet.checks.scan import scan
 from googlenet.data.account import canonical, lookalikes
-from googlenet.data.dataset import Class, ClassIndex, DataError, DataSet
+from googlenet.data.dataset import DataSet
 from googlenet.data.folder import SYSTEM_FOLDERS, read_folder
+from googlenet.data.labels import Class, ClassIndex, DataError
 from googlenet.data.load_data import load_data
 from tests.fixtures import encoded, noise
 

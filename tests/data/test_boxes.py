@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from googlenet.data.boxes import load_boxes
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 
 XML = """<annotation><size><width>200</width><height>100</height></size>
 <object><name>dog</name><bndbox><xmin>1</xmin><ymin>11</ymin><xmax>100</xmax><ymax>50</ymax>

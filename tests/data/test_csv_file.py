@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.csv_file import read_csv
-from googlenet.data.dataset import Class, DataError, DataSet
+from googlenet.data.dataset import DataSet
+from googlenet.data.labels import Class, DataError
 from googlenet.data.load_data import choose_split
 
 CLASSES = (Class("n01", "tench"), Class("n02", "goldfish"), Class("n03", "shark"))

@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from googlenet.data.dataset import (
-    Class,
-    ClassIndex,
-    DataError,
-    DataSet,
-    Samples,
-    random_split,
-    sort_labels,
-)
+from googlenet.data.dataset import DataSet, Samples
+from googlenet.data.labels import Class, ClassIndex, DataError, sort_labels
+from googlenet.data.split import random_split
 
 
 def dataset(*sizes: int) -> DataSet:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.data.dataset import Class, DataError, Samples
+from googlenet.data.dataset import Samples
 from googlenet.data.folder import list_images, read_folder
+from googlenet.data.labels import Class, DataError
 from tests.fixtures import noise, photo_folder
 from tests.unprivileged import unprivileged
 

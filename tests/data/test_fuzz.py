@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from googlenet.data.csv_file import read_csv
-from googlenet.data.dataset import Class, DataError, DataSet
+from googlenet.data.dataset import DataSet
 from googlenet.data.folder import read_folder
+from googlenet.data.labels import Class, DataError
 from tests.fixtures import encoded, noise
 
 IMAGE = encoded(noise(4, 4))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.data.dataset import Class, DataError
+from googlenet.data.labels import Class, DataError
 from googlenet.data.load_data import choose_split, load_data
 from googlenet.runtime.errors import UsageError
 from tests.fixtures import photo_folder

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from googlenet.checks.scan import scan
-from googlenet.data.dataset import DataError, DataSet
+from googlenet.data.dataset import DataSet
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import load_data
 
 NAMES = ("cat", "dog")

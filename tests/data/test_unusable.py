@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.account import has_measurements
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import load_usable_data
 from tests.cli.conftest import command
 from tests.fixtures import photo_folder

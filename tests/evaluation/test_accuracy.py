@@ -10,7 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 
-from googlenet.data.dataset import Class, Samples
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import Class
 from googlenet.evaluation.accuracy import (
     CROP_BATCH_SIZE,
     Scores,

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class, Samples
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import Class
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.label_issues import (
     find_label_issues,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.data.csv_file import read_csv
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from tests.fixtures import set_header, tiny_classifier
 
 # 144 views of one image at 224 pixels are 22 MB; the fifty images would be more than a gigabyte.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.data.load_data import load_data
 from googlenet.export.parity_images import (
     calibration_crops,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.insight.embedding_file import read_embeddings, write_embeddings
 from googlenet.insight.embeddings import Embedder, Embedding

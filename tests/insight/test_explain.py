@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.insight import attribution, explain
 from googlenet.insight.explain import METHODS, Explainer, Question

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from googlenet import Classifier
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.insight.gallery import make, open_gallery, sheet
 from googlenet.insight.objectives import energy

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from googlenet import GoogLeNet
-from googlenet.models import table
+from googlenet.models import sides, table
 from googlenet.models.googlenet import HeadPool, Inception, MaxPool, SamePad
 from googlenet.runtime.errors import UsageError
 
@@ -226,7 +226,7 @@ def test_max_pools_window_by_window(side: int, kernel: int) -> None:
     total = max(kernel - (side % 2 or 2), 0)
     for padding, first in (("symmetric", 0), ("same", -(total // 2))):
         y = MaxPool(kernel, 2, padding)(x)
-        assert y.shape[3] == table.pool_output(side, kernel, 2, padding)
+        assert y.shape[3] == sides.pool_output(side, kernel, 2, padding)
         for i in range(y.shape[2]):
             for j in range(y.shape[3]):
                 top, left = first + 2 * i, first + 2 * j

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 from googlenet.cli import main
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.details import class_metrics
 from googlenet.report.page import worst_first

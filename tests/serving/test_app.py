@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.inference.calibration import Calibration, OODDetector, energy
 from googlenet.inference.classifier import Classifier
 from googlenet.serving.input_image import read_image_bytes

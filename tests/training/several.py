@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from googlenet import parallel
 from googlenet.cli import parser
-from googlenet.data.dataset import Samples, class_from_label
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import class_from_label
 from googlenet.evaluation.accuracy import score
 from googlenet.runtime.console import Console
 from googlenet.runtime.errors import GoogLeNetError

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.training.run import train
 from googlenet.training.setup import Run, build_training_network

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from googlenet import Classifier, GoogLeNet
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.load import convert_source
 from googlenet.models.registry import build_network

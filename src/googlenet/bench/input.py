@@ -27,7 +27,8 @@ from googlenet.data.loader import TrainingLoader
 from googlenet.images import turbo_jpeg
 from googlenet.images.archived import ArchivedImage
 from googlenet.images.augment import Augmentation, HorizontalFlip, RandomResizedCrop
-from googlenet.images.decode import open_image, srgb_transform
+from googlenet.images.color import srgb_transform
+from googlenet.images.decode import open_image
 from googlenet.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resize_size
 from googlenet.runtime.device import one_thread
 from googlenet.runtime.errors import GoogLeNetError

@@ -13,7 +13,7 @@ from googlenet.checks.image_file import Source
 from googlenet.checks.problems import Problem
 from googlenet.data.account import canonical
 from googlenet.data.csv_file import SPLITS, folder_tables, has_multilabel, read_any_table, split_of
-from googlenet.data.dataset import DataError, DataSet, Samples, split_labels
+from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.folder import (
     SYSTEM_FILES,
     TEST,
@@ -28,6 +28,7 @@ from googlenet.data.folder import (
     plain_split,
     subfolders,
 )
+from googlenet.data.labels import DataError, split_labels
 from googlenet.data.load_data import load_usable_data
 from googlenet.data.shards.index import holds_shards
 from googlenet.images.optional import INSTALL, needs_package

@@ -133,7 +133,8 @@ def bench_networks(args: argparse.Namespace) -> dict[str, Any]:
 
     from googlenet.bench.harness import Conditions
     from googlenet.bench.speed import dtypes, measure
-    from googlenet.models.table import final_side, variant
+    from googlenet.models.sides import final_side
+    from googlenet.models.table import variant
     from googlenet.runtime.device import ComputeDevice
 
     final_side(variant("bn"), args.size)  # raises UsageError for a size that is too small

@@ -29,7 +29,8 @@ from googlenet.cli.options import (
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from googlenet.data.dataset import Class, Samples
+    from googlenet.data.dataset import Samples
+    from googlenet.data.labels import Class
     from googlenet.evaluation.metric_ci import MetricCI
     from googlenet.evaluation.results_table import Result
     from googlenet.inference.classifier import Classifier

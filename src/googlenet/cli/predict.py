@@ -262,7 +262,7 @@ def write_csv(
     For a multilabel model, a column `labels` before the others has those above the threshold,
     separated by bars.
     """
-    from googlenet.data.dataset import join_labels
+    from googlenet.data.labels import join_labels
 
     columns = ["path", *["labels"] * multilabel, "label", "probability"]
     for n in range(2, top + 1):

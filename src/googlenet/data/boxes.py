@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 
 LISTS = ("localization.txt", "image_sizes.txt")
 

@@ -16,19 +16,18 @@ from googlenet.data.account import (
     decimal_labels,
     lookalikes,
 )
-from googlenet.data.dataset import (
+from googlenet.data.dataset import DataSet, Samples
+from googlenet.data.folder import TEST, TRAIN, VALIDATION, plain_split, split_folders
+from googlenet.data.labels import (
     LABEL_SEPARATOR,
     Class,
     ClassIndex,
     DataError,
-    DataSet,
-    Samples,
     class_from_label,
-    random_split,
     sort_labels,
     split_labels,
 )
-from googlenet.data.folder import TEST, TRAIN, VALIDATION, plain_split, split_folders
+from googlenet.data.split import random_split
 from googlenet.data.table_file import Row, Table, read_table
 from googlenet.runtime.errors import printable
 

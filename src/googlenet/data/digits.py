@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from googlenet.data.dataset import Class, DataSet, Samples, random_split
+from googlenet.data.dataset import DataSet, Samples
+from googlenet.data.labels import Class
+from googlenet.data.split import random_split
 from googlenet.runtime.errors import GoogLeNetError
 
 

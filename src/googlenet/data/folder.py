@@ -11,15 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from googlenet.data.account import Account, Note, count_unread, lookalikes
-from googlenet.data.dataset import (
-    Class,
-    ClassIndex,
-    DataError,
-    DataSet,
-    Samples,
-    class_from_label,
-    random_split,
-)
+from googlenet.data.dataset import DataSet, Samples
+from googlenet.data.labels import Class, ClassIndex, DataError, class_from_label
+from googlenet.data.split import random_split
 from googlenet.images.decode import is_image_extension
 from googlenet.runtime.errors import printable
 from googlenet.runtime.watchdog import beat

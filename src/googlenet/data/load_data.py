@@ -8,19 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from googlenet.data.csv_file import folder_tables, read_csv
-from googlenet.data.dataset import (
-    Class,
-    DataError,
-    DataSet,
-    Samples,
-    as_multilabel,
-    join_samples,
-    random_split,
-)
+from googlenet.data.dataset import DataSet, Samples, as_multilabel, join_samples
 from googlenet.data.digits import read_digits
 from googlenet.data.folder import enter_wrapper, read_folder
+from googlenet.data.labels import Class, DataError
 from googlenet.data.shards.index import holds_shards, is_packed, read_packed, read_shards
 from googlenet.data.shards.remote import LocalStore, RemoteStore
+from googlenet.data.split import random_split
 from googlenet.runtime.errors import UsageError, printable
 
 BUILT_IN = ("digits",)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import printable
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from googlenet.data.account import INVISIBLE
-from googlenet.data.dataset import DataError, join_labels
+from googlenet.data.labels import DataError, join_labels
 from googlenet.images.archived import ArchivedImage
 from googlenet.runtime.errors import printable
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from googlenet.data.dataset import Class, Samples, join_labels
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import Class, join_labels
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability
 from googlenet.evaluation.metrics import (

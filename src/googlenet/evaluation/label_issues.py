@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from googlenet.data.dataset import Class, Samples, join_labels
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import Class, join_labels
 from googlenet.evaluation.accuracy import Scores, score
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.files import write_text

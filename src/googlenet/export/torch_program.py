@@ -23,9 +23,9 @@ from googlenet.inference.calibration import OODDetector, subspaces
 from googlenet.inference.classifier import Classifier
 from googlenet.inference.header import KEY
 from googlenet.inference.outputs import Outputs
-from googlenet.models import table
 from googlenet.models.fuse import fuse_conv_bn
 from googlenet.models.googlenet import GoogLeNet, MaxPool
+from googlenet.models.sides import final_side
 from googlenet.runtime.first_call import first_call_alone
 from googlenet.runtime.watchdog import paused
 
@@ -65,7 +65,7 @@ def write_pt2(classifier: Classifier, path: Path, header: Mapping[str, Any], bf1
             layer.ceil_mode = False
     size, free = classifier.preprocessing.size, torch.export.Dim.DYNAMIC
     sides = {2: free, 3: free}
-    if not isinstance(network, GoogLeNet) or table.final_side(network.variant, size) == 1:
+    if not isinstance(network, GoogLeNet) or final_side(network.variant, size) == 1:
         sides = {}
     example = torch.zeros(2, network.in_channels, size, size)
     program = Program(classifier, network, torch.bfloat16 if bf16 else torch.float32)

@@ -24,7 +24,6 @@ import os
 import stat
 import threading
 import warnings
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -34,6 +33,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from googlenet.images.archived import ArchivedImage
+from googlenet.images.color import to_srgb
 from googlenet.images.jxl_header import read_jxl_header
 from googlenet.images.optional import (
     OPTIONAL_FORMATS,
@@ -46,7 +46,7 @@ from googlenet.images.pixel_limit import HALVED, VARIABLE, halve_large_jpeg, max
 from googlenet.runtime.errors import GoogLeNetError, printable
 
 if TYPE_CHECKING:
-    from PIL.ImageCms import ImageCmsTransform
+    pass
 
 Source = str | Path | bytes | NDArray[np.generic] | Image.Image | ArchivedImage
 
@@ -68,7 +68,6 @@ PILLOW_FORMATS = tuple(FORMATS)
 FORMATS |= {kind: names for kind, (_, names) in OPTIONAL_FORMATS.items()}
 PILLOW_EXTENSIONS = frozenset(e for kind in PILLOW_FORMATS for e in FORMATS[kind])
 BACKGROUND = (255, 255, 255)
-SRGB_TOLERANCE = 2  # levels of 255: a profile that moves no color further is sRGB
 # What turns the stored rows and columns upright, by the orientation that EXIF gives.
 EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,8 +78,6 @@ EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Modes of one gray channel; of the others, all but CMYK are converted from RGB.
-GRAY_MODES = ("1", "L", "LA")
 
 
 def is_image_extension(extension: str) -> bool:
@@ -319,46 +316,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     colors.putalpha(alpha)
     background = Image.new("RGBA", colors.size, BACKGROUND)
     return Image.alpha_composite(background, colors).convert("RGB")
-
-
-def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """The colors that an ICC profile means as sRGB, in mode RGB; without transparency."""
-    mode = "L" if image.mode in GRAY_MODES else "CMYK" if image.mode == "CMYK" else "RGB"
-    transform = srgb_transform(profile, mode) if image.mode != "LAB" else None
-    if transform is None:
-        return image.convert("RGB")
-    converted = transform.apply(image.convert(mode))
-    converted.info.clear()
-    return converted
-
-
-@lru_cache(maxsize=16)
-def srgb_transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """From a profile's colors to sRGB.
-
-    None where there is nothing to do: the profile is sRGB, damaged or not of that mode.
-    Images of one camera share a profile, so this is rarely computed.
-    """
-    from PIL import ImageCms
-
-    try:
-        own = ImageCms.ImageCmsProfile(BytesIO(profile))
-        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        transform = ImageCms.ImageCmsTransform(own, target, mode, "RGB")
-        colors = color_grid(mode)
-        moved = np.asarray(transform.apply(colors), np.int16) - np.asarray(colors.convert("RGB"))
-    except Exception:  # whatever is wrong with it: the image is shown without
-        return None
-    same = mode != "CMYK" and np.abs(moved).max() <= SRGB_TOLERANCE
-    return None if same else transform
-
-
-def color_grid(mode: str) -> Image.Image:
-    """Colors all over the mode's space: 256 grays, or nine levels a channel."""
-    bands = Image.getmodebands(mode)
-    levels = np.linspace(0, 255, 256 if bands == 1 else 9).round().astype(np.uint8)
-    grid = np.stack(np.meshgrid(*[levels] * bands, indexing="ij"), -1).reshape(-1, bands)
-    return Image.frombytes(mode, (len(grid), 1), grid.tobytes())
 
 
 def from_array(array: NDArray[np.generic]) -> Image.Image:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from googlenet.images.decode import EXIF_TRANSPOSE, srgb_transform
+from googlenet.images.color import srgb_transform
+from googlenet.images.decode import EXIF_TRANSPOSE
 
 BASELINE = (0xC0, 0xC1)
 SCAN, APP2, APP1 = 0xDA, 0xE2, 0xE1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from googlenet.images.archived import ArchivedImage
+from googlenet.images.color import srgb_transform, to_srgb
 from googlenet.images.decode import (
     EXIF_TRANSPOSE,
     MAX_ASPECT,
@@ -29,8 +30,6 @@ from googlenet.images.decode import (
     count_scans,
     decode,
     open_image,
-    srgb_transform,
-    to_srgb,
     wrap_error,
 )
 from googlenet.images.jpeg_header import parse_baseline_jpeg

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.decode import Source
 from googlenet.images.preprocess import Preprocessing
 from googlenet.images.turbo_jpeg import DecodedImage, load_image

@@ -18,7 +18,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from googlenet.data.dataset import SPLIT_RULES, Class
+from googlenet.data.dataset import SPLIT_RULES
+from googlenet.data.labels import Class
 from googlenet.images.preprocess import Preprocessing
 from googlenet.inference.calibration import Calibration
 from googlenet.models.cost import network_cost

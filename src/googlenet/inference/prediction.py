@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 from googlenet.images.decode import ImageError, Source, name_of
 from googlenet.inference.backends.base import Pixels
 from googlenet.inference.header import ModelHeader

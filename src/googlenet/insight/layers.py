@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from googlenet.data.dataset import Class, ClassIndex
+from googlenet.data.labels import Class, ClassIndex
 from googlenet.models.registry import Network
 from googlenet.runtime.errors import UsageError
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from googlenet.models.table import LRN, MaxPool, check_width, pool_output
+from googlenet.models.sides import pool_output
+from googlenet.models.table import LRN, MaxPool, check_width
 from googlenet.runtime.errors import UsageError
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from googlenet.models import baseline_tables as plain
-from googlenet.models import table
+from googlenet.models import sides, table
 from googlenet.models.cost_types import (
     CONCATENATIONS,
     DROPOUTS,
@@ -65,7 +65,7 @@ def variant_cost(
     classes = network.classes if classes is None else classes
     in_channels = 3 if in_channels is None else in_channels
     check_counts(classes, in_channels)
-    final = table.final_side(network, size)
+    final = sides.final_side(network, size)
     trunk = trunk_rows(network, size, in_channels)
     features = trunk[-1].output[2]
     heads = (
@@ -87,7 +87,7 @@ def trunk_rows(network: table.Variant, size: int, in_channels: int) -> tuple[Row
     rows: list[Row] = []
     channels, side, reducing = in_channels, size, False
     for stage in network.trunk():
-        side = table.stage_output(stage, side, network.padding)
+        side = sides.stage_output(stage, side, network.padding)
         row = stage_row(stage, channels, side, network)
         channels = row.output[2]
         if reducing:

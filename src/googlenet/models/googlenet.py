@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from googlenet.models import table
+from googlenet.models import sides, table
 from googlenet.models.init import initialize, skip_init_layer
 from googlenet.models.lrn import LocalResponseNorm
 from googlenet.models.taps import tap, tap_names
@@ -144,10 +144,10 @@ class Inception(nn.ModuleDict):
 
 
 class HeadPool(nn.Module):
-    """Average pooling to 4×4 with `table.head_windows`: (N, C, H, W) -> (N, C, 4, 4)."""
+    """Average pooling to 4×4 with `sides.head_windows`: (N, C, H, W) -> (N, C, 4, 4)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        windows, offsets = zip(*map(table.head_windows, x.shape[2:]), strict=True)
+        windows, offsets = zip(*map(sides.head_windows, x.shape[2:]), strict=True)
         # Windows that lie evenly, as on the paper's 14×14 map, are one pool; others are some of
         # those at every pixel.
         steps = [at[1] if 0 < 3 * at[1] == at[3] else 1 for at in offsets]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from googlenet.models import table
+from googlenet.models import sides, table
 from googlenet.models.baseline_tables import BASELINES
 from googlenet.models.baselines import Baseline
 from googlenet.models.cost import NAMES
@@ -51,7 +51,7 @@ def build_network(
         initialization=initialization,
         generator=generator,
     )
-    table.final_side(network.variant, size)
+    sides.final_side(network.variant, size)
     return network
 
 

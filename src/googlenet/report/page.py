@@ -10,7 +10,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from googlenet.data.dataset import Class, Samples
+from googlenet.data.dataset import Samples
+from googlenet.data.labels import Class
 from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability as bins
 from googlenet.evaluation.details import MATRIX_CLASSES, class_metrics

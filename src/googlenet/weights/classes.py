@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
-from googlenet.data.dataset import Class
+from googlenet.data.labels import Class
 
 INCEPTION5H_CLASSES = 1008
 

@@ -15,7 +15,8 @@ import webdataset
 from filelock import FileLock
 from PIL import Image
 
-from googlenet.data.dataset import Class, DataError, DataSet, Samples
+from googlenet.data.dataset import DataSet, Samples
+from googlenet.data.labels import Class, DataError
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.pack import Packer, Packing
 from googlenet.images.archived import ArchivedImage

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.pack import Packer, Packing
 from googlenet.data.shuffle import WINDOW

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
-from googlenet.data.dataset import Class, DataError
+from googlenet.data.labels import Class, DataError
 from googlenet.data.load_data import load_data
 from googlenet.data.shards.tar import label_in, split_name
 from googlenet.images.decode import decode

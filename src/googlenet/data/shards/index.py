@@ -20,20 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from googlenet.data.account import Account, Note, lookalikes
-from googlenet.data.dataset import (
-    Class,
-    ClassIndex,
-    DataError,
-    DataSet,
-    Samples,
-    is_index,
-    random_split,
-    sort_labels,
-)
+from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.folder import TEST, TRAIN, VALIDATION, class_folders, find_split
+from googlenet.data.labels import Class, ClassIndex, DataError, is_index, sort_labels
 from googlenet.data.shards.remote import LocalStore, Store
 from googlenet.data.shards.sources import ShardIndex, ShardSources, encoded
 from googlenet.data.shards.tar import find_shards, read_shard, shards_named
+from googlenet.data.split import random_split
 from googlenet.images.archived import ArchivedImage, LocalShard, descriptor
 
 INDEX = "index.json"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from googlenet.data.dataset import DataError
+from googlenet.data.labels import DataError
 from googlenet.images.archived import LocalShard, Shard
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.runtime.files import cache_dir, file_digest

@@ -15,8 +15,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from googlenet.data.dataset import DataError
 from googlenet.data.folder import is_hidden
+from googlenet.data.labels import DataError
 from googlenet.images.decode import is_image_extension
 from googlenet.runtime.watchdog import beat
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from googlenet.data.dataset import DataError, Samples
+from googlenet.data.dataset import Samples
 from googlenet.data.folder import list_images
+from googlenet.data.labels import DataError
 from googlenet.data.load_data import choose_split, load_data
 from googlenet.inference.header import ModelHeader
 
