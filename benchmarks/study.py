@@ -35,7 +35,8 @@ from googlenet.data import loader as loading
 from googlenet.data.dataset import DataSet, Samples
 from googlenet.data.load_data import load_data
 from googlenet.data.split import random_split
-from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.accuracy import score
+from googlenet.evaluation.scores import Scores
 from googlenet.images import decode as decoding
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.view import center_view

@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from googlenet import Classifier
 from googlenet.data.load_data import load_data
-from googlenet.evaluation.accuracy import ensemble, require_same_classes, score
+from googlenet.evaluation.accuracy import score
+from googlenet.evaluation.scores import ensemble, require_same_classes
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
 from googlenet.inference.model_file import DIGEST

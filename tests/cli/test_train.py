@@ -13,7 +13,8 @@ import pytest
 
 from googlenet import Classifier
 from googlenet.cli import parser
-from googlenet.cli.train import load_pretrained, plan, resolve
+from googlenet.cli.train import load_pretrained
+from googlenet.cli.train_settings import plan, resolve
 from googlenet.runtime.console import Console
 from googlenet.training.recipes import MODERN, PAPER
 from googlenet.training.run import train

@@ -12,14 +12,9 @@ from sklearn.metrics import top_k_accuracy_score
 
 from googlenet.data.dataset import Samples
 from googlenet.data.labels import Class
-from googlenet.evaluation.accuracy import (
-    CROP_BATCH_SIZE,
-    Scores,
-    ensemble,
-    require_same_classes,
-    score,
-)
+from googlenet.evaluation.accuracy import CROP_BATCH_SIZE, score
 from googlenet.evaluation.probability_rows import restrict
+from googlenet.evaluation.scores import Scores, ensemble, require_same_classes
 from googlenet.images.decode import decode
 from googlenet.images.views import VIEWS
 from googlenet.runtime.errors import GoogLeNetError, UsageError

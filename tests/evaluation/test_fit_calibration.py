@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import cross_fit, softmax
 from googlenet.evaluation.fit_calibration import fit_calibration
+from googlenet.evaluation.scores import Scores
 from googlenet.inference.outputs import Outputs
 
 

@@ -10,7 +10,6 @@ import torch
 from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import f1_score
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import bin_of
 from googlenet.evaluation.intervals import (
     Interval,
@@ -21,6 +20,7 @@ from googlenet.evaluation.intervals import (
     resampled,
 )
 from googlenet.evaluation.metric_ci import MetricCI, compute_metrics, ece_metric, to_json
+from googlenet.evaluation.scores import Scores
 
 
 def scores(photos: int, classes: int, seed: int, right: float = 2.0) -> Scores:

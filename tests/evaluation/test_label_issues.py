@@ -11,7 +11,6 @@ import torch
 from googlenet import Classifier
 from googlenet.data.dataset import Samples
 from googlenet.data.labels import Class
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.label_issues import (
     find_label_issues,
     label_issues,
@@ -19,6 +18,7 @@ from googlenet.evaluation.label_issues import (
     strongest_first,
     write_label_issues,
 )
+from googlenet.evaluation.scores import Scores
 from googlenet.training.run import train
 from tests.fixtures import COLOURS, photo_folder, pixels, tinted, tiny_classifier
 from tests.training.small_runs import QUICK, prepared, settings

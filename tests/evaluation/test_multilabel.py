@@ -7,13 +7,13 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.multilabel import (
     MULTILABEL_METRICS,
     MultilabelMetrics,
     average_precision,
     multilabel_metrics,
 )
+from googlenet.evaluation.scores import Scores
 
 
 @pytest.fixture(params=range(4))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from googlenet.evaluation import accuracy, details
-from googlenet.evaluation.accuracy import Scores, output_sample, score
+from googlenet.evaluation.accuracy import output_sample, score
 from googlenet.evaluation.details import confusion
 from googlenet.evaluation.fit_calibration import fit_calibration
 from googlenet.evaluation.label_issues import label_issues
@@ -20,6 +20,7 @@ from googlenet.evaluation.metric_ci import calibration_error, compute_metrics
 from googlenet.evaluation.metrics import ClassMetrics, confusion_entries, confusion_matrix
 from googlenet.evaluation.probability_rows import condense, restrict
 from googlenet.evaluation.results_table import results_table
+from googlenet.evaluation.scores import Scores
 from googlenet.inference.calibration import Calibration
 from tests.evaluation.test_accuracy import photos
 from tests.fixtures import set_header, tiny_classifier

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from googlenet.evaluation.accuracy import ensemble, score
+from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.probability_rows import restrict
 from googlenet.evaluation.results_table import protocol, protocol_name, results_table
+from googlenet.evaluation.scores import ensemble
 from googlenet.images.preprocess import Preprocessing
 from tests.evaluation.test_accuracy import photos
 from tests.fixtures import tiny_classifier

@@ -12,8 +12,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from googlenet.cli import main
 from googlenet.data.labels import Class
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.details import class_metrics
+from googlenet.evaluation.scores import Scores
 from googlenet.report.page import worst_first
 
 CLASSES = [Class(str(i), f"class {i}") for i in range(6)]

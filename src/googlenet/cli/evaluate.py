@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 
 def load_models(args: argparse.Namespace) -> list[Classifier]:
     """The models, with --threshold and --mode applied.  Raises UsageError if classes differ."""
-    from googlenet.evaluation.accuracy import require_same_classes
+    from googlenet.evaluation.scores import require_same_classes
     from googlenet.load import load_classifier
 
     classifiers: list[Classifier] = parallel.on_all_ranks(

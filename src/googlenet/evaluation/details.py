@@ -11,7 +11,6 @@ import numpy as np
 
 from googlenet.data.dataset import Samples
 from googlenet.data.labels import Class, join_labels
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability
 from googlenet.evaluation.metrics import (
     ClassMetrics,
@@ -21,6 +20,7 @@ from googlenet.evaluation.metrics import (
 )
 from googlenet.evaluation.multilabel import MultiHot, MultilabelMetrics
 from googlenet.evaluation.results_table import Result
+from googlenet.evaluation.scores import Scores
 
 COLUMNS = ("models", "views", "path", "label", "answer", "probability", "score", "unknown", "error")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import BINS, TemperatureFit, cross_fit, two_folds
 from googlenet.evaluation.metric_ci import MetricCI, ece_metric, proportion_ci
 from googlenet.evaluation.ood import DEFAULT_TARGET_FPR, fit_ood_detector, rejected
+from googlenet.evaluation.scores import Scores
 from googlenet.inference.calibration import Calibration
 
 

@@ -16,7 +16,8 @@ import torch
 
 from googlenet.data.dataset import Samples
 from googlenet.data.labels import Class, join_labels
-from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.accuracy import score
+from googlenet.evaluation.scores import Scores
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.files import write_text
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import BINS, bin_of, expected_calibration_error
 from googlenet.evaluation.intervals import (
     RESAMPLES,
@@ -18,6 +17,7 @@ from googlenet.evaluation.intervals import (
     resampled,
 )
 from googlenet.evaluation.metrics import ClassMetrics
+from googlenet.evaluation.scores import Scores
 
 Floats = NDArray[np.float64]
 Draws = NDArray[np.intp]

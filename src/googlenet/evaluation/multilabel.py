@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.intervals import RESAMPLES, percentile, resampled
 from googlenet.evaluation.metric_ci import MetricCI, in_percent
 from googlenet.evaluation.metrics import percent
+from googlenet.evaluation.scores import Scores
 
 Floats = NDArray[np.float64]
 MultiHot = NDArray[np.bool_]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from googlenet.data.dataset import Samples
 from googlenet.evaluation import multilabel
-from googlenet.evaluation.accuracy import Scores, ensemble, score
+from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.metric_ci import (
     MetricCI,
     as_errors,
@@ -20,6 +20,7 @@ from googlenet.evaluation.metric_ci import (
     proportion_ci,
     to_json,
 )
+from googlenet.evaluation.scores import Scores, ensemble
 from googlenet.images.preprocess import Preprocessing, resize_size
 from googlenet.images.views import SCALES, view_count
 from googlenet.inference.calibration import Calibration

@@ -12,7 +12,6 @@ from PIL import Image
 
 from googlenet.data.dataset import Samples
 from googlenet.data.labels import Class
-from googlenet.evaluation.accuracy import Scores
 from googlenet.evaluation.calibration_error import reliability as bins
 from googlenet.evaluation.details import MATRIX_CLASSES, class_metrics
 from googlenet.evaluation.label_issues import LabelIssue
@@ -20,6 +19,7 @@ from googlenet.evaluation.metric_ci import as_errors
 from googlenet.evaluation.metrics import confusion_matrix
 from googlenet.evaluation.multilabel import MultilabelMetrics
 from googlenet.evaluation.results_table import protocol
+from googlenet.evaluation.scores import Scores
 from googlenet.images.augment import Augmentation
 from googlenet.images.data_url import data_url
 from googlenet.images.decode import ImageError, decode

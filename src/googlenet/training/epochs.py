@@ -15,9 +15,10 @@ import torch
 
 from googlenet import parallel
 from googlenet.data.learned import LearnedImages, hashes_of
-from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.details import class_metrics
 from googlenet.evaluation.multilabel import MULTILABEL_METRICS, MultilabelMetrics
+from googlenet.evaluation.scores import Scores
 from googlenet.images.decode import name_of
 from googlenet.inference.classifier import Classifier
 from googlenet.models.registry import Network

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from googlenet import parallel
-from googlenet.evaluation.accuracy import Scores, score
+from googlenet.evaluation.accuracy import score
 from googlenet.evaluation.fit_calibration import Calibrated, fit_calibration
 from googlenet.evaluation.label_issues import (
     LabelIssue,
@@ -19,6 +19,7 @@ from googlenet.evaluation.label_issues import (
 )
 from googlenet.evaluation.metric_ci import MetricCI, as_errors, compute_metrics, to_json
 from googlenet.evaluation.multilabel import multilabel_metrics
+from googlenet.evaluation.scores import Scores
 from googlenet.inference.classifier import Classifier
 from googlenet.load import load_classifier
 from googlenet.runtime.device import ComputeDevice, fork_rng
