@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from hypothesis import settings
 
 from googlenet.images import library as pixels
 from googlenet.kernels import library as network
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARED_DATA = Path(os.environ.get("GOOGLENET_DATA") or BESIDE)
@@ -112,3 +117,24 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)
+
+
+# Nothing of the browser's own may ask anybody outside.
+BROWSER_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a screen."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed (on Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield one
+        one.close()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from googlenet import Classifier
 from googlenet.data.labels import Class
@@ -97,6 +98,19 @@ def tiny_classifier(
         tuple(Class(f"id{i}", f"name{i}") for i in range(classes)),
         Preprocessing(size=size, resize_size=resize_size(size), hflip=mirror),
     )
+
+
+def disturb_norms(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw every number of batch normalization, so that each of them matters."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+            layer.bias.data.normal_(generator=generator)
+            if layer.weight is not None:
+                layer.weight.data.uniform_(-1, 2, generator=generator)
 
 
 def set_header(classifier: inference.Classifier, **fields: Any) -> None:

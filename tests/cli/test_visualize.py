@@ -37,6 +37,10 @@ def test_units_become_images(
         assert image.size == (128, 32)
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == value
+    sheet = (out / "inception_4b.png").read_bytes()
+    assert main([*arguments, "--opposite"]) == 0
+    assert (out / "inception_4b.png").read_bytes() == sheet
+    assert (out / "inception_4b-opposite.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from googlenet.images.decode import ImageError, decode
+from googlenet.images.decode import ImageError, count_scans, decode
 from googlenet.images.turbo_jpeg import available, decode_turbo
 from tests.dirty_photos import png
 
@@ -28,12 +28,12 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLENET_MAX_PIXELS", str(LIMIT))
 
 
-def thumbnail_exif() -> bytes:
-    """EXIF turned by 90°, which is larger for a small JPEG in it: a scan that is none of ours."""
+def with_thumbnail(content: bytes) -> bytes:
+    """The JPEG with EXIF that turns it by 90° and holds a small JPEG, which has a scan as well."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    exif[0x010E] = encoded(16, 16).decode("latin-1")
-    return exif.tobytes()
+    segment = exif.tobytes() + encoded(16, 16)
+    return content[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + content[2:]
 
 
 def test_a_jpeg_of_one_scan_is_halved() -> None:
@@ -65,7 +65,9 @@ def test_of_several_images_in_a_jpeg_the_first_is_halved() -> None:
 
 
 def test_a_camera_s_header_changes_nothing() -> None:
-    assert decode(encoded(100, 80, exif=thumbnail_exif())).size == (40, 50)
+    content = with_thumbnail(encoded(100, 80))
+    assert count_scans(content) == 2
+    assert decode(content).size == (40, 50)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from googlenet import GoogLeNet
 from googlenet.models.googlenet import MaxPool, SamePad
 from googlenet.models.lrn import LocalResponseNorm
-from tests.fixtures import slow
+from tests.fixtures import disturb_norms, slow
 
 # One of each kind of normalization and of padding, and a compared network.
 QUICK = ("paper", "bn", "inception5h", "alexnet")
@@ -28,15 +28,7 @@ def lively(variant: str, *, width: float = 0.05, in_channels: int = 3) -> GoogLe
     """A network in evaluation mode whose normalization does something."""
     generator = torch.Generator().manual_seed(3)
     network = GoogLeNet(variant, 4, width=width, in_channels=in_channels, generator=generator)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.normal_(generator=generator)
-            layer.running_var.uniform_(0.5, 2, generator=generator)
-            layer.bias.data.normal_(generator=generator)
-            if layer.weight is not None:
-                layer.weight.data.uniform_(-1, 2, generator=generator)
+    disturb_norms(network, generator)
     return network.eval()
 
 

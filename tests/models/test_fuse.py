@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from googlenet.models.cost import NAMES
 from googlenet.models.fuse import fuse_conv_bn, with_norm
 from googlenet.models.registry import Network, build_network, default_channels
+from tests.fixtures import disturb_norms
 
 SMALL = {"alexnet": 96, "vgg16": 64}
 
@@ -21,15 +22,7 @@ def lively(variant: str) -> tuple[Network, torch.Tensor]:
     network = build_network(
         variant, 5, size=size, in_channels=channels, width=0.05, generator=generator
     ).eval()
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.normal_(generator=generator)
-            layer.running_var.uniform_(0.5, 2, generator=generator)
-            layer.bias.data.normal_(generator=generator)
-            if layer.weight is not None:
-                layer.weight.data.uniform_(-1, 2, generator=generator)
+    disturb_norms(network, generator)
     return network, torch.randn(2, channels, size, size, generator=generator)
 
 

@@ -6,7 +6,6 @@ SCREENSHOTS=folder keeps a picture of each kind of page, for somebody to look at
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from googlenet.images.decode import decode
 from googlenet.inference.calibration import Calibration, OODDetector
@@ -24,27 +23,7 @@ from tests.serving.conftest import Running, running, until
 
 pytestmark = pytest.mark.slow
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE, DESKTOP = (360, 740), (1280, 900)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (on Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,8 @@ def candidates(
     images = torch.rand(batch, layer.inputs, layer.side, layer.side, generator=generator)
     found = {}
     for name, work in (
-        (BASE, dense(layer, filters, images, F.conv2d)),
-        ("googlenet dense", dense(layer, filters, images, None)),
+        (BASE, dense(layer, filters, images, lambda conv, x: conv(x))),
+        ("googlenet dense", dense(layer, filters, images, convolution)),
     ):
         found[f"{layer.name}: {name}"] = Candidate(work, torch.float32, layer.macs())
     for fraction in zeros:
@@ -118,12 +118,14 @@ def candidates(
 
 
 def dense(
-    layer: SparseLayer, filters: Tensor, images: Tensor, function: Callable[..., Tensor] | None
+    layer: SparseLayer,
+    filters: Tensor,
+    images: Tensor,
+    apply: Callable[[nn.Conv2d, Tensor], Tensor],
 ) -> Callable[[], object]:
-    """A convolution on channels-last maps; `function` None: the one that our networks run."""
-    conv = nn.Conv2d(
-        layer.inputs, layer.filters, layer.kernel, padding=layer.kernel // 2, bias=False
-    )
+    """A convolution on channels-last maps."""
+    padding = layer.kernel // 2
+    conv = nn.Conv2d(layer.inputs, layer.filters, layer.kernel, padding=padding, bias=False)
     with torch.no_grad():
         conv.weight.copy_(filters)
     conv.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -131,9 +133,7 @@ def dense(
 
     @torch.inference_mode()
     def work() -> Tensor:
-        if function is None:
-            return convolution(conv, x)
-        return function(x, conv.weight, padding=layer.kernel // 2)
+        return apply(conv, x)
 
     return work
 

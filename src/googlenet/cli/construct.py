@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import DATA, WEIGHTS, add_json, check_out, natural, positive
+from googlenet.cli.options import DATA, INTERRUPTED, WEIGHTS, add_json, check_out, natural, positive
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from googlenet.images.preprocess import Preprocessing
     from googlenet.runtime.console import Console
     from googlenet.topology.construct import Source
-
-INTERRUPTED = 130
 
 
 def budget(text: str) -> int | str:
@@ -67,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     source, preprocessing, key, remove = network_source(args, data, folder, console)
     parts = Parts(folder, key | {"images": args.images, "data": data.fingerprint()})
     with console.interruptible():
-        found = construct(source, samples, preprocessing, total, parts, console, console.say)
+        found = construct(source, samples, preprocessing, total, parts, console)
     if found is None:
         console.say(f"interrupted: finished rows are in {folder}; the same command goes on")
         return INTERRUPTED

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import (
     DATA,
+    INTERRUPTED,
     WEIGHTS,
     add_json,
     add_split,
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"results": rows, "page": str(args.out / "index.html"), "notes": notes}))
     if console.interrupted:
-        return 130
+        return INTERRUPTED
     return 1 if all(each.error for each in page) else 0
 
 

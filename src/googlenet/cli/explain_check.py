@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.columns import aligned
-from googlenet.cli.options import SPLITS
+from googlenet.cli.options import INTERRUPTED, SPLITS
 from googlenet.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_check(explainer: Explainer, args: argparse.Namespace, console: Console) 
     else:
         console.say_all([*table(figures), "", LEGEND])
     if console.interrupted:
-        return 130
+        return INTERRUPTED
     return 0 if figures else 1
 
 

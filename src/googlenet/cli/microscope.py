@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from googlenet.cli.options import DATA, WEIGHTS, add_json, duration, natural, positive
+from googlenet.cli.options import DATA, INTERRUPTED, WEIGHTS, add_json, duration, natural, positive
 
 if TYPE_CHECKING:
     from googlenet.insight.microscope.build import Result
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     console.say(describe(result, args.out))
     if args.json:
         print(json.dumps(to_json(plan, result)))
-    return 130 if console.interrupted else 0
+    return INTERRUPTED if console.interrupted else 0
 
 
 class Report:

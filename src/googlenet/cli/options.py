@@ -17,6 +17,7 @@ from googlenet.runtime.errors import GoogLeNetError, UsageError
 if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
 
+INTERRUPTED = 130  # exit code after Ctrl-C, with what was finished kept
 DATA = "a folder, a CSV file, shards, or digits (built in)"
 WEIGHTS = (
     "a model file, a run folder, a third-party weight file, "

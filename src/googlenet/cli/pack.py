@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from googlenet.cli.options import DATA, add_json, add_renamed, add_workers, positive
+from googlenet.cli.options import DATA, INTERRUPTED, add_json, add_renamed, add_workers, positive
 
 if TYPE_CHECKING:
     from googlenet.data.shards.index import Index
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 f"interrupted; complete shards are kept in {packer.folder}: run the same command "
                 "again to resume"
             )
-            return 130
+            return INTERRUPTED
     finish(args, index, console, perf_counter() - began)
     return 0
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -83,18 +83,8 @@ def run(args: argparse.Namespace) -> int:
             for _ in predictions:
                 pass
         elif args.out:
-            try:
-                with console.interruptible() if parallel.world_size() == 1 else nullcontext():
-                    predictions.stopped = lambda: console.interrupted
-                    write(args.out, predictions, args.top, classifier.multilabel, plan, kept)
-            except KeyboardInterrupt:
-                if not is_special(args.out):
-                    print(
-                        f"{predictions.total:,} of {len(paths):,} rows are in {part_of(args.out)}: "
-                        "run the same command with --resume to go on",
-                        file=sys.stderr,
-                    )
-                raise
+            with stoppable(console, predictions, args.out, len(paths)):
+                write(args.out, predictions, args.top, classifier.multilabel, plan, kept)
         elif args.json:
             write_lines(console, map(json_line, predictions))
         else:
@@ -103,6 +93,28 @@ def run(args: argparse.Namespace) -> int:
     if unreadable:
         print(f"{unreadable:,} of {total:,} images could not be read", file=sys.stderr)
     return 1 if unreadable == total else 0
+
+
+@contextmanager
+def stoppable(
+    console: Console, predictions: CountedPredictions, out: Path, total: int
+) -> Iterator[None]:
+    """A signal ends the predictions after the current row; what to do then is said.
+
+    Of several processes one alone would stop, and the others wait for it: they end at once.
+    """
+    try:
+        with console.interruptible() if parallel.world_size() == 1 else nullcontext():
+            predictions.stopped = lambda: console.interrupted
+            yield
+    except KeyboardInterrupt:
+        if not is_special(out):
+            print(
+                f"{predictions.total:,} of {total:,} rows are in {part_of(out)}: "
+                "run the same command with --resume to go on",
+                file=sys.stderr,
+            )
+        raise
 
 
 class CountedPredictions:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from googlenet import parallel
 from googlenet.cli.options import (
+    INTERRUPTED,
     WEIGHTS,
     add_json,
     add_renamed,
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         trained = train(prepared, args.views, args.label_issues)
     except Interrupted as stop:
         console.say(str(stop))
-        return 130
+        return INTERRUPTED
     from googlenet.report.page import write_report
 
     parallel.on_rank0(lambda: write_report(prepared, trained))

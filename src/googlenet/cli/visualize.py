@@ -8,10 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from googlenet.cli.options import WEIGHTS, add_json, natural, positive
+from googlenet.cli.options import INTERRUPTED, WEIGHTS, add_json, natural, positive
 from googlenet.runtime.errors import UsageError
-
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

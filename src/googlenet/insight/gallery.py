@@ -40,8 +40,11 @@ class Gallery:
     key: str
 
     def path(self, unit: int) -> Path:
-        opposite = "-opposite" if self.settings.sign < 0 else ""
-        return self.folder / f"{self.layer}-{unit}{opposite}.png"
+        return self.folder / f"{self.layer}-{unit}{self.ending}"
+
+    @property
+    def ending(self) -> str:
+        return "-opposite.png" if self.settings.sign < 0 else ".png"
 
     def activation(self, unit: int) -> float | None:
         """The activation that a finished file tells; None where it is still to be made."""
@@ -114,6 +117,6 @@ def sheet(gallery: Gallery, units: Sequence[int]) -> Path:
             whole.paste(image.convert("RGB"), (at % columns * side, at // columns * side))
     stream = io.BytesIO()
     whole.save(stream, "PNG")
-    path = gallery.folder / f"{gallery.layer}.png"
+    path = gallery.folder / f"{gallery.layer}{gallery.ending}"
     write_bytes(path, stream.getvalue())
     return path

@@ -159,7 +159,6 @@ def construct(
     budget: int,
     parts: Parts,
     console: Console,
-    say: Callable[[str], object] = lambda line: None,
 ) -> Constructed | None:
     """The table for `budget` multiply-adds; None where it was interrupted, with its rows kept."""
     findings: dict[str, Findings] = {}
@@ -180,7 +179,7 @@ def construct(
             parts.save(row, found)
         variant = fit_row(variant, row, found.shares, macs)
         findings[row] = found
-        say(row_text(row, variant.modules[row], found))
+        console.say(row_text(row, variant.modules[row], found))
     return Constructed(named(variant), findings)
 
 

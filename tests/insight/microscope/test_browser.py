@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from googlenet.data.dataset import Samples
 from googlenet.insight.microscope.build import build
@@ -23,7 +22,6 @@ from tests.insight.microscope.small import small_plan
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PHONE, DESKTOP = (360, 740), (1280, 900)
 PAGES = ("", "layer/inception_3a", "unit/inception_3a/3", "unit/inception_5b/2", "polysemantic",
          "classes", "class/1", "images", "images/wrong", "image/4", "atlas/inception_5b",
@@ -38,17 +36,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("microscope") / "site"
     assert build(small_plan(folder, samples, layers=("3a", "3b", "5b"), atlas=("5b",))).complete
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (on Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield one
-        one.close()
 
 
 @contextmanager
