@@ -1,4 +1,4 @@
-"""construct a table of widths from correlation statistics"""
+"""construct the widths of a network's modules from correlation statistics"""
 
 from __future__ import annotations
 

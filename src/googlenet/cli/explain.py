@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_split(parser)
     add("--boxes", metavar="DIR", type=Path,
         help="with --check: the objects' boxes, as VOC's XML files or lists")  # fmt: skip
-    add("--images", metavar="N", type=positive, default=50,
-        help="with --check: images that are covered bit by bit (default: 50)")  # fmt: skip
+    images = "with --check: images for the insertion and deletion curves (default: 50)"
+    add("--images", metavar="N", type=positive, default=50, help=images)
     add_threads(parser)
     add_json(parser, "print one JSON value on stdout, and write the maps as with --npz")
 

@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", required=True, metavar="DATA", help=f"{DATA}; or a folder of unlabeled images")
     add("--out", required=True, metavar="SITE", type=Path, help="the folder to write, or to resume")
     add("--layers", metavar="LAYERS", type=names, default=(),
-        help="layers on show, such as 4a,4b (default: all Inception modules)")  # fmt: skip
+        help="layers to show, such as 4a,4b (default: all Inception modules)")  # fmt: skip
     add("--units", metavar="N", type=positive, help="the first N units per layer (default: all)")
     add("--images", metavar="N", type=positive, default=1000,
-        help="images on show, drawn at random from more (default: 1000)")  # fmt: skip
+        help="images to show, drawn at random from more (default: 1000)")  # fmt: skip
     add("--atlas", metavar="LAYERS", type=names, default=(),
         help="layers of --layers that get an activation atlas, such as 4c,5b")  # fmt: skip
     add("--steps", metavar="N", type=natural, default=48,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from googlenet.inference.classifier import Classifier
 
 INTERRUPTED = 130  # exit code after Ctrl-C, with what was finished kept
-DATA = "a folder, a CSV file, shards, or digits (built in)"
+DATA = "a folder, a table (CSV, JSON lines, Parquet), shards, or digits (built in)"
 WEIGHTS = (
     "a model file, a run folder, a third-party weight file, "
     "or published weights by name: bvlc, inception5h, torchvision"

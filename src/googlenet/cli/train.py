@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from googlenet import parallel
 from googlenet.cli.options import (
+    DATA,
     INTERRUPTED,
     WEIGHTS,
     add_json,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a CSV file, shards, or the built-in dataset digits")
+    add("data", metavar="DATA", help=DATA)
     add("--out", metavar="RUN", type=Path, help="run folder (default: runs/DATA-1, -2, …)")
     add("--resume", action="store_true", help="resume the run in --out with its settings")
     add_run_options(parser)
