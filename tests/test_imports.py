@@ -33,11 +33,12 @@ ALLOWED: dict[str, set[str]] = {
     "training": INFERENCE | {"load", "evaluation"},
     "report": INFERENCE | {"evaluation", "training", "insight"},
     "topology": INFERENCE | {"training"},
-    "serving": INFERENCE | {"insight"},
+    "detection": INFERENCE | {"load", "evaluation"},
+    "serving": INFERENCE | {"insight", "detection"},
     "bench": INFERENCE | {"export"},
     "cli": INFERENCE
     | {"weights", "export", "load", "checks", "evaluation", "training", "report"}
-    | {"serving", "bench", "insight", "topology"},
+    | {"serving", "bench", "insight", "topology", "detection"},
     "__main__": {"cli"},
     "__init__": {"models", "load"},
 }
