@@ -212,7 +212,7 @@ def main(folder: Path, v1: bool) -> None:
     deploy.write_text(text_format.MessageToString(net))
 
     photos = np.load(folder / "photos.npy")
-    network = cv2.dnn.readNetFromCaffe(str(deploy), str(weights))
+    network = cv2.dnn.readNetFromCaffe(str(deploy), str(weights))  # type: ignore[attr-defined,unused-ignore]
     network.setInput(cv2.dnn.blobFromImages(list(photos[..., ::-1]), 1.0, (224, 224), MEAN_BGR))
     at = {"4a": "loss1", "4d": "loss2", "main": "loss3"}
     names = [f"{a}/{what}" for what in ("classifier", "prob") for a in at.values()]

@@ -1,0 +1,1 @@
+"""Readers and writers of box annotations: Pascal VOC, COCO, YOLO, CSV."""
