@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": INFERENCE | {"load", "evaluation"},
     "report": INFERENCE | {"evaluation", "training", "insight"},
     "topology": INFERENCE | {"training"},
-    "detection": INFERENCE | {"load", "evaluation"},
+    "detection": INFERENCE | {"load", "evaluation", "insight", "training"},
     "serving": INFERENCE | {"insight", "detection"},
     "bench": INFERENCE | {"export"},
     "cli": INFERENCE

@@ -16,7 +16,12 @@ from googlenet.inference.exported_file import (
     start_engine,
 )
 from googlenet.inference.header import ModelHeader
-from googlenet.inference.model_file import is_model_file, model_path, read_model_file
+from googlenet.inference.model_file import (
+    DETECTOR_KEY,
+    is_model_file,
+    model_path,
+    read_model_file,
+)
 from googlenet.models.table import variant_name
 from googlenet.runtime.device import ComputeDevice, thread_count
 from googlenet.runtime.errors import UsageError
@@ -115,6 +120,8 @@ def read_content(path: Path, data: memoryview) -> ModelContent:
     """The header and tensors of a model file or a third-party weight file."""
     if is_model_file(data):
         return ModelContent(*read_model_file(path, data), None)
+    if is_model_file(data, DETECTOR_KEY):
+        raise UsageError(f"MODEL must be a classifier, got {path}, a detector: googlenet detect")
     from googlenet.weights.convert import convert_file
     from googlenet.weights.detect import read_weight_file
 

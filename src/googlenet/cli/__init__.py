@@ -20,7 +20,7 @@ from googlenet.runtime.watchdog import stall_seconds, watching, working
 
 VERBS = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve"),
-    "explain",
+    *("explain", "detect"),
     *("embed", "neighbors", "circuits", "compare", "microscope", "visualize", "dream"),
     *("pack", "info", "convert", "export", "bench", "table", "construct"),
 )
@@ -33,12 +33,13 @@ MEMORY_OPTIONS = {
     "bench": "a smaller --batch or --size",
     "explain": "smaller images",
     "microscope": "fewer --processes or --images",
+    "detect": "a smaller --side or --count",
 }
 DISTRIBUTED = ("train", "evaluate", "predict")  # verbs that several processes can run together
 # What must not hang forever.  `bench` times work, so nothing runs beside it.
 WATCHED = (
     *("check", "train", "evaluate", "calibrate", "predict", "serve", "pack", "export"),
-    "explain",
+    *("explain", "detect"),
     *("embed", "neighbors", "compare", "microscope", "visualize", "dream", "construct"),
 )
 

@@ -22,6 +22,7 @@ from googlenet.runtime.files import map_file, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
+DETECTOR_KEY = "googlenet-detector"  # in place of KEY, in a file that `detect train` wrote
 DIGEST = "googlenet-sha256"  # of everything in the file that means something, by `digest`
 
 
@@ -89,10 +90,10 @@ def model_path(path: str | Path) -> Path:
     return path / "last.safetensors" if path.is_dir() else path
 
 
-def is_model_file(data: memoryview) -> bool:
+def is_model_file(data: memoryview, key: str = KEY) -> bool:
     """Whether these are the bytes of a safetensors file with our header, good or damaged."""
     try:
-        return KEY in read_header_json(data).get("__metadata__", {})
+        return key in read_header_json(data).get("__metadata__", {})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return False
 

@@ -106,8 +106,7 @@ def evaluate(
     intervals are the middle 95 % of a bootstrap over images.  Raises UsageError for another
     metric.
     """
-    if metric not in RULES:
-        raise UsageError(f"--metric must be one of {', '.join(RULES)}, got {metric!r}")
+    require_metric(metric)
     rule, points, thresholds = RULES[metric]
     present = [c for c in range(len(classes)) if counted(truths, c)]
     matches = {(c, t): match(truths, found, c, rule, t) for c in present for t in thresholds}
@@ -131,6 +130,12 @@ def evaluate(
         rows,
         len(truths),
     )
+
+
+def require_metric(metric: str) -> None:
+    """Raises UsageError for a metric that does not exist."""
+    if metric not in RULES:
+        raise UsageError(f"--metric must be one of {', '.join(RULES)}, got {metric!r}")
 
 
 def counted(truths: Iterable[Truth], label: int) -> int:
