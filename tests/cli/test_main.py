@@ -44,7 +44,7 @@ OPTIONS = {
     "info": "MODEL --json",
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibration-data --calibration-images "
-    "--images --with-preprocessing --fixed --workers --json",
+    "--images --with-preprocessing --fixed --single-file --runtime --workers --json",
     "visualize": "MODEL LAYER UNITS --out --opposite --of --parameterization --size --steps --seed "
     "--processes --json",
     "dream": "MODEL IMAGE --out --layer --octaves --steps --size --seed",

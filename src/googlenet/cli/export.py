@@ -1,10 +1,14 @@
-"""export a model to ONNX Runtime, OpenVINO or torch.export, and verify the result"""
+"""export a model to ONNX, OpenVINO, torch.export or a web page, and verify the result"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +17,10 @@ from googlenet.export.formats import FORMATS, PRECISIONS
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 
 if TYPE_CHECKING:
+    from googlenet.export.export import ExportOptions
+    from googlenet.export.parity_images import ParityImages
     from googlenet.inference.classifier import Classifier
+    from googlenet.runtime.console import Console
 
 MIN_CALIBRATION_IMAGES = 50  # with fewer, int8 calibration warns
 
@@ -27,9 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help="the file: .onnx, .xml or .pt2",
+        help="the file: .onnx, .xml, .pt2 or .html; for web a folder",
     )
-    add("--precision", choices=PRECISIONS, help="numeric precision (default: fp32)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="numeric precision (default: fp32; web: int8 with --data, if it agrees)",
+    )
     add("--int8", action="store_true", help="short for --precision int8")
     add(
         "--data",
@@ -60,6 +71,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="onnx: an input of one shape, a single image: for OpenCV 4, TensorRT, and NPUs",
     )
+    add(
+        "--single-file",
+        action="store_true",
+        help="web: one HTML file that opens without a server, instead of a folder",
+    )
+    add(
+        "--runtime",
+        metavar="PATH",
+        type=Path,
+        help="web: onnxruntime-web's npm folder or .tgz (default: downloaded once)",
+    )
     add_workers(parser)
     add_json(parser)
     add_renamed(parser, old="--photos", new="--images")
@@ -68,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.export.export import ExportOptions, export
+    from googlenet.export.export import ExportOptions
     from googlenet.export.parity_images import calibration_crops, parity_images
     from googlenet.load import load_classifier, require_weights
     from googlenet.runtime.console import Console
@@ -94,12 +116,12 @@ def run(args: argparse.Namespace) -> int:
             f"{MIN_CALIBRATION_IMAGES} or more for reliable ranges"
         )
     plan = ExportOptions(args.to, precision, args.with_preprocessing, args.fixed, calibration)
-    with console.bar(len(images.samples), "compare") as shown:
-        report = export(
-            classifier, plan, args.out, images,
-            workers=args.workers, progress=shown.update,
-            on_unreadable=lambda error: console.say(f"skipped: {error}"),
-        )  # fmt: skip
+    write = writer(args)
+    report = exported(write, classifier, plan, args, images, console)
+    if not report["passed"] and precision == "int8" and not is_int8_asked(args):
+        console.say(f"int8 disagrees ({report['failure']}): fp32 instead")
+        plan = replace(plan, precision="fp32", calibration=None)
+        report = exported(write, classifier, plan, args, images, console)
     report = {"model": args.model} | report
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
@@ -112,12 +134,53 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def writer(args: argparse.Namespace) -> Callable[..., dict[str, Any]]:
+    """What writes the format and compares: `export`, or `export_web` with its runtime."""
+    if args.to != "web":
+        from googlenet.export.export import export
+
+        return export
+    from googlenet.export.web.runtime import read_runtime
+    from googlenet.export.web.site import export_web
+    from googlenet.weights.download import DownloadError, fetch
+    from googlenet.weights.registry import ONNXRUNTIME_WEB
+
+    try:
+        path = args.runtime or fetch(ONNXRUNTIME_WEB)
+    except DownloadError as error:
+        raise GoogLeNetError(f"{error} (the option is --runtime)") from error
+    return partial(export_web, runtime=read_runtime(path))
+
+
+def exported(
+    write: Callable[..., dict[str, Any]],
+    classifier: Classifier,
+    plan: ExportOptions,
+    args: argparse.Namespace,
+    images: ParityImages,
+    console: Console,
+) -> dict[str, Any]:
+    """Write the file with a progress bar; the report."""
+    with console.bar(len(images.samples), "compare") as shown:
+        return write(
+            classifier, plan, out=args.out, images=images,
+            workers=args.workers, progress=shown.update,
+            on_unreadable=lambda error: console.say(f"skipped: {error}"),
+        )  # fmt: skip
+
+
+def is_int8_asked(args: argparse.Namespace) -> bool:
+    return bool(args.int8 or args.precision == "int8")
+
+
 def chosen_precision(args: argparse.Namespace) -> str:
     """The precision of --precision and --int8.  Raises UsageError where they contradict."""
     if args.int8 and args.precision not in (None, "int8"):
         raise UsageError(f"--precision must be int8 with --int8, got {args.precision}")
-    precision = "int8" if args.int8 else args.precision or "fp32"
-    if precision == "int8" and not (args.data or args.calibration_data):
+    has_data = bool(args.data or args.calibration_data)
+    usual = "int8" if args.to == "web" and has_data and find_spec("nncf") else "fp32"
+    precision = "int8" if args.int8 else args.precision or usual
+    if precision == "int8" and not has_data:
         raise UsageError("--int8 needs images for calibration: --data or --calibration-data")
     return precision
 
@@ -127,46 +190,92 @@ def check_out(args: argparse.Namespace) -> None:
     from googlenet.inference.model_file import model_path
 
     out, suffixes = args.out, FORMATS[args.to].suffixes
-    if out.suffix not in suffixes:
+    if args.to == "web":
+        check_web_out(out, args.single_file)
+    elif args.single_file or args.runtime:
+        option = "--single-file" if args.single_file else "--runtime"
+        raise UsageError(f"{option} must go with --to web, got {args.to}")
+    elif out.suffix not in suffixes:
         raise UsageError(f"--out must end in {' or '.join(suffixes)} for --to {args.to}, got {out}")
-    if out.is_dir():
+    elif out.is_dir():
         raise UsageError(f"--out must be a file, got {out}, a folder")
     source = model_path(args.model)
     if out.exists() and source.exists() and out.samefile(source):
         raise UsageError(f"--out must not be MODEL itself, got {out}")
 
 
+def check_web_out(out: Path, single_file: bool) -> None:
+    """One .html file, or a folder that is new, empty or an earlier page."""
+    if single_file and (out.suffix != ".html" or out.is_dir()):
+        raise UsageError(f"--out must be a file that ends in .html with --single-file, got {out}")
+    if single_file:
+        return
+    if out.suffix == ".html" or out.is_file():
+        raise UsageError(f"--out must be a folder without --single-file, got {out}")
+    if out.is_dir() and any(out.iterdir()) and not (out / "network.onnx.gz").is_file():
+        raise UsageError(f"--out must be a new folder, or one with an earlier page, got {out}")
+
+
 def lines(report: dict[str, Any], classifier: Classifier) -> list[str]:
     """The report as text."""
-    p = classifier.preprocessing
-    batch = "1" if report["fixed"] else "N"
-    shape = (
-        "one image (height, width, 3) uint8 of any size"
-        if report["with_preprocessing"]
-        else f"images ({batch}, {p.channels}, {p.size}, {p.size}) float32, normalized"
-    )
     found = [
         f"{report['model']} → {report['out']}: {report['format']}, {report['precision']}, "
         f"{report['bytes'] / 1e6:.1f} MB",
-        f"input               {shape}",
+        *input_lines(report, classifier),
         f"compared on         {report['images']:,} images: {report['data']}",
         f"top-1 agreement     {report['agreement']:.2f} %",
         f"probabilities       maximum difference {report['max_difference']:.2g}, "
         f"mean {report['mean_difference']:.2g}",
+        *network_lines(report),
     ]
-    if report["network_agreement"] is not None:
-        found.append(
-            f"network alone       top-1 agreement {report['network_agreement']:.2f} % on the same "
-            f"crops, maximum difference {report['network_max_difference']:.2g}"
-        )
-    if report["calibration_images"]:
-        found.insert(2, f"calibrated on       {report['calibration_images']} images")
     if report["accuracy_before"] is not None:
         found.append(
             f"accuracy            {report['accuracy_before']:.2f} % before, "
             f"{report['accuracy_after']:.2f} % after: {len(report['became_wrong'])} regressions, "
             f"{len(report['became_right'])} fixes"
         )
+    if report["format"] == "web":
+        found += browser_lines(report)
     if report["precision"] == "bf16" and not report["native_bf16"]:
         found.append("note                this CPU has no bf16: compared in fp32")
     return found
+
+
+def input_lines(report: dict[str, Any], classifier: Classifier) -> list[str]:
+    """What the file takes, and what calibrated it."""
+    p = classifier.preprocessing
+    if report["format"] == "web":
+        shape = "image files, in a browser"
+    elif report["with_preprocessing"]:
+        shape = "one image (height, width, 3) uint8 of any size"
+    else:
+        batch = "1" if report["fixed"] else "N"
+        shape = f"images ({batch}, {p.channels}, {p.size}, {p.size}) float32, normalized"
+    found = [f"input               {shape}"]
+    if report["calibration_images"]:
+        found.append(f"calibrated on       {report['calibration_images']} images")
+    return found
+
+
+def network_lines(report: dict[str, Any]) -> list[str]:
+    """The network alone, of a file with its preprocessing built in."""
+    if report.get("network_agreement") is None:
+        return []
+    return [
+        f"network alone       top-1 agreement {report['network_agreement']:.2f} % on the same "
+        f"crops, maximum difference {report['network_max_difference']:.2g}"
+    ]
+
+
+def browser_lines(report: dict[str, Any]) -> list[str]:
+    """What the page answers in a real browser, or why that is not known."""
+    browser = report["browser"]
+    if browser is None:
+        reason = report["browser_unchecked"] or "the network disagrees already"
+        return [f"in a browser        not checked: {reason}"]
+    found = [
+        f"in a browser        {browser['name']}: top-1 agreement {browser['agreement']:.2f} % on "
+        f"{browser['images']} images, maximum difference {browser['max_difference']:.2g}"
+    ]
+    found += [f"                    changed: {name}" for name in browser["changed"]]
+    return found + [f"                    skipped: {text}" for text in browser["skipped"]]

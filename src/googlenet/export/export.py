@@ -52,8 +52,8 @@ class ExportOptions:
             )
         if self.with_preprocessing and self.precision == "int8" and self.to == "onnx":
             raise UsageError("--int8 --with-preprocessing must go with openvino, got onnx")
-        if self.with_preprocessing and self.to == "torch":
-            raise UsageError("--with-preprocessing must go with onnx or openvino, got torch")
+        if self.with_preprocessing and self.to not in ("onnx", "openvino"):
+            raise UsageError(f"--with-preprocessing must go with onnx or openvino, got {self.to}")
         if self.fixed and (self.to != "onnx" or self.with_preprocessing):
             raise UsageError("--fixed must go with --to onnx, without --with-preprocessing")
         for package in form.packages:

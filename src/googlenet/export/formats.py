@@ -18,5 +18,6 @@ FORMATS = {
     "onnx": Format(("fp32", "int8"), (".onnx",), ("onnx", "onnxruntime")),
     "openvino": Format(("fp32", "bf16", "int8"), (".xml",), ("onnx", "openvino")),
     "torch": Format(("fp32", "bf16"), (".pt2", ".pt")),
+    "web": Format(("fp32", "int8"), ("", ".html"), ("onnx", "onnxruntime")),  # "": a folder
 }
 PRECISIONS = FORMATS["openvino"].precisions  # which holds all

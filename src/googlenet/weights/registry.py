@@ -12,7 +12,7 @@ from googlenet.runtime.errors import UsageError
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A published weight file.
+    """A published file that is downloaded once: weights, or what an export needs.
 
     sha256: of the file, in hexadecimal; the first digits alone where no more are published.
     size: in bytes, None where it is not published.
@@ -72,3 +72,13 @@ KNOWN = {
         ),
     )
 }
+
+ONNXRUNTIME_WEB = KnownFile(  # the version of export/web/runtime.py
+    name="onnxruntime-web",
+    title="ONNX Runtime for browsers, from npm",
+    url="https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-1.30.0.tgz",
+    file="onnxruntime-web-1.30.0.tgz",
+    size=33_106_585,
+    sha256="d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+    licence="MIT",
+)
