@@ -16,6 +16,8 @@ from googlenet.export.web.page import asset, pillow_takes_rows_first
 from googlenet.images.preprocess import INTERPOLATIONS, Preprocessing
 from googlenet.images.view import center_view, to_nchw
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(1, 1), (7, 5), (64, 64), (64, 40), (40, 64), (300, 17), (17, 300), (99, 201), (203, 100)]
 RESIZE = """([text, width, height, size, interpolation, rowsFirst]) => {
     const data = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -25,16 +25,19 @@ from googlenet.export import parity as limits
 from googlenet.export.export import ExportOptions
 from googlenet.export.parity_images import generated_images
 from googlenet.export.web import site
+from googlenet.export.web.graph import web_network
 from googlenet.export.web.page import write_page
 from googlenet.export.web.parity import address_of
 from googlenet.export.web.site import export_web
 from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing
 from googlenet.inference.calibration import Calibration, OODDetector
 from googlenet.insight.cam import cam
-from googlenet.runtime.device import ComputeDevice
+from googlenet.models.registry import build_network
 from tests.cli.conftest import command
 from tests.export.test_export import classifier
-from tests.fixtures import encoded, noise, set_header, tiny_classifier
+from tests.fixtures import encoded, noise, photo_folder, set_header, tiny_classifier
+
+pytestmark = pytest.mark.slow
 
 PHONE, DESKTOP = (360, 740), (1280, 900)
 OPTIONS = ExportOptions("web")
@@ -45,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) ->
     """A folder with the model's page as `site` and as `page.html`."""
     folder = tmp_path_factory.mktemp("web")
     model = classifier(size=64)
+    model.save(folder / "m.safetensors")
     for out in (folder / "site", folder / "page.html"):
         report = export_web(model, OPTIONS, runtime, out, generated_images(4))
         assert report["passed"], report["failure"]
@@ -95,7 +99,7 @@ def photos(folder: Path, count: int) -> list[Path]:
 @pytest.mark.parametrize("name", ["site", "page.html"])
 def test_images_in_answers_out(name: str, made: Path, browser: Browser, tmp_path: Path) -> None:
     paths = photos(tmp_path, 3)
-    expected = list(classifier(size=64).predict(paths))
+    expected = list(Classifier.load(made / "m.safetensors").predict(paths))
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with opened(browser, made / name) as page:
         assert page.locator("input[type=file]").count() == 1
@@ -123,7 +127,7 @@ def test_images_in_answers_out(name: str, made: Path, browser: Browser, tmp_path
 
 
 def test_the_maps_are_those_of_explain(made: Path, browser: Browser) -> None:
-    model = classifier(size=64)
+    model = Classifier.load(made / "m.safetensors")
     image = np.asarray(noise(64, 64, 5).resize((72, 72)))  # only cropped: the same pixels
     found = asked(browser, made / "page.html", encoded(noise(64, 64, 5).resize((72, 72))))
     x = model.preprocessing.normalize(torch.from_numpy(model.load_input(image).copy())[None])
@@ -152,7 +156,8 @@ def test_other_kinds_of_models(
 ) -> None:
     model = model_of(kind)
     out = tmp_path / "page.html"
-    assert export_web(model, OPTIONS, runtime, out, generated_images(2))["passed"]
+    report = export_web(model, OPTIONS, runtime, out, generated_images(2))
+    assert report["passed"], report["failure"]
     content = encoded(noise(120, 90, 3))
     found = asked(browser, out, content)
     (expected,) = model.predict([content])
@@ -175,14 +180,8 @@ def model_of(kind: str) -> Classifier:
         set_header(model, preprocessing=p)
     if kind == "gray":
         p = Preprocessing(64, 72, channel_order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
-        set_header(model, preprocessing=p)
-        first = model.network.conv1.conv  # type: ignore[union-attr]
-        first.weight = torch.nn.Parameter(first.weight.sum(1, keepdim=True))
-        first.in_channels = 1
-        model.network.in_channels = 1
-        return Classifier.from_network(
-            model.network, model.classes, p, device=ComputeDevice("cpu", "fp32")
-        )
+        network = build_network("bn", 7, size=64, width=0.05, in_channels=1).eval()
+        return Classifier.from_network(network, model.classes, p)
     return model
 
 
@@ -231,7 +230,7 @@ def test_a_page_that_disagrees_is_not_written(
 
     def wrong(model: Classifier, network: bytes, *rest: Any) -> None:
         del network
-        write_page(model, site.web_network(other, OPTIONS), *rest)
+        write_page(model, web_network(other, OPTIONS), *rest)
 
     monkeypatch.setattr(site, "write_page", wrong)
     out = tmp_path / "page.html"
@@ -261,8 +260,7 @@ def test_int8_that_disagrees_becomes_fp32(
     impossible = limits.LIMITS | {"int8": limits.Limits(101.0)}
     monkeypatch.setattr(site, "LIMITS", impossible)
     tiny_classifier().save(tmp_path / "m.safetensors")
-    (tmp_path / "data").mkdir()
-    photos(tmp_path / "data", 4)
+    photo_folder(tmp_path / "data", {"train/name0": 3, "train/name1": 3, "val/name0": 1})
     found = command(
         "export", tmp_path / "m.safetensors", "--to", "web", "--out", tmp_path / "site",
         "--calibration-data", tmp_path / "data", "--runtime", runtime_archive, "--images", 2,
@@ -281,7 +279,6 @@ def test_a_score_of_energy_alone(
     assert asked(browser, out, encoded(noise(90, 70, 1)))["unknown"] is True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_2014_weights_answer_as_in_python(
     precision: str, shared_data: Path, tmp_path: Path, runtime_archive: Path

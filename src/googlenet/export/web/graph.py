@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -53,21 +55,18 @@ def add_maps(model: onnx.ModelProto, count: int) -> None:
         graph.initializer.append(numpy_helper.from_array(values, name))
         return name
 
-    whole = constant("cam.whole", np.array([0, 0, -1], np.int64))  # 0 copies a length
-    both = constant("cam.both", np.array([0, 0], np.int64))
-    graph.node.extend(
-        helper.make_node(operator, inputs, outputs, **attributes)
-        for operator, inputs, outputs, attributes in (
-            ("TopK", [LOGITS, constant("cam.count", np.array([count]))],
-             ["cam.logits", CAM_CLASSES], {}),
-            ("Gather", [classifier.input[1], CAM_CLASSES], ["cam.rows"], {}),
-            ("Reshape", [last_map, whole], ["cam.places"], {}),
-            ("MatMul", ["cam.rows", "cam.places"], ["cam.flat"], {}),
-            ("Shape", [last_map], ["cam.sides"], {"start": 2}),
-            ("Concat", [both, "cam.sides"], ["cam.shape"], {"axis": 0}),
-            ("Reshape", ["cam.flat", "cam.shape"], [CAM], {}),
-        )
-    )  # fmt: skip
+    def add(operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
+        graph.node.append(helper.make_node(operator, inputs, list(outputs), **attributes))
+
+    whole = constant("cam.whole", np.array([0, 0, -1]))  # 0 copies a length
+    both = constant("cam.both", np.array([0, 0]))
+    add("TopK", [LOGITS, constant("cam.count", np.array([count]))], "cam.logits", CAM_CLASSES)
+    add("Gather", [classifier.input[1], CAM_CLASSES], "cam.rows")  # (N, k, C)
+    add("Reshape", [last_map, whole], "cam.places")  # (N, C, h · w)
+    add("MatMul", ["cam.rows", "cam.places"], "cam.flat")
+    add("Shape", [last_map], "cam.sides", start=2)
+    add("Concat", [both, "cam.sides"], "cam.shape", axis=0)
+    add("Reshape", ["cam.flat", "cam.shape"], CAM)
     graph.output.extend(
         helper.make_tensor_value_info(name, kind, ["batch", count, *sides])
         for name, kind, sides in (

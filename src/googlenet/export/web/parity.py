@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -74,19 +75,24 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
-def browser_parity(
-    classifier: Classifier, page_at: Path, images: ParityImages, progress: Callable[[], object]
-) -> BrowserParity:
+def browser_parity(classifier: Classifier, page_at: Path, images: ParityImages) -> BrowserParity:
     """The page's answers beside the classifier's, for at most IMAGES of the images.
 
     page_at: the HTML file, or the folder, which is then served on this machine.
     Raises GoogLeNetError if the page does not start, or asks anybody but its own host.
     """
+    # Playwright refuses a thread that has an event loop, such as a notebook's.
+    with ThreadPoolExecutor(1) as own_thread:
+        return own_thread.submit(compare_in_browser, classifier, page_at, images).result()
+
+
+def compare_in_browser(
+    classifier: Classifier, page_at: Path, images: ParityImages
+) -> BrowserParity:
     before, after, names, skipped = [], [], [], []
     with opened(page_at) as (name, page):
         for index in spread(len(images.samples), IMAGES):
             beat()
-            progress()
             content = image_bytes(images.samples.sources[index])
             try:
                 pixels = classifier.load_input(content)

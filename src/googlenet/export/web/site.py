@@ -50,7 +50,7 @@ def export_web(
             size = sum(path.stat().st_size for path in made.parent.rglob("*") if path.is_file())
             browser, unchecked = None, missing_browser()
             if failure is None and unchecked is None:
-                browser = browser_parity(classifier, made, images, lambda: None)
+                browser = browser_parity(classifier, made, images)
                 failure = browser_failure(browser, options.precision)
             if failure is None:
                 put(made, out)
