@@ -45,6 +45,7 @@ OPTIONS = {
     "convert": "SOURCE --out --to --json",
     "export": "MODEL --to --out --precision --int8 --data --calibration-data --calibration-images "
     "--images --with-preprocessing --fixed --single-file --runtime --workers --json",
+    "detect": "VERB",
     "visualize": "MODEL LAYER UNITS --out --opposite --of --parameterization --size --steps --seed "
     "--processes --json",
     "dream": "MODEL IMAGE --out --layer --octaves --steps --size --seed",

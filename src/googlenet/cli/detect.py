@@ -10,7 +10,9 @@ SUBVERBS = ("train", "evaluate", "predict", "proposals", "convert")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="subverb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(
+        dest="subverb", metavar="VERB", required=True, help=", ".join(SUBVERBS)
+    )
     for name in SUBVERBS:
         module = import_module(f"googlenet.cli.detect_{name}")
         summary = (module.__doc__ or "").strip()
