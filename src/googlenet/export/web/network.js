@@ -12,7 +12,7 @@ async function fileBytes(name) {
   const inside = document.getElementById(`file-${name}`);
   let bytes;
   if (inside) {
-    bytes = Uint8Array.from(atob(inside.textContent.trim()), (letter) => letter.charCodeAt(0));
+    bytes = fromBase64(inside.textContent);
     inside.remove();
   } else {
     const response = await fetch(`${name}.gz?${MODEL.version}`);
@@ -25,15 +25,23 @@ async function fileBytes(name) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = letters.charCodeAt(at);
+  return bytes;
+}
+
 /** ONNX Runtime with the network in it. */
 async function startNetwork() {
-  const script = new Blob([await fileBytes("runtime.mjs")], { type: "text/javascript" });
-  const url = URL.createObjectURL(script);
+  const names = ["runtime.mjs", "runtime.wasm", "network.onnx"];
+  const [script, program, network] = await Promise.all(names.map(fileBytes));
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   const runtime = await import(url);
   URL.revokeObjectURL(url);
   runtime.env.wasm.numThreads = 1; // more need headers that few static hosts send
-  runtime.env.wasm.wasmBinary = await fileBytes("runtime.wasm");
-  const network = await fileBytes("network.onnx");
+  runtime.env.wasm.wasmBinary = program;
   const session = await runtime.InferenceSession.create(network, { executionProviders: ["wasm"] });
   return { Tensor: runtime.Tensor, session };
 }

@@ -78,7 +78,8 @@ def find_browser() -> str | None:
 def browser_parity(classifier: Classifier, page_at: Path, images: ParityImages) -> BrowserParity:
     """The page's answers beside the classifier's, for at most IMAGES of the images.
 
-    page_at: the HTML file, or the folder, which is then served on this machine.
+    classifier: with the page's network, in its own engine.  page_at: the HTML file, or the
+    folder, which is then served on this machine.
     Raises GoogLeNetError if the page does not start, or asks anybody but its own host.
     """
     # Playwright refuses a thread that has an event loop, such as a notebook's.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from googlenet.export.export import ExportOptions, compare, staging_dir
+from googlenet.export.export import ExportOptions, compare, load_for_parity, staging_dir
 from googlenet.export.parity import LIMITS, RAW_IMAGE_LIMITS, Parity
 from googlenet.export.parity_images import ParityImages
 from googlenet.export.web.graph import web_network
@@ -50,7 +50,9 @@ def export_web(
             size = sum(path.stat().st_size for path in made.parent.rglob("*") if path.is_file())
             browser, unchecked = None, missing_browser()
             if failure is None and unchecked is None:
-                browser = browser_parity(classifier, made, images)
+                # Beside the same network here: how far it is from the model, `parity` has said.
+                same = load_for_parity(classifier, as_onnx, network)
+                browser = browser_parity(same, made, images)
                 failure = browser_failure(browser, options.precision)
             if failure is None:
                 put(made, out)
