@@ -136,15 +136,17 @@ async function work() {
 async function answer({ file, path, card }, wanted) {
   let result = null;
   let error = null;
+  let problem = "this browser cannot read it as an image";
   try {
     const bitmap = await decodeFile(file);
     if (card) drawPhoto(card, bitmap);
+    problem = "this device has too little memory for it";
     const image = pixelsOf(bitmap);
     bitmap.close();
+    problem = "the network failed on it";
     result = await classifyPixels(image);
-  } catch (problem) {
-    const known = problem.message?.startsWith("an image may");
-    error = known ? problem.message : "this browser cannot read it as an image";
+  } catch (thrown) {
+    error = thrown instanceof ShapeError ? thrown.message : problem;
   }
   if (!wanted()) return;
   rows.push({ path, ...summary(result), error });
@@ -221,21 +223,23 @@ byId("save").addEventListener("click", () => {
 });
 
 function csv() {
-  const top = Math.min(TOP, MODEL.classes.length);
-  const numbered = Array.from({ length: top - 1 }, (_, i) => [`label${i + 2}`, `probability${i + 2}`]);
+  const numbered = Array.from({ length: TOP - 1 }, (_, i) => [`label${i + 2}`, `probability${i + 2}`]);
   const multilabel = MODEL.multilabel ? ["labels"] : [];
   const head = ["path", ...multilabel, "label", "probability", ...numbered.flat(), "unknown", "score", "error"];
   const lines = rows.map((one) => {
-    const entries = Array.from({ length: top }, (_, i) => one.top?.[i]);
+    const entries = Array.from({ length: TOP }, (_, i) => one.top?.[i]);
     return [
       one.path,
-      ...(MODEL.multilabel ? [one.labels?.map((entry) => entry.label).join("; ")] : []),
+      ...(MODEL.multilabel ? [joined(one.labels)] : []),
       ...entries.flatMap((entry) => [entry?.label, entry && entry.probability.toFixed(6)]),
-      one.unknown, one.score?.toFixed(6), one.error,
+      { true: "True", false: "False" }[one.unknown], one.score?.toFixed(6), one.error,
     ];
   });
   return [head, ...lines].map((line) => `${line.map(cell).join(",")}\n`).join("");
 }
+
+/** Labels in one cell, as data sets have them. */
+const joined = (labels) => labels?.map(({ label }) => label.replaceAll("|", "\\|")).join("|");
 
 function cell(value) {
   const text = String(value ?? "");

@@ -7,6 +7,9 @@ const TOP = 5;
 const MAX_ASPECT = 100; // as in Python
 const STRIP_PIXELS = 1 << 22; // read at a time: some phones have no larger canvas
 
+/** An image that Python refuses too. */
+class ShapeError extends Error {}
+
 /** One of the page's compressed files, inside the page or beside it: Uint8Array. */
 async function fileBytes(name) {
   const inside = document.getElementById(`file-${name}`);
@@ -49,7 +52,7 @@ async function startNetwork() {
 const networkStarted = startNetwork();
 networkStarted.catch(() => {}); // reported by the page
 
-/** An image file as the browser shows it: upright, in sRGB.  Rejects for what is no image. */
+/** An image file as the browser shows it: upright, in sRGB.  Rejects what is no image, or too long. */
 async function decodeFile(file) {
   const bitmap = await createImageBitmap(file, {
     imageOrientation: "from-image",
@@ -58,7 +61,7 @@ async function decodeFile(file) {
   const [shorter, longer] = [bitmap.width, bitmap.height].sort((a, b) => a - b);
   if (longer <= MAX_ASPECT * shorter) return bitmap;
   bitmap.close();
-  throw new Error(`an image may be at most ${MAX_ASPECT} times as long as wide`);
+  throw new ShapeError(`an image may be at most ${MAX_ASPECT} times as long as wide`);
 }
 
 /** A bitmap's pixels (height, width, 3), transparency over white. */

@@ -4,8 +4,11 @@
 const FILES = {{ files | tojson }};
 const CACHE = "googlenet-{{ version }}";
 
+// The small files past the browser's other cache, which may have those of an earlier page.
+const fresh = (url) => (url.includes("?") ? url : new Request(url, { cache: "reload" }));
+
 addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES.map(fresh))));
 });
 
 addEventListener("activate", (event) => {

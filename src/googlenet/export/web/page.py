@@ -62,7 +62,7 @@ def write_page(
         return
     out.mkdir()
     # The large files are asked for by the version too, so that no host's cache mixes two of them.
-    addresses = ["./", "page.css", *SCRIPTS, *(f"{name}.gz?{version}" for name in large)]
+    addresses = ["./", INDEX, "page.css", *SCRIPTS, *(f"{name}.gz?{version}" for name in large)]
     offline = render_template(__package__, "offline.js", files=addresses, version=version)
     texts = {INDEX: page, "page.css": style, "offline.js": offline, **scripts}
     for name, text in texts.items():

@@ -3,7 +3,7 @@
 //
 // Pillow resizes 8-bit images in two passes, one for each axis, with weights of 22 bits after the
 // binary point, and rounds each pass to bytes (its src/libImaging/Resample.c).  A canvas
-// interpolates otherwise, which changes one answer of ten.
+// interpolates otherwise, which changes answers.
 
 const PRECISION_BITS = 22;
 
