@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.export.web import runtime
+from googlenet.export.web import parity, runtime
 from googlenet.runtime.errors import GoogLeNetError
 from googlenet.weights.registry import ONNXRUNTIME_WEB
 from tests.cli.conftest import command
@@ -90,3 +90,10 @@ def test_a_folder_of_something_else_is_kept(tmp_path: Path) -> None:
     found = command("export", "m.safetensors", "--to", "web", "--out", tmp_path)
     assert found.code == 2
     assert "must be a new folder" in found.err
+
+
+def test_why_a_page_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "PROGRAMS", ("no-such-browser",))
+    assert parity.missing_browser() == "none of no-such-browser is on the PATH"
+    monkeypatch.setattr(parity, "find_spec", lambda name: None)
+    assert "playwright is not installed" in str(parity.missing_browser())

@@ -21,7 +21,7 @@ from googlenet.export.web.runtime import PACKAGE, VERSION
 from googlenet.inference.classifier import Classifier
 from googlenet.runtime.template import render_template
 
-SCRIPTS = ("resize.js", "network.js", "app.js")
+SCRIPTS = ("resize.js", "network.js", "pictures.js", "app.js")
 NETWORK = "network.onnx"
 INDEX = "index.html"
 NAMED_CLASSES = 8  # at most, in the page's title
@@ -60,11 +60,14 @@ def write_page(
     if single:
         out.write_text(page, encoding="utf-8")
         return
-    out.mkdir()
     # The large files are asked for by the version too, so that no host's cache mixes two of them.
     addresses = ["./", INDEX, "page.css", *SCRIPTS, *(f"{name}.gz?{version}" for name in large)]
     offline = render_template(__package__, "offline.js", files=addresses, version=version)
-    texts = {INDEX: page, "page.css": style, "offline.js": offline, **scripts}
+    write_folder(out, {INDEX: page, "page.css": style, "offline.js": offline, **scripts}, large)
+
+
+def write_folder(out: Path, texts: Mapping[str, str], large: Mapping[str, bytes]) -> None:
+    out.mkdir()
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
     for name, content in large.items():

@@ -59,18 +59,27 @@ def export_web(
     except OSError as error:
         raise GoogLeNetError(f"{out}: cannot be written ({error})") from error
     return {
-        "out": str(out),
-        "format": options.to,
-        "precision": options.precision,
-        "single_file": single,
-        "data": images.name,
-        **parity.to_json(),
+        **page_report(options, out, images, parity),
         "browser": browser and browser_report(browser),
         "browser_unchecked": unchecked,
-        "calibration_images": 0 if options.calibration is None else len(options.calibration),
         "bytes": size,
         "passed": failure is None,
         "failure": failure,
+    }
+
+
+def page_report(
+    options: ExportOptions, out: Path, images: ParityImages, parity: Parity
+) -> dict[str, Any]:
+    """What was written, and how its network compares in Python."""
+    return {
+        "out": str(out),
+        "format": options.to,
+        "precision": options.precision,
+        "single_file": out.suffix == ".html",
+        "data": images.name,
+        **parity.to_json(),
+        "calibration_images": 0 if options.calibration is None else len(options.calibration),
     }
 
 
