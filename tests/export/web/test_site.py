@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,10 @@ from googlenet.export.web.graph import web_network
 from googlenet.export.web.page import write_page
 from googlenet.export.web.parity import address_of
 from googlenet.export.web.site import export_web
-from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing
-from googlenet.inference.calibration import Calibration, OODDetector
 from googlenet.insight.cam import cam
-from googlenet.models.registry import build_network
 from tests.cli.conftest import command
 from tests.export.test_export import classifier
-from tests.fixtures import encoded, noise, photo_folder, set_header, tiny_classifier
+from tests.fixtures import encoded, noise, photo_folder, tiny_classifier
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +126,27 @@ def test_images_in_answers_out(name: str, made: Path, browser: Browser, tmp_path
     assert "cannot read it" in rows[-2]["error"]
 
 
+PASTE_AND_DROP = """async () => {
+    const canvas = new OffscreenCanvas(80, 60);
+    canvas.getContext("2d").fillRect(0, 0, 40, 60);
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([await canvas.convertToBlob()], "it.png"));
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: clipboardData }));
+}"""
+
+
+def test_paste_drop_and_a_phones_camera(made: Path, browser: Browser) -> None:
+    with opened(browser, made / "page.html", PHONE, touch=True) as page:
+        page.evaluate(PASTE_AND_DROP)
+        expect(page.locator("#status")).to_have_text("2 images classified on this device.")
+        with page.expect_file_chooser():
+            page.get_by_role("button", name="Take a photo").tap()
+        expect(page.locator("#choose")).to_have_attribute("capture", "environment")
+        page.locator("#choose").dispatch_event("cancel")
+        assert page.locator("#choose").get_attribute("capture") is None
+
+
 def test_the_maps_are_those_of_explain(made: Path, browser: Browser) -> None:
     model = Classifier.load(made / "m.safetensors")
     image = np.asarray(noise(64, 64, 5).resize((72, 72)))  # only cropped: the same pixels
@@ -152,41 +169,6 @@ def asked(browser: Browser, page_at: Path, content: bytes) -> dict[str, Any]:
     with opened(browser, page_at) as page:
         found: dict[str, Any] = page.evaluate(ANSWER, list(content))
         return found
-
-
-@pytest.mark.parametrize("kind", ["multilabel", "gray", "letterbox", "alexnet", "uncalibrated"])
-def test_other_kinds_of_models(
-    kind: str, browser: Browser, tmp_path: Path, runtime: dict[str, bytes]
-) -> None:
-    model = model_of(kind)
-    out = tmp_path / "page.html"
-    report = export_web(model, OPTIONS, runtime, out, generated_images(2))
-    assert report["passed"], report["failure"]
-    content = encoded(noise(120, 90, 3))
-    found = asked(browser, out, content)
-    (expected,) = model.predict([content])
-    assert found["top"][0]["label"] == expected.label
-    assert found["top"][0]["probability"] == pytest.approx(expected.probability, abs=1e-5)
-    assert found["unknown"] == expected.unknown
-    assert (found["maps"] is None) == (kind == "alexnet")
-    labels = None if found["labels"] is None else [one["label"] for one in found["labels"]]
-    assert labels == (None if expected.labels is None else [name for name, _ in expected.labels])
-
-
-def model_of(kind: str) -> Classifier:
-    if kind == "alexnet":
-        return tiny_classifier(7, variant="alexnet", size=64)
-    model = tiny_classifier(7, size=64)
-    if kind == "multilabel":
-        set_header(model, multilabel=True, threshold=0.3)
-    if kind == "letterbox":
-        p = replace(model.preprocessing, mode="letterbox", interpolation="bicubic")
-        set_header(model, preprocessing=p)
-    if kind == "gray":
-        p = Preprocessing(64, 72, channel_order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
-        network = build_network("bn", 7, size=64, width=0.05, in_channels=1).eval()
-        return Classifier.from_network(network, model.classes, p)
-    return model
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
@@ -271,13 +253,3 @@ def test_int8_that_disagrees_becomes_fp32(
     )  # fmt: skip
     assert "int8 disagrees" in found.out
     assert "web, fp32" in found.out
-
-
-def test_a_score_of_energy_alone(
-    browser: Browser, tmp_path: Path, runtime: dict[str, bytes]
-) -> None:
-    model = tiny_classifier(size=64)
-    set_header(model, calibration=Calibration(1.5, OODDetector("energy", 100.0, 5.0, {})))
-    out = tmp_path / "page.html"
-    assert export_web(model, OPTIONS, runtime, out, generated_images(2))["passed"]
-    assert asked(browser, out, encoded(noise(90, 70, 1)))["unknown"] is True

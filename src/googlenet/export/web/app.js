@@ -41,6 +41,7 @@ byId("choose").addEventListener("change", (event) => {
   event.target.removeAttribute("capture");
   add(files);
 });
+byId("choose").addEventListener("cancel", (event) => event.target.removeAttribute("capture"));
 
 document.addEventListener("paste", (event) => {
   if (!event.clipboardData.files.length) return;
