@@ -191,7 +191,7 @@ def network_input(
     scale = np.array([size[0] / width, size[1] / height] * 2, np.float32)
     resized = np.asarray(Image.fromarray(image).resize(size, INTERPOLATIONS[p.interpolation]))
     pixels = p.pixels(resized[:, ::-1] if mirrored else resized)
-    return p.normalize(torch.from_numpy(np.ascontiguousarray(pixels))[None]), scale
+    return p.normalize(torch.from_numpy(pixels.copy())[None]), scale
 
 
 def crop_regions(

@@ -141,10 +141,11 @@ def train(run: DetectionRun) -> Path:
                 if not trainer.step % trainer.steps_per_epoch:
                     end_epoch(run, losses)
                     losses = []
-                if console.interrupted or perf_counter() - saved > CHECKPOINT_SECONDS:
+                stop = console.interrupted
+                if stop or perf_counter() - saved > CHECKPOINT_SECONDS:
                     write_state(run)
                     saved = perf_counter()
-                if console.interrupted:
+                if stop:
                     raise Interrupted
     trainer.detector.save(folder.last)
     folder.checkpoint.unlink(missing_ok=True)

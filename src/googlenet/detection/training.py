@@ -90,15 +90,16 @@ class DetectorTrainer:
         if self.fast:
             for mirrored in (False, True):
                 if self.map_bytes > 0:
-                    kept = self.compute_map(pixels, mirrored).half()
+                    kept = self.compute_map(pixels, mirrored)
                     self.map_bytes -= kept.numel() * 2
                     image.maps[mirrored] = kept
 
     @torch.no_grad()
     def compute_map(self, pixels: NDArray[np.uint8], mirrored: bool) -> Tensor:
+        """In half precision, whether it is kept or not, so that memory does not matter."""
         header = self.detector.header
         x, _ = network_input(pixels, header.regions.side, header.preprocessing, mirrored)
-        return self.network.shared_map(x)
+        return self.network.shared_map(x).half()
 
     def train_step(self) -> StepLoss:
         """One step on the next images.  Raises GoogLeNetError where the loss is not finite."""
@@ -128,7 +129,7 @@ class DetectorTrainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
         self.optimizer.step()
         self.step += 1
-        return StepLoss(float(classes), float(boxes))
+        return StepLoss(classes.item(), boxes.item())
 
     def forward(self, index: int, epoch: int) -> tuple[Tensor, Tensor, Regions]:
         """Logits and steps of an image's regions, and what they should be."""
