@@ -243,3 +243,33 @@ def test_other_data(tmp_path: Path) -> None:
         load_boxes(str(tmp_path))
     with pytest.raises(UsageError, match="does not exist"):
         load_boxes(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"bbox": ["a", 1, 2, 3]}, {"bbox": [None, 1, 2, 3]}, {"bbox": 5}, {"image_id": [1]},
+     {"category_id": [1]}, {"image_id": {}}],
+)  # fmt: skip
+def test_one_bad_annotation_of_coco(bad: dict[str, object], tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    good = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    value = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [good, good | bad, {}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(value))
+    data = load_boxes(str(tmp_path))
+    assert kinds(data) == ["bad-annotation", "bad-annotation"]
+    assert data.train[0].truth.boxes.tolist() == [[1, 2, 4, 6]]
+
+
+def test_one_bad_object_of_voc(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    boxes = [("cat", (1, 2, 3, 4), False), ("dog", (5, 6, 7, 8), False)]
+    text = voc_xml("a.jpg", (40, 30), boxes)
+    (tmp_path / "a.xml").write_text(text.replace("<xmin>6<", "<xmin>six<"))
+    data = load_boxes(str(tmp_path))
+    assert kinds(data) == ["bad-annotation"]
+    assert "object 2" in data.account.notes[0].detail
+    assert data.train[0].truth.boxes.tolist() == [[1, 2, 3, 4]]

@@ -54,7 +54,11 @@ def check_data(name: str, seed: int, workers: int, bar: Callable[[int, str], Any
     bar: makes a progress bar for a number of images.  Raises UsageError for a name that is
     nothing, DataError where there is no image at all.
     """
-    found = scan(name, seed)
+    return check_scan(scan(name, seed), workers, bar)
+
+
+def check_scan(found: Scan, workers: int, bar: Callable[[int, str], Any]) -> Check:
+    """Examine the images of a scan, and compare them with each other."""
     entries = found.entries
     images = []
     with bar(len(entries), "reading images") as shown:

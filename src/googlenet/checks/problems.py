@@ -25,6 +25,19 @@ KINDS = {
     "integer-labels": "labels that are read as class indices",
     "decimal-labels": "class names that are decimal numbers",
     "imbalance": "a class with far fewer training images than the largest",
+    # Of annotated images.
+    "missing-image": "annotations whose image is not there",
+    "bad-annotation": "annotations that cannot be read",
+    "unknown-class": "boxes of a class that is not in the list",
+    "inverted-box": "boxes whose second corner is above or left of the first",
+    "empty-box": "boxes without width or height",
+    "outside-box": "boxes outside the image, or cut off at its edge",
+    "duplicate-box": "boxes of the same class in the same place",
+    "tiny-box": "boxes of very few pixels",
+    "no-boxes": "images without boxes: all of each is background",
+    "relative-boxes": "shares of the sides where the format has pixels",
+    "zero-based": "pixels counted from 0 where the format counts from 1",
+    "one-based": "pixels counted from 1 where the format counts from 0",
 }
 
 

@@ -15,6 +15,7 @@ from googlenet.cli.options import DATA, add_json, add_workers
 if TYPE_CHECKING:
     from googlenet.checks.check import Check
     from googlenet.checks.problems import Problem
+    from googlenet.checks.scan import Scan
     from googlenet.runtime.console import Console
 
 MAX_EXAMPLES = 3  # problems shown per kind, without --all
@@ -33,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.checks.check import check_data
+    from googlenet.checks.check import check_data, check_scan
+    from googlenet.detection.load_boxes import has_boxes
     from googlenet.runtime.console import Console
     from googlenet.runtime.errors import UsageError
 
@@ -42,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise UsageError(f"--seed must be 0 or more, got {args.seed}")
     console = Console(sys.stderr if args.json else sys.stdout)
-    found = check_data(args.data, args.seed, args.workers, console.bar)
+    if has_boxes(args.data):
+        found = check_scan(scan_boxes(args.data, args.seed), args.workers, console.bar)
+    else:
+        found = check_data(args.data, args.seed, args.workers, console.bar)
     if args.out:
         write(args.out, found.problems)
     if args.json:
@@ -50,6 +55,31 @@ def run(args: argparse.Namespace) -> int:
     else:
         show(console, found, args.data, args.seed, sys.maxsize if args.all else MAX_EXAMPLES)
     return 1 if args.strict and found.problems else 0
+
+
+def scan_boxes(name: str, seed: int) -> Scan:
+    """Annotated images as what the check of a data set works on."""
+    from googlenet.checks.problems import Problem
+    from googlenet.checks.scan import Entry, Scan
+    from googlenet.data.labels import join_labels
+    from googlenet.detection.annotations import SPLITS
+    from googlenet.detection.check_boxes import check_boxes
+
+    data, notes = check_boxes(name, seed)
+    classes = [c.id for c in data.classes]
+    entries = [
+        Entry(
+            image.path,
+            str(image.path),
+            join_labels(classes[label] for label in sorted(set(image.truth.labels.tolist()))),
+            split,
+            multilabel=True,
+        )
+        for split in SPLITS
+        for image in data.images(split)
+    ]
+    problems = [Problem(note.subject, note.kind, note.detail) for note in notes]
+    return Scan(data.name, entries, classes, data.has_split, problems)
 
 
 def show(console: Console, found: Check, data: str, seed: int, examples: int) -> None:

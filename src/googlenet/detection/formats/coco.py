@@ -11,6 +11,7 @@ from googlenet.detection.formats.raw import ImageFinder, RawBox, RawData, RawIma
 from googlenet.runtime.errors import printable
 
 KEYS = {"images", "annotations", "categories"}
+SHOWN = 80  # characters of an annotation that cannot be read
 
 
 def coco_files(root: Path) -> list[Path]:
@@ -58,7 +59,11 @@ def read_file(path: Path, split: str, finder: ImageFinder, data: RawData) -> lis
         categories = {c["id"]: str(c["name"]) for c in content["categories"]}
         boxes: dict[Any, list[RawBox]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
-            read_annotation(path, annotation, categories, boxes, data)
+            try:
+                read_annotation(path, annotation, categories, boxes, data)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                detail = f"an annotation cannot be read ({error}): {str(annotation)[:SHOWN]}"
+                data.problems.append((str(path), "bad-annotation", detail))
         for image in content["images"]:
             data.images.append(read_image(path, image, tuple(boxes[image["id"]]), split, finder))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

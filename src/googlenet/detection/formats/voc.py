@@ -37,7 +37,7 @@ def read_voc(root: Path) -> RawData:
     data = RawData("Pascal VOC", [])
     for path in xml_files(root):
         try:
-            data.images.append(read_image(path, root, finder, splits))
+            data.images.append(read_image(path, root, finder, splits, data))
         except (ElementTree.ParseError, ValueError, TypeError) as error:
             data.problems.append((str(path), "bad-annotation", f"cannot be read ({error})"))
     corners = [box.box for image in data.images for box in image.boxes]
@@ -50,8 +50,13 @@ def read_voc(root: Path) -> RawData:
     return data
 
 
-def read_image(path: Path, root: Path, finder: ImageFinder, splits: dict[str, str]) -> RawImage:
-    """Raises ValueError, TypeError or ParseError for an annotation that is none."""
+def read_image(
+    path: Path, root: Path, finder: ImageFinder, splits: dict[str, str], data: RawData
+) -> RawImage:
+    """The image of a file; objects that cannot be read are named in the data's problems.
+
+    Raises ValueError, TypeError or ParseError for a file that is no annotation.
+    """
     tree = ElementTree.parse(path).getroot()
     if tree.tag != "annotation":
         raise ValueError(f"its root must be annotation, is {tree.tag}")
@@ -61,9 +66,15 @@ def read_image(path: Path, root: Path, finder: ImageFinder, splits: dict[str, st
     width, height = (number(tree, f"size/{side}") for side in ("width", "height"))
     folders = path.relative_to(root).parts[:-1]
     split = splits.get(path.stem) or next(filter(None, map(split_named, folders)), "")
-    boxes = tuple(map(read_object, tree.iter("object")))
+    boxes = []
+    for place, element in enumerate(tree.iter("object"), 1):
+        try:
+            boxes.append(read_object(element))
+        except ValueError as error:
+            detail = f"its object {place} cannot be read ({error})"
+            data.problems.append((str(path), "bad-annotation", detail))
     size = (int(width), int(height)) if width and height else None
-    return RawImage(name, image, boxes, size, split)
+    return RawImage(name, image, tuple(boxes), size, split)
 
 
 def read_object(element: ElementTree.Element) -> RawBox:
