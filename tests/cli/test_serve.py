@@ -37,7 +37,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     def run(self: server.Server, sockets: list[socket.socket]) -> None:
-        seen.update(limits=self.service.limits, at=server.address(sockets[0]))
+        models = {name: len(m.classifier.classes) for name, m in self.service.models.items()}
+        seen.update(limits=self.service.limits, at=server.address(sockets[0]), models=models)
 
     monkeypatch.setattr(server.Server, "run", run)
     monkeypatch.delenv(serve.TOKEN_VARIABLE, raising=False)
@@ -66,6 +67,37 @@ def test_former_names_of_options(model: Path, served: dict[str, Any]) -> None:
 def test_defaults_are_those_of_the_limits(model: Path, served: dict[str, Any]) -> None:
     assert command("serve", model, "--port", "0").code == 0
     assert served["limits"] == Limits()
+
+
+def test_models_by_their_names(
+    model: Path, served: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    other = model.parent / "a=b" / "my run.safetensors"  # a path, not a name
+    other.parent.mkdir()
+    tiny_classifier(classes=5).save(other)
+    answer = command("serve", model, f"five={other}", other, "--port", "0")
+    assert answer.code == 0, answer.err
+    assert served["models"] == {"model": 3, "five": 5, "my-run": 5}
+    assert "serving model, five, my-run on http" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["", ""], "models must have different names, got model for "),
+        (["a=", "a="], "models must have different names, got a for "),
+        (["a b="], "a model's name must be letters, digits, '.', '_' and '-', got 'a b'"),
+        (["="], "got ''"),
+        (["..="], "got '..'"),
+    ],
+)
+def test_names_that_cannot_be(
+    names: list[str], message: str, model: Path, served: dict[str, Any]
+) -> None:
+    answer = command("serve", *(f"{name}{model}" for name in names), "--port", "0")
+    assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
+    assert message in answer.err
+    assert not served
 
 
 def test_warns_where_anyone_may_ask(

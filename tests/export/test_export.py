@@ -467,10 +467,10 @@ def test_the_service_answers_with_exported_files(exported: Exported, form: str) 
     ours, theirs = Classifier.load(exported.model), Classifier.load(exported[form][0])
     crop = Crop(ours.crops(noise(80, 70))[0], 80, 70)
     (expected,), (found,) = (predict_batch(each, [Request(crop, 2)]) for each in (ours, theirs))
-    assert [top["label"] for top in found["top"]] == [top["label"] for top in expected["top"]]
+    assert found.prediction.indices == expected.prediction.indices
     assert supports_cam(ours)
     assert not supports_cam(theirs)
-    assert "cam" not in predict_batch(theirs, [Request(crop, 2, cam=True)])[0]
+    assert predict_batch(theirs, [Request(crop, 2, cam=True)])[0].cam is None
 
 
 @pytest.mark.parametrize(

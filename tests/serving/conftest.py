@@ -76,7 +76,8 @@ class Running:
 def running(token: str | None = None, **limits: Any) -> Iterator[Running]:
     classifier = tiny_classifier(classes=7, seed=1)
     gate = Gate(classifier)
-    service = Service(classifier, Limits(**limits))
+    models = {"seven": classifier, "four": tiny_classifier(classes=4, seed=2)}
+    service = Service(models, Limits(**limits))
     with listen("127.0.0.1", 0) as listening:
         server = Server(build_app(service, token), service)
         at = address(listening)

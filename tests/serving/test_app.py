@@ -41,7 +41,7 @@ def test_one_image_as_the_classifier_says(serving: Running) -> None:
     answer = serving.predict(PHOTOS[0])
     assert answer.status_code == 200
     (result,) = answer.json()["results"]
-    (top,) = expected(serving.service.classifier, PHOTOS[:1])
+    (top,) = expected(serving.service.default.classifier, PHOTOS[:1])
     assert result["top"] == top
     assert (result["label"], result["probability"]) == (top[0]["label"], top[0]["probability"])
     assert (result["width"], result["height"], result["unknown"]) == (60, 40, None)
@@ -53,7 +53,7 @@ def test_images_of_a_form_in_their_order(serving: Running) -> None:
     answer = serving.form([PHOTOS[2], TEXT, PHOTOS[0], BOMB], params={"top": 2})
     assert answer.status_code == 200
     results = answer.json()["results"]
-    good = expected(serving.service.classifier, [PHOTOS[2], PHOTOS[0]], top=2)
+    good = expected(serving.service.default.classifier, [PHOTOS[2], PHOTOS[0]], top=2)
     assert [results[0]["top"], results[2]["top"]] == good
     assert results[1] == {"error": "this is not an image of a known format"}
     assert results[3] == {"error": "an image may have 10000 pixels, this has 400×300"}
@@ -72,11 +72,11 @@ def test_images_that_ask_together_are_answered_together(serving: Running) -> Non
             pool.submit(serving.form, PHOTOS[2:4], params={"top": 3, "cam": 1}),
             pool.submit(serving.predict, PHOTOS[1], params={"top": 7}),
         ]
-        until(lambda: len(serving.service.batcher.waiting) == 4)
+        until(lambda: len(serving.service.default.batcher.waiting) == 4)
         gate.open.set()
         answers = [call.result().json()["results"] for call in (first, *others)]
     assert gate.batches == [1, 4]
-    classifier = serving.service.classifier
+    classifier = serving.service.default.classifier
     assert answers[0][0]["top"] == expected(classifier, PHOTOS[:1])[0]
     assert answers[1][0]["top"] == expected(classifier, PHOTOS[1:2], top=1)[0]
     assert [result["top"] for result in answers[2]] == expected(classifier, PHOTOS[2:4], top=3)
@@ -88,7 +88,7 @@ def test_images_that_ask_together_are_answered_together(serving: Running) -> Non
 
 def test_unknown_as_the_classifier_says() -> None:
     with running() as serving:
-        classifier = serving.service.classifier
+        classifier = serving.service.default.classifier
         scores = [energy(classifier.outputs(crops(classifier, p)), {}).item() for p in PHOTOS]
         threshold = sum(scores) / len(scores)
         set_header(classifier, calibration=Calibration(2.0, OODDetector("energy", threshold, 5.0)))
@@ -100,7 +100,7 @@ def test_unknown_as_the_classifier_says() -> None:
 
 def test_images_of_several_labels() -> None:
     with running() as serving:
-        classifier = serving.service.classifier
+        classifier = serving.service.default.classifier
         set_header(classifier, multilabel=True, threshold=0.5)
         results = serving.form(PHOTOS, params={"top": 2}).json()["results"]
         for result, own in zip(results, classifier.predict(PHOTOS, top=2), strict=True):
@@ -121,7 +121,7 @@ def crops(classifier: Classifier, photo: bytes) -> NDArray[np.uint8]:
 def test_classes_of_one_name_have_maps_of_their_own() -> None:
     """ImageNet has two cranes."""
     with running() as serving:
-        classifier = serving.service.classifier
+        classifier = serving.service.default.classifier
         (before,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
         set_header(classifier, classes=tuple(Class(c.id, "crane") for c in classifier.classes))
         (after,) = serving.predict(PHOTOS[0], params={"cam": 1}).json()["results"]
@@ -131,7 +131,7 @@ def test_classes_of_one_name_have_maps_of_their_own() -> None:
 
 def test_maps_of_the_first_answers(serving: Running) -> None:
     (result,) = serving.predict(PHOTOS[1], params={"cam": 1, "top": 7}).json()["results"]
-    classifier = serving.service.classifier
+    classifier = serving.service.default.classifier
     region, maps = result["cam"]["region"], np.array(result["cam"]["maps"])
     # 60×40 resized to 56×37, of which the middle 32×32 are seen.
     assert region == pytest.approx([12 / 56, 2 / 37, 32 / 56, 32 / 37], abs=1e-5)
@@ -146,7 +146,7 @@ def test_maps_of_the_first_answers(serving: Running) -> None:
 def test_model_without_maps_says_so() -> None:
     with running() as serving:
         until(lambda: serving.service.ready)  # which finds out whether there are maps
-        serving.service.has_cam = False
+        serving.service.default.has_cam = False
         answer = serving.predict(PHOTOS[0], params={"cam": 1})
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("this model has no class activation maps")
@@ -182,7 +182,9 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
         ("?top=" + "9" * 5000, JPEG, PHOTOS[0], 400, f"got '{'9' * 40}'"),
         ("?cam=yes", JPEG, PHOTOS[0], 400, "cam must be 0 or 1, got 'yes'"),
         ("?top=1&top=2", JPEG, PHOTOS[0], 400, "top must be given only once"),
-        ("?topk=3", JPEG, PHOTOS[0], 400, "the parameters are top and cam, got 'topk'"),
+        ("?topk=3", JPEG, PHOTOS[0], 400, "the parameters are top, cam and model, got 'topk'"),
+        ("?model=five", JPEG, PHOTOS[0], 404,
+         "the models of this service are seven, four, got 'five'"),
         ("", JPEG, b"", 400, "the request contains no image"),
         ("", FORM, b"", 400, "its last boundary is missing"),
         ("", FORM, b"nonsense", 400, "the body is not valid multipart/form-data"),
@@ -274,8 +276,9 @@ def test_nothing_of_the_machine_or_the_image_is_told(
 def test_model_is_the_header(serving: Running) -> None:
     facts = serving.client.get("/model").json()
     assert facts.pop("cam") is True
+    assert (facts.pop("name"), facts.pop("models")) == ("seven", ["seven", "four"])
     assert facts.pop("limits") == {"body": 200_000, "pixels": 10_000, "photos": 4}
-    header = serving.service.classifier.header.to_json()
+    header = serving.service.default.classifier.header.to_json()
     header["preprocessing"] |= {
         name: list(header["preprocessing"][name]) for name in ("mean", "scale")
     }
@@ -300,9 +303,9 @@ def test_metrics_are_prometheus_text() -> None:
     assert requests["googlenet_requests_total", "/predict", "200"] == 1
     assert requests["googlenet_requests_total", "/predict", "415"] == 1
     photos = samples("googlenet_photos")
-    assert photos["googlenet_photos_total", "answered"] == 2
-    assert photos["googlenet_photos_total", "refused"] == 2
-    assert samples("googlenet_batch_photos")[("googlenet_batch_photos_sum",)] == 2
+    assert photos["googlenet_photos_total", "seven", "answered"] == 2
+    assert photos["googlenet_photos_total", "seven", "refused"] == 2
+    assert samples("googlenet_batch_photos")["googlenet_batch_photos_sum", "seven"] == 2
     latency = samples("googlenet_request_seconds")
     assert latency["googlenet_request_seconds_count", "/predict"] == 2
     assert samples("googlenet_queue_photos") == {("googlenet_queue_photos",): 0}
@@ -363,7 +366,7 @@ def test_nobody_waits_for_who_has_gone(serving: Running) -> None:
         with serving.dial() as leaving:
             head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTOS[1])}\r\n\r\n"
             leaving.sendall(head.encode() + PHOTOS[1])
-            until(lambda: len(serving.service.batcher.waiting) == 1)
+            until(lambda: len(serving.service.default.batcher.waiting) == 1)
         until(lambda: serving.count(499) == before + 1)
         gate.open.set()
         assert first.result().status_code == 200
@@ -373,7 +376,7 @@ def test_nobody_waits_for_who_has_gone(serving: Running) -> None:
 
 def test_a_fault_of_ours_is_500_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with running() as serving:
-        classifier = serving.service.classifier
+        classifier = serving.service.default.classifier
         working = classifier.outputs
 
         def fail(_: object) -> None:

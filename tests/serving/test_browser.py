@@ -293,7 +293,7 @@ def test_images_that_are_pasted_or_dropped(kind: str, browser: Browser, service:
 def test_unknown_verdict(browser: Browser) -> None:
     with running() as service:
         calibration = Calibration(ood=OODDetector("energy", threshold=1e9, target_fpr=5.0))
-        set_header(service.service.classifier, calibration=calibration)
+        set_header(service.service.default.classifier, calibration=calibration)
         with opened(browser, service) as page:
             add(page, TALL)
             one = card(page, "tall.png")
@@ -306,7 +306,7 @@ def test_unknown_verdict(browser: Browser) -> None:
 def test_model_without_maps(browser: Browser) -> None:
     with running() as service:
         until(lambda: service.service.ready)  # which finds out whether there are maps
-        service.service.has_cam = False
+        service.service.default.has_cam = False
         with opened(browser, service) as page:
             add(page, TALL)
             expect(page.get_by_text("This model cannot show where it looked.")).to_be_visible()

@@ -19,6 +19,10 @@ from tests.fixtures import tiny_classifier
 from tests.serving.conftest import PHOTOS, Running
 
 Json = dict[str, Any]
+GUARDED = {
+    *("get /model", "get /metrics", "get /v2/models/{model}", "get /v2/models/{model}/ready"),
+    *("post /predict", "post /", "post /models/{model}", "post /v2/models/{model}/infer"),
+}
 
 
 @pytest.mark.parametrize("token", [True, False])
@@ -27,21 +31,28 @@ def test_valid(token: bool) -> None:
 
 
 def test_every_route_is_described() -> None:
-    app = build_app(Service(tiny_classifier()))
-    routes = {route.path: route.methods for route in app.routes if isinstance(route, Route)}
+    app = build_app(Service({"model": tiny_classifier()}))
+    routes: dict[str, set[str]] = {}
+    for route in app.routes:
+        assert isinstance(route, Route)
+        routes.setdefault(route.path, set()).update(route.methods or ())
     described = description(Limits(), True)["paths"]
     resources = PAGE_FILES.keys() - {"/"}
     assert set(described) == routes.keys() - resources - {"/openapi.json"}
     for path, item in described.items():
-        (method,) = item
-        assert method.upper() in (routes[path] or ())
+        assert {method.upper() for method in item} == routes[path] - {"HEAD"}
 
 
 def test_token_is_described_where_there_is_one() -> None:
     for token in (True, False):
         operations = description(Limits(), token)["paths"]
-        asking = {path for path, item in operations.items() if "security" in str(item)}
-        assert asking == ({"/predict", "/model", "/metrics"} if token else set())
+        asking = {
+            f"{method} {path}"
+            for path, item in operations.items()
+            for method, operation in item.items()
+            if "security" in operation
+        }
+        assert asking == (GUARDED if token else set())
         assert ("401" in operations["/predict"]["post"]["responses"]) == token
 
 
@@ -93,8 +104,10 @@ def test_limits_are_this_services() -> None:
 
 def test_numbers_are_those_of_the_code() -> None:
     document = description(Limits(), False)
-    top, _ = document["paths"]["/predict"]["post"]["parameters"]
+    top, *_ = document["paths"]["/predict"]["post"]["parameters"]
+    top_k = document["components"]["schemas"]["ImageInput"]["properties"]["parameters"]
     assert top["schema"]["maximum"] == MAX_TOP
+    assert top_k["properties"]["top_k"]["maximum"] == MAX_TOP
     assert document["components"]["schemas"]["Cam"]["properties"]["maps"]["maxItems"] == MAX_CAMS
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from googlenet.cli.options import (
     MODEL,
@@ -20,12 +22,17 @@ from googlenet.cli.options import (
 from googlenet.runtime.errors import GoogLeNetError, UsageError
 from googlenet.serving.limits import MIB, Limits, option_name
 
+if TYPE_CHECKING:
+    from googlenet.inference.classifier import Classifier
+
 TOKEN_VARIABLE = "GOOGLENET_TOKEN"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a model, in addresses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help=MODEL)
+    several = "several are served by their names, which NAME= gives, the first by default"
+    add("models", metavar="MODEL", nargs="+", help=f"{MODEL}; {several}")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     add("--port", type=port, default=8000, help="port, 0 for any free one (default: 8000)")
     token = f"bearer token that clients must send (default: the environment's {TOKEN_VARIABLE})"
@@ -63,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from googlenet.load import load_classifier
     from googlenet.serving.service import Service
 
+    sources = named_models(args.models)
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     token = find_token(args.token, args.token_file)
     if args.threads:
@@ -78,16 +85,54 @@ def run(args: argparse.Namespace) -> int:
                 "anyone who can reach %s can use the service: there is no --token",
                 address(listening),
             )
-        classifier = load_classifier(args.model, "auto", args.engine, args.precision)
-        if classifier.backend.takes_raw_image:
-            raise UsageError(
-                f"MODEL has its preprocessing built in and cannot be served: {args.model}"
-            )
-        service = Service(classifier, limits)
-        log.info("serving %s on %s", Path(args.model).name, address(listening))
+        service = Service(load_models(sources, args.engine, args.precision), limits)
+        log.info("serving %s on %s", ", ".join(sources), address(listening))
         Server(build_app(service, token), service).run([listening])
     log.info("stopped")
     return 0
+
+
+def named_models(given: Sequence[str]) -> dict[str, str]:
+    """What each name serves, in the order of the arguments; a path that exists has no name in it.
+
+    Raises UsageError for a name that no address can carry, and for the same name twice.
+    """
+    sources: dict[str, str] = {}
+    for argument in given:
+        name, equals, source = argument.partition("=")
+        if not equals or Path(argument).exists():
+            name, source = default_name(argument), argument
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"a model's name must be letters, digits, '.', '_' and '-', got {name!r}: "
+                "NAME=MODEL gives one"
+            )
+        if name in sources:
+            raise UsageError(
+                f"models must have different names, got {name} for {sources[name]} and {source}: "
+                "NAME=MODEL gives one"
+            )
+        sources[name] = source
+    return sources
+
+
+def default_name(source: str) -> str:
+    """The name of a run folder, of a file without its suffix, or of a known file."""
+    path = Path(source).absolute()
+    name = path.name if path.is_dir() else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "model"
+
+
+def load_models(sources: Mapping[str, str], engine: str, precision: str) -> dict[str, Classifier]:
+    """The classifiers.  Raises UsageError for one that cannot be served."""
+    from googlenet.load import load_classifier
+
+    loaded: dict[str, Classifier] = {}
+    for name, source in sources.items():
+        loaded[name] = load_classifier(source, "auto", engine, precision)
+        if loaded[name].backend.takes_raw_image:
+            raise UsageError(f"MODEL has its preprocessing built in and cannot be served: {source}")
+    return loaded
 
 
 def set_up_log() -> None:

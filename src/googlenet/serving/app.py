@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -15,15 +14,17 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive
 
+from googlenet.serving import hugging_face, open_inference
+from googlenet.serving.answering import Images, answer_images
 from googlenet.serving.http_error import HTTPError
 from googlenet.serving.middleware import CLIENT_CLOSED_REQUEST, RequestMiddleware, check_token
 from googlenet.serving.openapi import description
-from googlenet.serving.predict import Json
-from googlenet.serving.request_body import parameters, read_images
-from googlenet.serving.service import Service
+from googlenet.serving.predict import Json, to_json
+from googlenet.serving.request_body import check_names, parameters, read_images
+from googlenet.serving.service import MemoryReservation, Service
 
+Answerer = Callable[[Service, Request], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 PAGE_FILES = {
@@ -36,34 +37,8 @@ PAGE_FILES = {
 def build_app(service: Service, token: str | None = None) -> Starlette:
     """The ASGI application of a service, which starts and stops with it.
 
-    A token, if there is one, is required by /predict, /model and /metrics.
+    A token, if there is one, is required by what predicts, describes a model or counts.
     """
-
-    def guarded(endpoint: Endpoint) -> Endpoint:
-        async def checked(request: Request) -> Response:
-            check_token(request, token)
-            return await endpoint(request)
-
-        return checked
-
-    async def predict(request: Request) -> Response:
-        return await predict_images(service, request)
-
-    async def model(_: Request) -> Response:
-        return JSONResponse(model_info(service))
-
-    async def metrics(_: Request) -> Response:
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
-
-    async def ready(_: Request) -> Response:
-        service.check_running()
-        return JSONResponse({"status": "ready"})
-
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(description(service.limits, token is not None))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -73,20 +48,8 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
         finally:
             await service.stop()
 
-    routes = [
-        Route("/predict", guarded(predict), methods=["POST"]),
-        Route("/model", guarded(model)),
-        Route("/metrics", guarded(metrics)),
-        Route("/health", health),
-        Route("/ready", ready),
-        Route("/openapi.json", openapi),
-        *(Route(path, page(*file)) for path, file in PAGE_FILES.items()),
-    ]
-    middleware = Middleware(
-        RequestMiddleware,
-        metrics=service.metrics,
-        routes=frozenset(route.path for route in routes),
-    )
+    routes = build_routes(service, token)
+    middleware = Middleware(RequestMiddleware, metrics=service.metrics, routes=routes)
     app = Starlette(
         routes=routes,
         middleware=[middleware],
@@ -101,20 +64,94 @@ def build_app(service: Service, token: str | None = None) -> Starlette:
     return app
 
 
+def build_routes(service: Service, token: str | None) -> list[Route]:
+    def guarded(path: str, answer: Answerer, method: str = "GET") -> Route:
+        async def checked(request: Request) -> Response:
+            check_token(request, token)
+            return await answer(service, request)
+
+        return Route(path, checked, methods=[method])
+
+    def public(path: str, answer: Answerer) -> Route:
+        async def answered(request: Request) -> Response:
+            return await answer(service, request)
+
+        return Route(path, answered)
+
+    async def openapi(_: Service, __: Request) -> Response:
+        return JSONResponse(description(service.limits, token is not None))
+
+    return [
+        guarded("/predict", predict_images, "POST"),
+        guarded("/model", model_info),
+        guarded("/metrics", metrics),
+        public("/health", health),
+        public("/ready", ready),
+        public("/openapi.json", openapi),
+        guarded("/", hugging_face.classify, "POST"),
+        guarded("/models/{model}", hugging_face.classify, "POST"),
+        public("/v2", server_metadata),
+        public("/v2/health/live", live_v2),
+        public("/v2/health/ready", ready_v2),
+        guarded("/v2/models/{model}", model_metadata),
+        guarded("/v2/models/{model}/ready", model_ready),
+        guarded("/v2/models/{model}/infer", open_inference.infer, "POST"),
+        *(Route(path, page(*file)) for path, file in PAGE_FILES.items()),
+    ]
+
+
+async def metrics(service: Service, _: Request) -> Response:
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def health(_: Service, __: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def ready(service: Service, _: Request) -> Response:
+    service.check_running()
+    return JSONResponse({"status": "ready"})
+
+
+async def server_metadata(_: Service, __: Request) -> Response:
+    return JSONResponse(open_inference.server_metadata())
+
+
+async def live_v2(_: Service, __: Request) -> Response:
+    return JSONResponse({"live": True})
+
+
+async def ready_v2(service: Service, _: Request) -> Response:
+    service.check_running()
+    return JSONResponse({"ready": True})
+
+
+async def model_metadata(service: Service, request: Request) -> Response:
+    model = service.model(request.path_params["model"])
+    return JSONResponse(open_inference.model_metadata(model))
+
+
+async def model_ready(service: Service, request: Request) -> Response:
+    model = service.model(request.path_params["model"])
+    service.check_running()
+    return JSONResponse({"name": model.name, "ready": True})
+
+
 async def predict_images(service: Service, request: Request) -> Response:
     """POST /predict.  If every image fails, the status is that of the first."""
-    top, cam = parameters(request)
-    if cam and not service.has_cam:
+    asked = parameters(request)
+    model = service.model(asked.model)
+    if asked.cam and not model.has_cam:
         raise HTTPError(400, "this model has no class activation maps: leave out cam")
-    service.check_running()
-    service.check_queue(1)
-    with service.reserve() as memory:
-        images = await read_images(request, service.limits, memory)
-        results = await while_connected(request.receive, service.predict(images, top, cam))
+
+    async def read(memory: MemoryReservation) -> tuple[Images, int]:
+        return await read_images(request, service.limits, memory), asked.top
+
+    results = await answer_images(service, request, model, read, asked.cam)
     errors = [result for result in results if isinstance(result, HTTPError)]
     content: Json = {
         "results": [
-            {"error": result.message} if isinstance(result, HTTPError) else result
+            {"error": result.message} if isinstance(result, HTTPError) else to_json(result)
             for result in results
         ]
     }
@@ -124,35 +161,22 @@ async def predict_images(service: Service, request: Request) -> Response:
     return JSONResponse({"error": first.message, **content}, first.status)
 
 
-async def while_connected(
-    receive: Receive, work: Awaitable[list[Json | HTTPError]]
-) -> list[Json | HTTPError]:
-    """The work's result.  Cancels it and raises ClientDisconnect if the client leaves first."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(receive())  # the body has been read: next is the disconnect
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-def model_info(service: Service) -> Json:
+async def model_info(service: Service, request: Request) -> Response:
     """GET /model: the model file's header, and what the page has to know."""
-    limits = service.limits
-    return {
-        **service.classifier.header.to_json(),
-        "cam": service.has_cam,
+    check_names(request, "model")
+    model, limits = service.model(request.query_params.get("model")), service.limits
+    content = {
+        **model.classifier.header.to_json(),
+        "name": model.name,
+        "models": list(service.models),
+        "cam": model.has_cam,
         "limits": {
             "body": limits.max_body,
             "pixels": limits.max_pixels,
             "photos": limits.max_images,
         },
     }
+    return JSONResponse(content)
 
 
 def page(name: str, media_type: str) -> Endpoint:

@@ -18,7 +18,8 @@ class Batcher(Generic[Q, A]):
 
     A batch starts when it is full, when no other request is announced, or when its first request
     has waited for `seconds`: a single client never waits.  Its size is a power of two, at most
-    `batch`, because libraries keep code and memory for each size that they meet.
+    `batch`, because libraries keep code and memory for each size that they meet.  Batchers may
+    share a thread, as models do that share the processor.
     """
 
     def __init__(
@@ -27,13 +28,14 @@ class Batcher(Generic[Q, A]):
         batch: int,
         seconds: float,
         observe: Callable[[int], None] = lambda size: None,
+        thread: ThreadPoolExecutor | None = None,
     ) -> None:
         self.run_batch, self.seconds, self.observe = run_batch, seconds, observe
         self.batch = power_of_two(batch)
         self.announced = 0  # requests that will be submitted soon
         self.waiting: list[tuple[float, Q, asyncio.Future[A]]] = []  # submitted when
         self.changed = asyncio.Event()
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self.thread = thread or inference_thread()
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -100,6 +102,10 @@ class Batcher(Generic[Q, A]):
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+
+def inference_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="inference")
 
 
 def power_of_two(number: int) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from collections.abc import Sequence
 from time import monotonic
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from googlenet.serving.http_error import HTTPError
@@ -44,10 +46,14 @@ def check_token(request: Request, token: str | None) -> None:
 
 
 class RequestMiddleware:
-    """Wraps the application.  `routes`: the paths that logs and metrics may name."""
+    """Wraps the application.  `routes`: those whose paths logs and metrics may name."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Sequence[Route]) -> None:
         self.app, self.metrics, self.routes = app, metrics, routes
+
+    def route(self, path: str) -> str:
+        """The path as the route has it, a model's name left open."""
+        return next((each.path for each in self.routes if each.path_regex.match(path)), "other")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +70,7 @@ class RequestMiddleware:
             failed = JSONResponse({"error": "internal error, see the service's log"}, 500)
             await failed(scope, tracked.receive, tracked.send)
         finally:
-            route = scope["path"] if scope["path"] in self.routes else "other"
+            route = self.route(scope["path"])
             seconds = monotonic() - began
             status = tracked.status or CLIENT_CLOSED_REQUEST
             self.metrics.requests.labels(route, status).inc()

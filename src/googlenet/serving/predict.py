@@ -1,9 +1,9 @@
-"""One batch through the network, and its predictions as JSON values."""
+"""One batch through the network, and its answers as the JSON values of /predict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,16 @@ class Request:
     cam: bool = False
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The prediction for one image, of which `top` has as many classes as were wanted."""
+
+    crop: Crop
+    prediction: Prediction
+    cam: Json | None = None
+    milliseconds: float = 0.0
+
+
 def supports_cam(classifier: Classifier) -> bool:
     """Whether the network has class activation maps, found by running it once."""
     p = classifier.preprocessing
@@ -38,15 +48,15 @@ def supports_cam(classifier: Classifier) -> bool:
     return bool(seen)
 
 
-def predict_batch(classifier: Classifier, requests: Sequence[Request]) -> list[Json]:
-    """The predictions, in order; an image's own does not depend on the rest of the batch."""
+def predict_batch(classifier: Classifier, requests: Sequence[Request]) -> list[Answer]:
+    """The answers, in order; an image's own does not depend on the rest of the batch."""
     pixels = np.stack([request.crop.pixels for request in requests])
     with_cam = [n for n, request in enumerate(requests) if request.cam]
     with last_map(classifier.backend.network if with_cam else None) as seen:
         predictions = list(
             classifier.predict_batch(pixels, max(request.top for request in requests))
         )
-    results = [to_json(*both) for both in zip(requests, predictions, strict=True)]
+    answers = [answer(*both) for both in zip(requests, predictions, strict=True)]
     if with_cam and seen:
         (features,) = seen.values()
         head = classifier.network.classifier
@@ -55,20 +65,30 @@ def predict_batch(classifier: Classifier, requests: Sequence[Request]) -> list[J
         with torch.inference_mode():
             maps = class_activation_maps(features[with_cam], head, classes)
         for n, image_maps in zip(with_cam, maps.tolist(), strict=True):
-            results[n]["cam"] = cam(classifier, requests[n], image_maps)
-    return results
+            answers[n] = replace(answers[n], cam=cam(classifier, requests[n], image_maps))
+    return answers
 
 
-def to_json(request: Request, prediction: Prediction) -> Json:
-    top = entries(prediction.top[: request.top])
+def answer(request: Request, prediction: Prediction) -> Answer:
+    top, indices = prediction.top[: request.top], prediction.indices[: request.top]
+    return Answer(request.crop, replace(prediction, top=top, indices=indices))
+
+
+def to_json(answer: Answer) -> Json:
+    """A result of /predict."""
+    prediction, crop = answer.prediction, answer.crop
+    top = entries(prediction.top)
     labels = {} if prediction.labels is None else {"labels": entries(prediction.labels)}
+    maps = {} if answer.cam is None else {"cam": answer.cam}
     return {
         **top[0],
         "top": top,
         **labels,
         "unknown": prediction.unknown,
-        "width": request.crop.width,
-        "height": request.crop.height,
+        "width": crop.width,
+        "height": crop.height,
+        **maps,
+        "milliseconds": answer.milliseconds,
     }
 
 

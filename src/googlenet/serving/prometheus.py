@@ -33,12 +33,13 @@ class Metrics:
         self.images = Counter(
             "googlenet_photos",
             "Images, predicted (answered) or rejected (refused).",
-            ("outcome",),
+            ("model", "outcome"),
             registry=registry,
         )
         self.batch = Histogram(
             "googlenet_batch_photos",
             "Images per batch.",
+            ("model",),
             buckets=BATCHES,
             registry=registry,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -23,19 +24,43 @@ RAW_TYPES = ("application/octet-stream", "")
 FORM_TYPE = "multipart/form-data"
 
 
-def parameters(request: Request) -> tuple[int, bool]:
-    """The query's `top` and `cam`.  Raises HTTPError (400) for other parameters and values."""
-    for name in request.query_params:
-        if name not in ("top", "cam"):
-            raise HTTPError(400, f"the parameters are top and cam, got {name[:40]!r}")
-        if len(request.query_params.getlist(name)) > 1:
-            raise HTTPError(400, f"{name} must be given only once")
+@dataclass(frozen=True)
+class Parameters:
+    """The query of /predict: the model's name (None: the default), classes per image, and maps."""
+
+    model: str | None
+    top: int
+    cam: bool
+
+
+def parameters(request: Request) -> Parameters:
+    """Raises HTTPError (400) for other parameters and values."""
+    check_names(request, "top", "cam", "model")
     top, cam = request.query_params.get("top", "5"), request.query_params.get("cam", "0")
     if not (top.isascii() and top.isdigit() and len(top) <= 4 and 1 <= int(top) <= MAX_TOP):
         raise HTTPError(400, f"top must be a whole number from 1 to {MAX_TOP}, got {top[:40]!r}")
     if cam not in ("0", "1"):
         raise HTTPError(400, f"cam must be 0 or 1, got {cam[:40]!r}")
-    return int(top), cam == "1"
+    return Parameters(request.query_params.get("model"), int(top), cam == "1")
+
+
+def check_names(request: Request, *names: str) -> None:
+    """Raises HTTPError (400) for a query parameter that is not one of these, or given twice."""
+    for name in request.query_params:
+        if name not in names:
+            known = " and ".join((", ".join(names[:-1]), names[-1])) if names[1:] else names[0]
+            raise HTTPError(400, f"the parameters are {known}, got {name[:40]!r}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise HTTPError(400, f"{name} must be given only once")
+
+
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def is_image_type(kind: str) -> bool:
+    """Whether a body of this type is one image."""
+    return kind in RAW_TYPES or kind.startswith("image/")
 
 
 async def read_images(request: Request, limits: Limits, memory: MemoryReservation) -> list[bytes]:
@@ -44,21 +69,32 @@ async def read_images(request: Request, limits: Limits, memory: MemoryReservatio
     Raises HTTPError: 400 for an empty body or a malformed form, 408 for a slow body, 413 for one
     that is too large, 415 for another type; starlette's ClientDisconnect for half a body.
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in (FORM_TYPE, *RAW_TYPES) and not kind.startswith("image/"):
+    kind = content_type(request)
+    if kind != FORM_TYPE and not is_image_type(kind):
         raise HTTPError(
             415, f"the type must be image/*, {RAW_TYPES[0]} or {FORM_TYPE}, got {kind[:60]!r}"
         )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise HTTPError(415, "Content-Encoding is not supported: images are compressed already")
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > limits.max_body:
-        raise HTTPError(413, f"a request body may have {limits.max_body} bytes, this has {length}")
+    check_body_headers(request, limits)
     stream = bounded(request, limits, memory)
     images = await form(request, stream, limits) if kind == FORM_TYPE else await raw(stream)
     if not images:
         raise HTTPError(400, "the request contains no image")
     return images
+
+
+async def read_body(request: Request, limits: Limits, memory: MemoryReservation) -> bytes:
+    """The whole body, of any type, perhaps empty.  Raises as `read_images` does."""
+    check_body_headers(request, limits)
+    return b"".join(await raw(bounded(request, limits, memory)))
+
+
+def check_body_headers(request: Request, limits: Limits) -> None:
+    """Raises HTTPError for what is known before the body arrives: 413, 415 for compression."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPError(415, "Content-Encoding is not supported: images are compressed already")
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > limits.max_body:
+        raise HTTPError(413, f"a request body may have {limits.max_body} bytes, this has {length}")
 
 
 async def bounded(
