@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from googlenet.hub.folder import MODEL_NAME, find_pretrained, write_description
 from googlenet.inference import classifier as inference
 from googlenet.inference.backends.base import ENGINES, require, select_engine
 from googlenet.inference.exported_file import (
@@ -54,6 +55,32 @@ class Classifier(inference.Classifier):
     ) -> Classifier:
         """As `load_classifier`."""
         return load_classifier(source, device, engine, precision)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        revision: str | None = None,
+        device: str | None = None,
+        engine: str | None = None,
+        precision: str = "fp32",
+    ) -> Classifier:
+        """The classifier in a folder that `save_pretrained` wrote, or in a repository of the
+        Hugging Face Hub, "OWNER/NAME", at a `revision`; or anything that `load` takes.
+
+        A folder needs neither a network nor `huggingface_hub`.  Raises GoogLeNetError in one
+        sentence, as `load` does, and for a repository that cannot be reached.
+        """
+        return load_classifier(find_pretrained(source, revision), device, engine, precision)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model file, its header as config.json, and a model card to a folder.
+
+        A README.md that is there stays.  Raises GoogLeNetError if that fails.
+        """
+        path = Path(folder)
+        self.save(path / MODEL_NAME)
+        write_description(path, self.header)
 
 
 class ModelContent(NamedTuple):

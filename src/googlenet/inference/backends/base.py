@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 ENGINE_PREFERENCE = ("openvino", "onnxruntime", "torch")  # the fastest first: docs/deploy.md
-EXTRAS = {"onnx": "onnx", "onnxruntime": "onnx", "openvino": "openvino", "nncf": "openvino"}
+EXTRAS = {
+    "huggingface_hub": "hub",
+    "nncf": "openvino",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+}
 
 Pixels = NDArray[np.uint8]
 

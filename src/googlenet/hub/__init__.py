@@ -1,0 +1,1 @@
+"""Folders and repositories of models, as Hugging Face has them."""
