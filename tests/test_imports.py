@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": INFERENCE,
     "insight": INFERENCE | {"evaluation"},
     "training": INFERENCE | {"load", "evaluation"},
+    "estimator": INFERENCE | {"load", "training"},
     "report": INFERENCE | {"evaluation", "training", "insight"},
     "topology": INFERENCE | {"training"},
     "detection": INFERENCE | {"load", "evaluation", "insight", "training"},

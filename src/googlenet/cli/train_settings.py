@@ -105,25 +105,12 @@ def require_head_only(args: argparse.Namespace, source: Classifier | None) -> No
         raise UsageError(f"--head-only runs in one process, got {parallel.world_size()}")
 
 
-def head_only_recipe(recipe: Recipe) -> Recipe:
-    """One epoch without auxiliary classifiers, weight average, or augmentation."""
-    return replace(
-        recipe,
-        name="head-only",
-        description="logistic regression on the features of the center views",
-        epochs=1,
-        aux_loss_weight=0.0,
-        weight_average="none",
-        patience=0,
-    )
-
-
 def resolve_recipe(
     args: argparse.Namespace, overrides: dict[str, Any], source: Classifier | None
 ) -> Recipe:
     """The recipe for the network and batch size; `overrides` are not scaled."""
-    from googlenet.models.registry import has_batch_norm
     from googlenet.models.table import variant_name
+    from googlenet.training.defaults import head_only_recipe, recipe_for
     from googlenet.training.recipe import current_names
     from googlenet.training.recipes import recipe_named
 
@@ -135,16 +122,7 @@ def resolve_recipe(
     if source and network != source.header.variant:
         name = variant_name(network)
         raise UsageError(f"--variant must be that of --weights, {source.variant}, got {name}")
-    recipe = recipe.for_model(
-        network,
-        None if args.batch == "auto" else args.batch,
-        batch_norm=has_batch_norm(network),
-        # Untrained heads would disturb a trained network.
-        aux_heads=source is None or bool(source.header.heads),
-    )
-    if source:
-        p = source.preprocessing
-        recipe = replace(recipe, resize_ratio=p.resize_size / p.size)
+    recipe = recipe_for(recipe, source, network, None if args.batch == "auto" else args.batch)
     options = {name: getattr(args, name) for name in ("epochs", "balance", "patience")}
     options = current_names({name: value for name, value in options.items() if value})
     recipe = recipe.with_settings(options | overrides)
@@ -183,23 +161,12 @@ def preprocessing(
 ) -> Preprocessing:
     """The preprocessing: that of the weights to fine-tune, or the recipe's."""
     from googlenet.data.load_data import BUILT_IN
-    from googlenet.images.preprocess import LUMA_MEAN, LUMA_SCALE, Preprocessing, resize_size
-    from googlenet.models.registry import default_channels, default_size
+    from googlenet.training.defaults import preprocessing_for
 
     built_in = args.data in BUILT_IN and not Path(args.data).exists()
-    size = args.size or (
-        source.size if source else 64 if built_in else default_size(recipe.variant)
-    )
-    base = source or Preprocessing(mode="squash" if recipe.crop == "bvlc" else "crop")
-    if source is None and default_channels(recipe.variant) == 1:
-        base = replace(base, channel_order="L", mean=LUMA_MEAN, scale=LUMA_SCALE)
-    mode = args.mode or base.mode
-    return replace(
-        base,
-        size=size,
-        resize_size=resize_size(size, recipe.resize_ratio),
-        mode=mode,
-        hflip=base.hflip and not args.no_mirror and not built_in,
+    size = args.size or (64 if built_in and source is None else None)
+    return preprocessing_for(
+        recipe, source, size, args.mode, mirror=not (args.no_mirror or built_in)
     )
 
 

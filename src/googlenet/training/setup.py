@@ -73,15 +73,16 @@ def prepare(
     resume: bool,
     plan: Plan | None = None,
     pretrained: Classifier | None = None,
+    data: DataSet | None = None,
 ) -> Run:
     """Load the data, build the network, and restore the checkpoint of a resumed run.
 
-    plan: what is to be determined first, for a new run.  pretrained: the model of the settings'
-    `weights`, if it is loaded already.  Afterwards the folder is locked and
-    holds a checkpoint, so there is enough disk space for one.
+    plan: what is to be determined first, for a new run.  pretrained, data: the model of the
+    settings' `weights` and what their `data` names, if loaded already.  Afterwards the folder is
+    locked and holds a checkpoint, so there is enough disk space for one.
     """
     try:
-        return prepare_locked(settings, folder, console, resume, plan or Plan(), pretrained)
+        return prepare_locked(settings, folder, console, resume, plan or Plan(), pretrained, data)
     except BaseException:
         folder.release()
         raise
@@ -94,12 +95,13 @@ def prepare_locked(
     resume: bool,
     plan: Plan,
     pretrained: Classifier | None,
+    data: DataSet | None,
 ) -> Run:
     """`prepare`, which releases the lock if this fails."""
     if resume:
         parallel.on_rank0(folder.lock_existing)
     machine = ComputeDevice.detect(settings.precision)
-    data = load_training_data(settings)
+    data = data or load_training_data(settings)
     console.say_all([data.describe(), *data.account.lines()])
     if not (resume or settings.weights) and len(data.train) < FEW_IMAGES:
         console.say(few_images_note(settings, len(data.train)))
