@@ -121,6 +121,19 @@ def test_it_learns(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert result.seconds_per_image is not None
 
 
+def test_the_watchdog_sees_every_step_and_image(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[str] = []
+    for module in ("train_run", "evaluation_run"):
+        monkeypatch.setattr(f"googlenet.detection.{module}.beat", lambda m=module: beats.append(m))
+    run = start(made, tmp_path / "run", quiet())
+    train(run)
+    run.trainer.network.eval()
+    evaluate_detectors([run.trainer.detector], run.data.val, "voc10", quiet())
+    assert beats == ["train_run"] * run.trainer.steps + ["evaluation_run"] * 3
+
+
 def test_a_loss_that_is_not_finite(made: tuple[Path, Path], tmp_path: Path) -> None:
     run = start(made, tmp_path / "run", quiet())
     with torch.no_grad():

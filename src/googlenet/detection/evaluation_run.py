@@ -17,6 +17,7 @@ from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import load_image
 from googlenet.runtime.console import Console
 from googlenet.runtime.errors import UsageError
+from googlenet.runtime.watchdog import beat
 
 
 def require_alike(detectors: Sequence[Detector]) -> None:
@@ -52,6 +53,7 @@ def detect_all(
             else:
                 yield detect(detectors, pixels, proposals.boxes(pixels), soft)
             bar.update()
+            beat()
 
 
 def evaluate_detectors(

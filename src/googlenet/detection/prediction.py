@@ -22,6 +22,7 @@ from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import load_image
 from googlenet.runtime.errors import UsageError, printable
 from googlenet.runtime.files import write_bytes, write_text
+from googlenet.runtime.watchdog import beat
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
@@ -90,6 +91,7 @@ def predict(
         row = DetectedImage(str(path), image.shape[1], image.shape[0], kept, classes)
         if draw_to is not None:
             write_bytes(draw_to / f"{Path(str(path)).stem}.jpg", jpeg(draw(image, row)))
+        beat()
         yield row
 
 

@@ -26,6 +26,7 @@ from googlenet.runtime.console import Console
 from googlenet.runtime.device import ComputeDevice
 from googlenet.runtime.errors import GoogLeNetError, ModelFileError, UsageError
 from googlenet.runtime.prefetch import prefetch
+from googlenet.runtime.watchdog import beat
 from googlenet.training.epochs import Interrupted
 from googlenet.training.run_folder import RunFolder
 
@@ -134,6 +135,7 @@ def train(run: DetectionRun) -> Path:
         with console.bar(trainer.steps, "train", trainer.steps - left, unit=" steps") as bar:
             while trainer.step < trainer.steps:
                 losses.append(trainer.train_step())
+                beat()
                 bar.update()
                 if not trainer.step % REPORTED:
                     bar.set_postfix_str(f"loss {sum(losses[-1]):.3f}")

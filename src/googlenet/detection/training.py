@@ -117,7 +117,7 @@ class DetectorTrainer:
         classes = F.cross_entropy(logits, labels)
         objects = labels != BACKGROUND
         boxes = F.smooth_l1_loss(steps[objects], targets[objects], reduction="sum")
-        boxes = boxes / max(1.0, len(labels) * recipe.positives)
+        boxes = boxes / len(labels)
         loss = classes + boxes
         if not torch.isfinite(loss):
             raise GoogLeNetError(

@@ -18,6 +18,7 @@ from googlenet.images.decode import ImageError
 from googlenet.images.turbo_jpeg import load_image
 from googlenet.runtime.console import Console
 from googlenet.runtime.files import write_bytes
+from googlenet.runtime.watchdog import beat
 
 # Section 8: coverage of ILSVRC's boxes by the paper's proposals, and with MultiBox's 200 more.
 PAPER_COVERAGE = (0.92, 0.93)
@@ -60,6 +61,7 @@ def measure(
             seconds += process_time() - began
             truths.append(image.truth)
             bar.update()
+            beat()
             if console.interrupted:
                 raise KeyboardInterrupt
     return Measured(
