@@ -195,10 +195,13 @@ def load_content(
         return Classifier(header, TorchBackend(network, computes))
     require("onnx")
     from googlenet.export.onnx_graph import network_model
+    from googlenet.export.onnx_rewrite import rewrite_for_onnxruntime
 
-    model = network_model(network, header.preprocessing.size).SerializeToString()
+    model = network_model(network, header.preprocessing.size)
+    if name == "onnxruntime":
+        model = rewrite_for_onnxruntime(model)
     wanted = "bf16" if computes.bf16 else "fp32"
-    backend = start_engine(name, model, wanted, streams, source=str(path))
+    backend = start_engine(name, model.SerializeToString(), wanted, streams, source=str(path))
     return Classifier(replace(header, heads=()), backend)
 
 

@@ -160,12 +160,14 @@ def write_onnx(
 ) -> None:
     from googlenet.export.image_graph import with_preprocessing
     from googlenet.export.onnx_graph import fix_shapes, network_model, with_metadata
+    from googlenet.export.onnx_rewrite import rewrite_for_onnxruntime
     from googlenet.export.quantize import quantize_onnx
 
     p = classifier.preprocessing
     model = network_model(classifier.network, p.size, classifier.multilabel, classifier.calibration)
     if options.calibration is not None:
         model = quantize_onnx(model, to_nchw(options.calibration, p))
+    model = rewrite_for_onnxruntime(model)
     if options.with_preprocessing:
         model = with_preprocessing(p, model)
     if options.fixed:

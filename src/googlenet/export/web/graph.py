@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from googlenet.export.export import ExportOptions, export_header
 from googlenet.export.onnx_graph import LOGITS, network_model, with_metadata
+from googlenet.export.onnx_rewrite import rewrite_for_onnxruntime
 from googlenet.export.quantize import quantize_onnx
 from googlenet.images.view import to_nchw
 from googlenet.inference.classifier import Classifier
@@ -27,6 +28,7 @@ def web_network(classifier: Classifier, options: ExportOptions) -> bytes:
     model = network_model(classifier.network, p.size, classifier.multilabel, classifier.calibration)
     if options.calibration is not None:
         model = quantize_onnx(model, to_nchw(options.calibration, p))
+    model = rewrite_for_onnxruntime(model)
     if has_maps(classifier):
         add_maps(model, min(MAPS, len(classifier.classes)))
     with_metadata(model, KEY, export_header(classifier, options))
