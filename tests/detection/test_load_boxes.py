@@ -206,7 +206,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_shares_of_the_sides(tmp_path: Path) -> None:
     path = table(tmp_path, ("in.png", "cat", 0.25, 0.5, 0.5, 1, "train"))
-    assert load_boxes(str(path)).train[0].truth.boxes.tolist() == [[10, 15, 20, 30]]
+    data = load_boxes(str(path))
+    assert data.train[0].truth.boxes.tolist() == [[10, 15, 20, 30]]
+    assert data.account.table == "CSV, boxes as shares of the image's sides"
 
 
 def test_classes_of_a_model(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from googlenet.detection.formats.write import write_boxes
+    from googlenet.detection.formats.write import boxes_left_out, write_boxes
     from googlenet.detection.load_boxes import load_boxes
     from googlenet.runtime.console import Console
 
@@ -29,5 +29,8 @@ def run(args: argparse.Namespace) -> int:
     data = load_boxes(args.data, args.seed)
     console.say_all([data.describe(), *data.account.lines()])
     write_boxes(data, args.to, args.out)
+    left_out = boxes_left_out(data, args.to)
+    if left_out:
+        console.say(f"left out: {left_out:,} difficult or crowd boxes, which {args.to} cannot mark")
     console.say(f"written to {args.out}")
     return 0

@@ -10,7 +10,7 @@ from PIL import Image
 
 from googlenet.data.labels import Class
 from googlenet.detection.annotations import AnnotatedImage, BoxDataSet, Truth
-from googlenet.detection.formats.write import WRITERS, write_boxes
+from googlenet.detection.formats.write import WRITERS, boxes_left_out, write_boxes
 from googlenet.detection.load_boxes import load_boxes
 from googlenet.runtime.errors import UsageError
 
@@ -80,6 +80,7 @@ def test_difficult_and_crowd_boxes(data: BoxDataSet, tmp_path: Path) -> None:
     found = load_boxes(str(tmp_path / "coco")).train[0].truth
     assert found.difficult.tolist() == [True, False]
     assert found.crowd.tolist() == [False, True]
+    assert [boxes_left_out(own, kind) for kind in ("voc", "coco", "yolo", "csv")] == [0, 0, 2, 2]
     write_boxes(own, "voc", tmp_path / "voc")
     assert load_boxes(str(tmp_path / "voc")).train[0].truth.difficult.tolist() == [True, True]
 

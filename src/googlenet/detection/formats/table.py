@@ -63,6 +63,8 @@ def read_box_table(path: Path) -> RawData:
             found.append(RawBox(label, (x1, y1, x2, y2)))
     relative = max((v for b in boxes.values() for each in b for v in each.box), default=0) > 0
     relative &= all(v <= RELATIVE for b in boxes.values() for each in b for v in each.box)
+    if relative:
+        data.how = f"{data.how}, boxes as shares of the image's sides"
     for name, found in boxes.items():
         image = path.parent / name
         there = image if image.is_file() else None

@@ -29,6 +29,13 @@ def write_boxes(data: BoxDataSet, kind: str, out: Path) -> None:
     WRITERS[kind](data, out)
 
 
+def boxes_left_out(data: BoxDataSet, kind: str) -> int:
+    """Difficult and crowd boxes, in a format that has no place for them."""
+    if kind not in ("csv", "yolo"):
+        return 0
+    return sum(int((i.truth.difficult | i.truth.crowd).sum()) for i in data.images("all"))
+
+
 def image_names(data: BoxDataSet) -> dict[Path, str]:
     """A name for each image, of which no two share a stem: labels go by it."""
     found: dict[Path, str] = {}
