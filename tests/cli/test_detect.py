@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
+from googlenet.detection.metrics.errors import KINDS
 from tests.cli.conftest import Answer, command
 from tests.detection.scenes import save_classifier, scenes
 
@@ -52,6 +53,8 @@ def test_evaluate(made: Detected) -> None:
     assert {"name", "ap50", "boxes"} <= set(value["classes"][0])
     assert (value["metric"], value["images"]) == ("voc10", 3)
     assert value["map50"] == made.answer.json()["map50"]
+    assert set(value["errors"]) == {*KINDS}
+    assert set(value["errors"]["missed"]) == {"count", "cost"}
     both = command("detect", "evaluate", made.run, made.run, "--data", made.data, "--json")
     assert both.json()["map50"] == value["map50"]  # the mean of two alike
 

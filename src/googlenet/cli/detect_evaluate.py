@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.detection.detector import Detector
     from googlenet.detection.evaluation_run import evaluate_detectors
     from googlenet.detection.load_boxes import load_boxes
+    from googlenet.detection.metrics.errors import KINDS, error_kinds
     from googlenet.detection.metrics.evaluate import require_metric
     from googlenet.runtime.console import Console
     from googlenet.runtime.errors import UsageError
@@ -52,10 +53,14 @@ def run(args: argparse.Namespace) -> int:
     if not any(len(image.truth) for image in images):
         raise UsageError(f"{data.name}: the split {args.split!r} must have a box, has none")
     console.say(data.describe())
-    result, _ = evaluate_detectors(
+    result, found = evaluate_detectors(
         detectors, images, args.metric, console, args.cache, args.soft_nms
     )
     value = result.to_json()
+    errors = error_kinds([image.truth for image in images], found, len(data.classes))
+    value["errors"] = {
+        kind: {"count": each.count, "cost": round(each.cost, 2)} for kind, each in errors.items()
+    }
     if args.json:
         print(json.dumps(value))
         return 0
@@ -70,5 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.metric == "coco":
         low, high = value["map_interval"]
         console.say(f"mAP@0.5:0.95 {value['map']:.1f} % ({low:.1f} to {high:.1f})")
+    for kind, each in errors.items():
+        console.say(f"{kind:<14}{each.count:>7,}  mended: {each.cost:+5.1f} points  {KINDS[kind]}")
     console.say(f"{value['images']:,} images, {value['seconds_per_image']:.3f} s per image")
     return 0
