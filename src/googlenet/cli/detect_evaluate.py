@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from googlenet.detection.load_boxes import load_boxes
     from googlenet.detection.metrics.errors import KINDS, error_kinds
     from googlenet.detection.metrics.evaluate import require_metric
+    from googlenet.detection.metrics.localization import localization_errors
     from googlenet.runtime.console import Console
     from googlenet.runtime.errors import UsageError
 
@@ -57,10 +58,16 @@ def run(args: argparse.Namespace) -> int:
         detectors, images, args.metric, console, args.cache, args.soft_nms
     )
     value = result.to_json()
-    errors = error_kinds([image.truth for image in images], found, len(data.classes))
+    truths = [image.truth for image in images]
+    errors, located = (
+        error_kinds(truths, found, len(data.classes)),
+        localization_errors(truths, found),
+    )
     value["errors"] = {
         kind: {"count": each.count, "cost": round(each.cost, 2)} for kind, each in errors.items()
     }
+    if located:
+        value["localization_error"] = {f"top{n}": round(v, 2) for n, v in located.items()}
     if args.json:
         print(json.dumps(value))
         return 0
@@ -75,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     if args.metric == "coco":
         low, high = value["map_interval"]
         console.say(f"mAP@0.5:0.95 {value['map']:.1f} % ({low:.1f} to {high:.1f})")
+    if located:
+        console.say(f"localization error: top-1 {located[1]:.1f} %, top-5 {located[5]:.1f} %")
     for kind, each in errors.items():
         console.say(f"{kind:<14}{each.count:>7,}  mended: {each.cost:+5.1f} points  {KINDS[kind]}")
     console.say(f"{value['images']:,} images, {value['seconds_per_image']:.3f} s per image")
