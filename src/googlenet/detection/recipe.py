@@ -11,18 +11,20 @@ from googlenet.runtime.errors import UsageError
 class DetectionRecipe:
     """epochs: passes over the training images.  images: per step.  regions: per image in a step,
     at most `positives` of them objects: regions whose IoU with a true box is `object_iou` or
-    more.  Regions below `background_iou`, the lower end, are too easy to learn from.
-    lr, weight_decay: of AdamW, whose rate falls to 0 along a cosine after `warmup` steps.
+    more.  Regions below `background_iou` are learned from only where others are too few.
+    lr, weight_decay: of AdamW, whose rate falls to 0 along a cosine after `warmup` steps; the
+    rate of the classifier and of the box regression is `head_lr` times as high.
     jitter: true boxes moved at random that are added to the proposals, per true box.
     """
 
     epochs: int = 8
     images: int = 2
-    regions: int = 32
+    regions: int = 48
     positives: float = 0.25
     object_iou: float = 0.5
-    background_iou: float = 0.05
+    background_iou: float = 0.0
     lr: float = 1e-4
+    head_lr: float = 3.0
     weight_decay: float = 0.05
     warmup: int = 50
     jitter: int = 0

@@ -34,7 +34,7 @@ class RegionNetwork(nn.Module):
         super().__init__()
         body.drop_heads()
         self.body, self.roi_size = body, roi_size
-        self.box_regression = nn.Linear(body.classifier.in_features, 4)
+        self.box_regression = nn.Linear(body.classifier.in_features * roi_size**2, 4)
         at = body.trunk.index(SHARED) + 1
         self.shared, self.own = body.trunk[:at], body.trunk[at:]
         field = receptive_field(body, SHARED)
@@ -58,9 +58,13 @@ class RegionNetwork(nn.Module):
         return self.head(self.body.features(images))
 
     def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 1024, h, w) -> logits (N, 1 + classes) and steps (N, 4) as of `boxes.encode`."""
-        pooled = self.body.dropout(self.body.pool(features))
-        return self.body.classifier(pooled), self.box_regression(pooled)
+        """(N, 1024, h, w) -> logits (N, 1 + classes) and steps (N, 4) as of `boxes.encode`.
+
+        Steps come from the map itself: its mean does not tell left from right.
+        """
+        logits = self.body.classifier(self.body.dropout(self.body.pool(features)))
+        places = F.adaptive_avg_pool2d(features, self.roi_size).flatten(1)
+        return logits, self.box_regression(places)
 
     def own_modules(self) -> list[nn.Module]:
         """What each region goes through: 5a and 5b, without the pool that led there."""

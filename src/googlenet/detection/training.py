@@ -68,9 +68,15 @@ class DetectorTrainer:
         for _, parameter in trained:
             parameter.requires_grad_(True)
         self.names = {id(p): name for name, p in trained}
+        heads = ("body.classifier.", "box_regression.")
         groups = [
-            {"params": [p for _, p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for _, p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {
+                "params": [p for n, p in trained if n.startswith(heads) == head and p.ndim in dims],
+                "weight_decay": decay,
+                "lr_scale": recipe.head_lr if head else 1.0,
+            }
+            for head in (False, True)
+            for dims, decay in (((1,), 0.0), ((2, 4), recipe.weight_decay))
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
 
@@ -165,7 +171,7 @@ class DetectorTrainer:
         warm = min(1.0, (self.step + 1) / max(1, min(recipe.warmup, self.steps)))
         cosine = 0.5 * (1 + np.cos(np.pi * self.step / self.steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * warm * float(cosine)
+            group["lr"] = recipe.lr * group["lr_scale"] * warm * float(cosine)
 
     def state(self) -> dict[str, Tensor]:
         """Network and optimizer: what `restore` takes."""
